@@ -1,0 +1,26 @@
+"""What a stage's contract hands to the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.expectations.expectation import Expectation
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows, or aggregates of rows, and what must hold of them.
+
+    `frame` is one part of a dataset or a small table of aggregates, never a whole large corpus.
+    Each expectation carries its reason in `notes`. `key` names the column that tells rows apart in the
+    examples that a failed check shows.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    expectations: Sequence[Expectation]
+    key: str | None = None

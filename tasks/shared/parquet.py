@@ -1,0 +1,114 @@
+"""Parquet datasets in parts of bounded size, so that memory does not grow with the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.shared.errors import ArtifactError
+
+PART_BYTES = 64 * 2**20
+"""A part is closed once this many bytes (in memory, uncompressed) went into it."""
+ROW_GROUP_BYTES = 4 * 2**20
+"""A row group: small enough to be read by a worker at a time, large enough to compress well."""
+
+
+class PartWriter:
+    """Writes rows to `part-00000.parquet`, `part-00001.parquet`, … in `folder`.
+
+    Same rows, same schema, same library: same bytes. A dataset without rows still has one part,
+    so that a reader finds the columns.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, part_bytes: int = PART_BYTES) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.schema, self.part_bytes = folder, schema, part_bytes
+        self.rows = 0
+        self._parts = 0
+        self._in_part = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_bytes = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, rows: pa.RecordBatch | Sequence[Mapping[str, Any]]) -> None:
+        """Adds rows, in order; dictionaries must have the schema's columns."""
+        if not isinstance(rows, pa.RecordBatch):
+            rows = pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
+        self.rows += rows.num_rows
+        self._waiting.append(rows)
+        self._waiting_bytes += rows.nbytes
+        if self._waiting_bytes >= ROW_GROUP_BYTES:
+            self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        if self._writer is None:
+            path = self.folder / f"part-{self._parts:05d}.parquet"
+            self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+        table = pa.Table.from_batches(self._waiting, schema=self.schema)
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self._in_part += self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+        if self._in_part >= self.part_bytes:
+            self._close_part()
+
+    def _close_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer, self._in_part = None, 0
+            self._parts += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and (self._waiting or self._parts == 0):
+            self._write_row_group()
+        self._close_part()
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts of a dataset, in order."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        raise ArtifactError(f"{folder}: no part-*.parquet found; run `corpusflow verify` to see what is damaged")
+    return parts
+
+
+def read_batches(
+    folder: Path, columns: Sequence[str] | None = None, rows: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a dataset in order, at most `rows` at a time."""
+    for path in part_files(folder):
+        try:
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from error
+
+
+def read_table(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole dataset in memory: for the small ones, or a few columns of a large one."""
+    return pa.Table.from_batches(list(read_batches(folder, columns)), schema=read_schema(folder, columns))
+
+
+def read_schema(folder: Path, columns: Sequence[str] | None = None) -> pa.Schema:
+    """The schema of a dataset (of its first part), or of some columns of it, in that order."""
+    path = part_files(folder)[0]
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    if columns is None:
+        return schema
+    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+
+
+def _unreadable(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path}: not readable as Parquet ({error}); delete its folder and run again")

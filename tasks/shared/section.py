@@ -1,0 +1,38 @@
+"""What every section of pipeline.yaml has in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+
+
+class _Location:
+    """Marks a value that says where something lies, not what comes out of the stage."""
+
+
+def _beside_the_settings(path: Path, info: ValidationInfo) -> Path:
+    root = (info.context or {}).get("root")
+    return path if root is None else Path(root, path.expanduser())
+
+
+LocalPath = Annotated[Path, AfterValidator(_beside_the_settings), _Location()]
+"""A path in pipeline.yaml: relative to the folder of that file, and no part of a fingerprint."""
+
+
+class Section(BaseModel):
+    """One section of pipeline.yaml: frozen, and without a place for unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def shaping(self) -> dict[str, Any]:
+        """The values that shape what the stage makes, as plain JSON values; locations are left out."""
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if any(isinstance(mark, _Location) for mark in field.metadata):
+                del values[name]
+            elif isinstance(value, Section):
+                values[name] = value.shaping()
+        return values
