@@ -1,0 +1,33 @@
+"""The columns of the tokenized documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+DATASET = "tokens"
+"""The dataset's folder inside the artifact."""
+
+
+def id_type(vocabulary_size: int) -> pa.DataType:
+    """The smallest unsigned integer type that holds the ids 0 … `vocabulary_size` - 1 of a byte-level vocabulary."""
+    return pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()
+
+
+def tokens_schema(vocabulary_size: int, vocabulary_digest: str, labels: Sequence[str]) -> pa.Schema:
+    """One row per document, sorted by doc_id; a label's position in the metadata's `labels` is its class id."""
+    columns = [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("token_ids", pa.list_(pa.field("element", id_type(vocabulary_size), nullable=False)), nullable=False),
+        pa.field("length", pa.int32(), nullable=False),
+    ]
+    metadata = {
+        "vocabulary_digest": vocabulary_digest,
+        "vocabulary_size": str(vocabulary_size),
+        "labels": json.dumps(sorted(labels), ensure_ascii=False),
+    }
+    return pa.schema(columns, metadata=metadata)
