@@ -81,9 +81,7 @@ def part_files(folder: Path) -> list[Path]:
     return parts
 
 
-def read_batches(
-    folder: Path, columns: Sequence[str] | None = None, rows: int = 1024
-) -> Iterator[pa.RecordBatch]:
+def read_batches(folder: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
     """The rows of a dataset in order, at most `rows` at a time."""
     for path in part_files(folder):
         try:

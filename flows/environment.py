@@ -1,0 +1,56 @@
+"""Settles the process before Prefect is imported, and what it says on the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.shared.errors import CorpusflowError
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def settle() -> None:
+    """Makes prefect.toml hold wherever the command is called from; must come before the first import of Prefect.
+
+    Prefect itself reads the file only in the present folder. What the environment says goes first.
+    """
+    settings = tomllib.loads((PROJECT / "prefect.toml").read_text(encoding="utf-8"))
+    settings["home"] = str(PROJECT / settings["home"])
+    (PROJECT / "data").mkdir(exist_ok=True)  # Prefect makes its home, but not the folder above it
+    for name, value in _flat(settings, "PREFECT"):
+        os.environ.setdefault(name, value)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        name = f"{prefix}_{key.upper()}"
+        if isinstance(value, dict):
+            yield from _flat(value, name)
+        else:
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def speak_plainly() -> None:
+    """On the terminal: the stages' own lines on standard error, and no traceback for the user's mistakes."""
+    console = logging.StreamHandler()
+    console.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    own = logging.getLogger("corpusflow")
+    own.setLevel(logging.INFO)
+    own.addHandler(console)
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        engine = logging.getLogger(name)
+        engine.setLevel(logging.WARNING)
+        engine.addFilter(_foreseen)
+
+
+def _foreseen(record: logging.LogRecord) -> bool:
+    """Drops the engine's account of an error whose message the command prints anyway."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, CorpusflowError | KeyboardInterrupt):
+        return False
+    return "Finished in state" not in record.getMessage()

@@ -1,0 +1,36 @@
+"""From labelled texts to an evaluated classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from tasks.evaluation.task import evaluate
+from tasks.extraction.task import extract
+from tasks.splitting.task import split
+from tasks.tokenization.task import tokenize
+from tasks.training.task import train
+from tasks.vocabulary.task import learn_vocabulary
+
+from flows.runs import open_run, read_metrics
+from tasks.cleaning.task import clean
+from tasks.shared.records import RunRecord
+
+
+@flow(name="retrain", persist_result=False)
+def retrain(config: str = "pipeline.yaml", overrides: dict[str, Any] | None = None) -> RunRecord:
+    """Trains and evaluates a classifier on the corpus that `config` names.
+
+    A stage whose ingredients are unchanged is reused.
+    `overrides` are nested like the file, for example {"training": {"epochs": 3}}.
+    """
+    with open_run("retrain", config, overrides) as run:
+        documents = run(extract)
+        cleaned = run(clean, documents=documents)
+        splits = run(split, cleaned=cleaned)
+        vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
+        tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
+        model = run(train, tokens=tokens, vocabulary=vocabulary)
+        report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
+        run.record.metrics = read_metrics(run.store.locate(report))
+    return run.record

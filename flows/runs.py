@@ -1,0 +1,60 @@
+"""Opens and closes a run: settings, the run's record, and what is left of it when it fails."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Pipeline, load_settings
+from tasks.shared.artifacts import Store
+from tasks.shared.errors import ArtifactError
+from tasks.shared.records import RunRecord
+from tasks.shared.run import Run
+
+
+@contextmanager
+def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Iterator[Run]:
+    """A run over the stages of one pipeline; its record says afterwards how it went."""
+    settings = load_settings(Path(config), overrides)
+    store = open_store(settings)
+    record = RunRecord(
+        id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        flow=flow,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings.model_dump(mode="json"),
+    )
+    started = time.monotonic()
+    try:
+        yield Run(store, settings.sections, settings.limits, record)
+        record.status = "completed"
+    except BaseException as error:
+        record.status, record.message = "failed", str(error) or type(error).__name__
+        raise
+    finally:
+        record.seconds = round(time.monotonic() - started, 3)
+        record.save(store)
+
+
+def open_store(settings: Pipeline) -> Store:
+    """The data folder, made if need be; raises ArtifactError where it cannot be written."""
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        probe = settings.data / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ArtifactError(
+            f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"
+        ) from error
+    return Store(settings.data)
+
+
+def read_metrics(report: Path) -> dict[str, Any]:
+    """The figures of a report."""
+    return dict(json.loads((report / "metrics.json").read_text(encoding="utf-8")))

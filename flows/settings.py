@@ -1,0 +1,159 @@
+"""pipeline.yaml: one section per stage, loaded, overridden and validated."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+from tasks.cleaning.settings import CleaningLimits, CleaningSettings
+from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
+from tasks.splitting.settings import SplittingLimits, SplittingSettings
+from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
+from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
+
+from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
+from tasks.shared.errors import SettingsError
+from tasks.shared.section import LocalPath, Section
+from tasks.training.settings import TrainingLimits, TrainingSettings
+
+
+class Limits(Section):
+    """What the checks between the stages tolerate."""
+
+    extraction: ExtractionLimits = ExtractionLimits()
+    cleaning: CleaningLimits = CleaningLimits()
+    splitting: SplittingLimits = SplittingLimits()
+    vocabulary: VocabularyLimits = VocabularyLimits()
+    tokenization: TokenizationLimits = TokenizationLimits()
+    training: TrainingLimits = TrainingLimits()
+    evaluation: EvaluationLimits = EvaluationLimits()
+
+
+class Pipeline(Section):
+    """The whole of pipeline.yaml, in the order of the stages."""
+
+    name: str = Field(
+        "brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Names the pipeline in lists and in the UI."
+    )
+    data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs produce.")
+    extraction: ExtractionSettings = ExtractionSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    splitting: SplittingSettings = SplittingSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    tokenization: TokenizationSettings = TokenizationSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    checks: Limits = Limits()
+
+    @property
+    def sections(self) -> dict[str, Section]:
+        """Each stage's section, by the stage's name."""
+        return {name: getattr(self, name) for name in type(self.checks).model_fields}
+
+    @property
+    def limits(self) -> dict[str, Section]:
+        """Each stage's limits, by the stage's name."""
+        return {name: getattr(self.checks, name) for name in type(self.checks).model_fields}
+
+
+def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
+    """Reads pipeline.yaml; `overrides` (nested like the file) go before what it says.
+
+    Raises SettingsError, in one line: file, key, what was given, what is allowed.
+    """
+    values = _read(path)
+    _merge(values, overrides or {})
+    try:
+        return Pipeline.model_validate(values, context={"root": path.resolve().parent})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(path, values, dict(fault)) for fault in error.errors()[:3])) from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`training.epochs=3` as {"training": {"epochs": 3}}; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise SettingsError(f"--set {text}: expected KEY=VALUE, for example --set training.epochs=3")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {text}: the value is no YAML ({_one_line(error)})") from None
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def merge_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """All `KEY=VALUE` of one command line as one nested mapping; a later one goes before an earlier one."""
+    merged: dict[str, Any] = {}
+    for text in texts:
+        _merge(merged, parse_override(text))
+    return merged
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, which YAML would quietly let through."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) < len(node.value):
+            keys = [self.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
+        return mapping
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); name the file with --config") from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise SettingsError(f"{path}: no YAML ({_one_line(error)})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: holds a {type(values).__name__}; expected sections such as `extraction:`")
+    return values
+
+
+def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
+    """One fault that pydantic found, as a person would say it."""
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        allowed = list(_fields(fault["loc"][:-1]))
+        close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{path}: {where}: unknown key; {hint}allowed: {', '.join(allowed)}"
+    given = json.dumps(fault["input"], ensure_ascii=False, default=str)
+    given = given if len(given) <= 80 else f"{given[:79]}…"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{path}: {where or 'the file'}: given {given}; {message}"
+
+
+def _fields(location: Sequence[int | str]) -> Iterator[str]:
+    section: Any = Pipeline
+    for part in location:
+        section = section.model_fields[part].annotation
+        section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
+    yield from section.model_fields
+
+
+def _one_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"

@@ -1,0 +1,53 @@
+"""What a check found, in a form that is kept as JSON and cached; knows nothing of Great Expectations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Expected(BaseModel):
+    """One expectation, and how it went."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: str
+    expectation: str
+    arguments: dict[str, Any]
+    reason: str
+    severity: str
+    success: bool
+    observed: Any
+    examples: list[Any]
+
+    def sentence(self) -> str:
+        """The expectation, what was observed, and example rows, in one line."""
+        arguments = ", ".join(f"{k}={_brief(v)}" for k, v in self.arguments.items())
+        examples = f", for example {_brief(self.examples)}" if self.examples else ""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.batch}: {self.expectation}({arguments}) found {_brief(self.observed)}{examples}{reason}"
+
+
+class CheckReport(BaseModel):
+    """All expectations of one check, in the order in which they ran."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    results: list[Expected]
+
+    @property
+    def failures(self) -> list[Expected]:
+        """What stops the run."""
+        return [r for r in self.results if not r.success and r.severity == "critical"]
+
+    @property
+    def warnings(self) -> list[Expected]:
+        """What people should look at, but does not stop the run."""
+        return [r for r in self.results if not r.success and r.severity != "critical"]
+
+
+def _brief(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,0 +1,129 @@
+"""Runs stages as cached Prefect tasks, each with its check in one transaction, and keeps the run's record.
+
+This is the only place where stages meet Prefect. The cache key is the artifact's fingerprint, what Prefect keeps is a
+small JSON record, and a hit counts only while the artifact's files are what they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect import Task
+from prefect.transactions import transaction
+
+from tasks.shared import build as building
+from tasks.shared.artifacts import Artifact, Store, damage
+from tasks.shared.build import Job
+from tasks.shared.check_report import CheckReport
+from tasks.shared.progress import logger
+from tasks.shared.records import RunRecord, StageRecord, why_built
+from tasks.shared.section import Section
+from tasks.shared.stage import Stage
+
+
+class Run:
+    """One pass through the stages: `run(stage, name=artifact, …)` gives the stage's artifact, reused or built."""
+
+    def __init__(
+        self,
+        store: Store,
+        sections: Mapping[str, Section],
+        limits: Mapping[str, Section],
+        record: RunRecord,
+        latest: bool = True,
+    ) -> None:
+        self.store, self.record = store, record
+        self._sections, self._limits, self._latest = sections, limits, latest
+        record.save(store)
+
+    def __call__(self, stage: Stage, **inputs: Artifact) -> Artifact:
+        """Builds the stage's artifact, or reuses it; checked either way.
+
+        Raises CheckFailed when the check fails, and whatever the stage raises; nothing is cached then.
+        """
+        started = time.monotonic()
+        settings = self._sections[stage.name]
+        recipe = stage.recipe(settings, inputs)
+        job = Job(stage, self.store, settings, self._limits[stage.name], recipe)
+        with _lock(job):
+            fault = damage(job.place) if job.place.exists() else None
+            reused = job.place.exists() and fault is None
+            reasons = [] if reused else why_built(recipe, self.store.latest(stage.folder), fault)
+            if fault is not None:
+                where = self.store.quarantine(job.place, {"stage": stage.name, "damage": fault})
+                logger(stage.name).warning(
+                    "%s: damaged, will be built again (%s); kept in %s", stage.name, fault, where
+                )
+            with transaction():
+                artifact = _build_task(stage, refresh=not reused)(job, inputs)
+                _check_task(job, artifact)(job, artifact, inputs)
+                self.store.commit(artifact)
+            if self._latest:
+                self.store.point_latest(artifact)
+        self._remember(job, artifact, "reused" if reused else "built", reasons, time.monotonic() - started)
+        return artifact
+
+    def _remember(self, job: Job, artifact: Artifact, status: Any, reasons: list[str], seconds: float) -> None:
+        self.record.stages.append(
+            StageRecord(
+                stage=job.stage.name,
+                status=status,
+                rows=artifact.rows,
+                seconds=round(seconds, 3),
+                bytes=artifact.bytes,
+                path=str(job.place),
+                fingerprint=artifact.fingerprint,
+                reasons=reasons,
+            )
+        )
+        self.record.save(self.store)
+        because = f" because {'; '.join(reasons[:3])}" if reasons else ""
+        logger(job.stage.name).info("%s: %s, %s rows%s", job.stage.name, status, f"{artifact.rows:,}", because)
+
+
+def _lock(job: Job) -> FileLock:
+    """Held while an artifact is made, so that two runs at once do not make the same one."""
+    path = job.store.root / ".locks" / f"{job.stage.name}-{job.recipe.fingerprint}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0.1)
+        lock.release()
+    except Timeout:
+        logger(job.stage.name).info("%s: another run is making the same artifact; waiting for it", job.stage.name)
+    return lock
+
+
+def _build_task(stage: Stage, refresh: bool) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
+    def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
+        return building.build(job, inputs)
+
+    return Task(
+        build,
+        name=stage.name,
+        task_run_name=stage.verb,
+        description=stage.function.__doc__,
+        cache_key_fn=lambda _, given: f"{stage.name}-{given['job'].recipe.fingerprint}",
+        persist_result=True,
+        result_serializer="json",
+        refresh_cache=refresh,
+    )
+
+
+def _check_task(job: Job, artifact: Artifact) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
+    def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
+        return building.check(job, artifact, inputs)
+
+    key = f"check-{job.stage.name}-{job.stage.check_key(artifact, job.limits)}"
+    return Task(
+        check,
+        name=f"check {job.stage.name}",
+        task_run_name=f"check {job.stage.name}",
+        cache_key_fn=lambda *_: key,
+        persist_result=True,
+        result_serializer="json",
+        refresh_cache=not building.check_results(job.store, job.stage.name, artifact.fingerprint).exists(),
+    )
