@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
-from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
 
+from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import LocalPath, Section
@@ -40,7 +40,7 @@ class Pipeline(Section):
     name: str = Field(
         "brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Names the pipeline in lists and in the UI."
     )
-    data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs produce.")
+    data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for all that runs produce.")
     extraction: ExtractionSettings = ExtractionSettings()
     cleaning: CleaningSettings = CleaningSettings()
     splitting: SplittingSettings = SplittingSettings()

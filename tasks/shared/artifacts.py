@@ -185,8 +185,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def now() -> str:
-    """The present in UTC, ISO 8601 with seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """The present in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _files(path: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from tasks.shared import build as building
 from tasks.shared.artifacts import Artifact, Store, damage
 from tasks.shared.build import Job
 from tasks.shared.check_report import CheckReport
+from tasks.shared.continuation import continued
 from tasks.shared.progress import logger
 from tasks.shared.records import RunRecord, StageRecord, why_built
 from tasks.shared.section import Section
@@ -46,6 +47,7 @@ class Run:
         """
         started = time.monotonic()
         settings = self._sections[stage.name]
+        inputs |= continued(self.store, stage, settings, inputs)
         recipe = stage.recipe(settings, inputs)
         job = Job(stage, self.store, settings, self._limits[stage.name], recipe)
         with _lock(job):

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from tasks.shared.fingerprint import Recipe, code_digests, digest_of, library_versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.shared.artifacts import Artifact
     from tasks.shared.section import Section
 
 StageFunction = Callable[..., dict[str, Any]]
+Continues = Callable[[Any, "Path", Mapping[str, "Path"]], bool]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Stage:
     libraries: tuple[str, ...]
     volatile: tuple[str, ...]
     external: Callable[[Any], dict[str, str]] | None
+    continues: Continues | None
 
     @property
     def verb(self) -> str:
@@ -64,15 +68,18 @@ def stage(
     libraries: tuple[str, ...],
     volatile: tuple[str, ...] = (),
     external: Callable[[Any], dict[str, str]] | None = None,
+    continues: Continues | None = None,
 ) -> Callable[[StageFunction], Stage]:
     """Makes a stage of a function `(settings, out, *, <inputs>: Path) -> {"rows": …, <summary>}`.
 
     `libraries` are the distributions whose version shapes the output; `volatile` are patterns of files that may differ
     between identical builds (timings); `external(settings)` gives digests of what the stage reads outside the data
     folder. A function that takes `scratch` gets a folder that outlives an interruption of the same build.
+    `continues(settings, earlier, inputs)` says whether an earlier artifact of this stage must be continued: the newest
+    such one is handed over as the input `previous`.
     """
 
     def decorate(function: StageFunction) -> Stage:
-        return Stage(name, folder, function, libraries, volatile, external)
+        return Stage(name, folder, function, libraries, volatile, external, continues)
 
     return decorate
