@@ -1,0 +1,130 @@
+"""Finds documents that repeat an earlier one, exactly or nearly.
+
+Exact: equal digests of the text. Near: signatures (MinHash: Broder, On the resemblance and containment of documents,
+1997) propose candidates through locality-sensitive hashing, and the Jaccard similarity of the shingles themselves
+decides. So an unlucky signature drops nothing; it can only overlook a duplicate, one in a thousand at the threshold.
+
+In memory stay a signature and a digest per document. The shingles, larger than the texts, go to a file, and
+are read again only for candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from rensa import RMinHash, RMinHashLSH
+
+from tasks.cleaning.groups import Groups
+from tasks.cleaning.shingles import Hashes, jaccard, shingles
+
+if TYPE_CHECKING:
+    from tasks.cleaning.settings import Policy
+
+_RECALL = 0.999
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """An earlier document that a text repeats; `similarity` is exact, from 0 to 1."""
+
+    of: str
+    similarity: float
+    exact: bool
+
+
+class Duplicates:
+    """Takes documents one by one, in order, and says of each whether it is to be dropped.
+
+    A document is compared with those before it that were kept, so every dropped one has a kept one to stand for it.
+    Kept duplicates whose policy is `group` are tied together in `groups`.
+    """
+
+    def __init__(
+        self,
+        spill: BinaryIO,
+        *,
+        exact: Policy = "drop",
+        near: Policy = "group",
+        threshold: float = 0.9,
+        shingle_words: int = 3,
+        permutations: int = 128,
+        seed: int = 0,
+    ) -> None:
+        """`spill` is an empty file, open for writing and reading; it grows to about one and a half times the texts."""
+        self.groups = Groups()
+        self._exact, self._near = exact, near
+        self._threshold, self._shingle_words = threshold, shingle_words
+        self._permutations, self._seed = permutations, seed
+        self._index = RMinHashLSH(threshold, permutations, bands(permutations, threshold))
+        self._spill = spill
+        self._offsets = array("Q", [0])
+        self._ids: list[str] = []
+        self._digests: list[bytes] = []
+        self._first: dict[bytes, str] = {}
+
+    def add(self, doc_id: str, text: str) -> Duplicate | None:
+        """The earlier document for whose sake this one is to be dropped, or None: it is kept."""
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        twin = self._first.get(digest)
+        if twin is not None and self._exact == "drop":
+            return Duplicate(twin, 1.0, exact=True)
+        if twin is not None and self._exact == "group":
+            self.groups.tie(twin, doc_id)  # and so to all that are near to both
+            return None
+        if self._near != "keep":
+            repeated = self._look_up(doc_id, text, digest)
+            if repeated is not None:
+                return repeated
+        self._first.setdefault(digest, doc_id)
+        return None
+
+    def _look_up(self, doc_id: str, text: str, digest: bytes) -> Duplicate | None:
+        own = shingles(text, self._shingle_words)
+        if not len(own):
+            return None  # no word in it: nothing to compare
+        signature = RMinHash(self._permutations, self._seed)
+        signature.update(own.view("V8").tolist())
+        best: Duplicate | None = None
+        for candidate in sorted(set(self._index.query(signature))):
+            earlier = self._ids[candidate]
+            if self._digests[candidate] == digest or self.groups.of(earlier) == self.groups.of(doc_id):
+                continue  # an equal text that is to be kept; or tied already
+            similarity = jaccard(own, self._read(candidate))
+            if similarity < self._threshold:
+                continue
+            if self._near == "group":
+                self.groups.tie(earlier, doc_id)
+            elif best is None or similarity > best.similarity:
+                best = Duplicate(earlier, similarity, exact=False)
+        if best is None:
+            self._keep(doc_id, digest, own, signature)
+        return best
+
+    def _keep(self, doc_id: str, digest: bytes, own: Hashes, signature: RMinHash) -> None:
+        self._index.insert(len(self._ids), signature)
+        self._ids.append(doc_id)
+        self._digests.append(digest)
+        self._spill.seek(self._offsets[-1] * own.itemsize)
+        self._spill.write(own.tobytes())
+        self._offsets.append(self._offsets[-1] + len(own))
+
+    def _read(self, position: int) -> Hashes:
+        start, end = self._offsets[position], self._offsets[position + 1]
+        self._spill.seek(start * 8)
+        return np.frombuffer(self._spill.read((end - start) * 8), np.uint64)
+
+
+def bands(permutations: int, threshold: float) -> int:
+    """The fewest bands that find 999 of 1,000 pairs at the threshold: fewer bands, fewer needless candidates.
+
+    Two documents of similarity s meet in one of b bands of r numbers with probability 1 - (1 - s^r)^b
+    (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4).
+    """
+    for count in range(1, permutations):
+        if permutations % count == 0 and 1 - (1 - threshold ** (permutations // count)) ** count >= _RECALL:
+            return count
+    return permutations

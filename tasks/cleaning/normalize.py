@@ -1,0 +1,45 @@
+"""Brings texts into one form: Unicode, control characters, quotes and whitespace.
+
+It changes how a text is written, never what it says: letters, digits, punctuation and their case stay.
+Each step looks first whether there is anything to do, for most texts of most corpora need little.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u2028\u2029\ufeff]")
+_CONTROL_TABLE: dict[int, str | None] = {
+    **dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xAD, 0xFEFF]),  # the last two: soft hyphen, byte-order mark
+    **dict.fromkeys([0x09, *range(0x1C, 0x20)], " "),  # tab, and the separators of files, records and fields
+    **dict.fromkeys([0x0A, 0x0B, 0x0C, 0x0D, 0x85, 0x2028], "\n"),
+    0x2029: "\n\n",
+}
+_QUOTES = {**dict.fromkeys("‘’‚‛‹›", "'"), **dict.fromkeys("“”„‟«»", '"')}
+_BETWEEN_PARAGRAPHS = re.compile(r"\n\s*\n")
+
+
+def normalize(
+    text: str,
+    *,
+    normalize_unicode: bool = True,
+    remove_controls: bool = True,
+    straighten_quotes: bool = True,
+    collapse_whitespace: bool = True,
+) -> str:
+    """The text in its one form; doing it twice changes nothing more.
+
+    The order matters: a control character between a letter and its accent would keep them from being composed.
+    """
+    if remove_controls and _CONTROL.search(text):
+        text = text.replace("\r\n", "\n").translate(_CONTROL_TABLE)
+    if normalize_unicode:
+        text = unicodedata.normalize("NFC", text)
+    if straighten_quotes and not text.isascii():
+        for quote, straight in _QUOTES.items():
+            text = text.replace(quote, straight)  # far faster than str.translate, which asks for every character
+    if collapse_whitespace:
+        paragraphs = (" ".join(paragraph.split()) for paragraph in _BETWEEN_PARAGRAPHS.split(text))
+        text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    return text

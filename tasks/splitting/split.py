@@ -1,0 +1,118 @@
+"""Divides documents into train, validation and test: once, or fold by fold.
+
+The result depends on the documents, the shares and the seed; not on the order of the documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from tasks.shared.errors import CorpusError
+from tasks.splitting.stratify import stratify
+from tasks.splitting.units import Document, Unit, small_labels, units, without
+
+if TYPE_CHECKING:
+    from tasks.splitting.settings import SmallLabels
+
+PARTS = ("train", "validation", "test")
+
+
+def split(
+    documents: Sequence[Document],
+    shares: Mapping[str, float],
+    seed: int = 0,
+    small: SmallLabels = "fail",
+    previous: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The part of each document by doc_id; `shares` of train, validation and test sum to 1.
+
+    Documents that `previous` knows stay where they were, with two exceptions: groups that a new document ties
+    together (see `units`), and a label with three groups or more that would be missing from a part (see `stratify`).
+    Raises CorpusError when a label has fewer than three groups and `small` is "fail", or only one label is there.
+    """
+    documents, kept_for_training = _apply_policy(documents, small, len(PARTS), "three parts")
+    all_units = units(documents, seed, previous, PARTS)
+    _train_only(all_units, kept_for_training)
+    stratify([unit for unit in all_units if unit.label not in kept_for_training], shares)
+    return _by_document(documents, all_units)
+
+
+def split_fold(
+    documents: Sequence[Document],
+    shares: Mapping[str, float],
+    count: int,
+    index: int,
+    seed: int = 0,
+    small: SmallLabels = "fail",
+) -> dict[str, str]:
+    """The part of each document by doc_id: fold `index` of `count` is the test part.
+
+    The folds are scikit-learn's: `StratifiedKFold` over the documents in the order of their ids, or
+    `StratifiedGroupKFold` where a group has several. The rest is divided in the ratio of train to validation.
+    Raises CorpusError as `split` does; a label needs as many groups as there are folds, and at least three.
+    """
+    least = max(count, len(PARTS))
+    documents, kept_for_training = _apply_policy(documents, small, least, f"{count} folds")
+    all_units = units(documents, seed)
+    _train_only(all_units, kept_for_training)
+    divided = {unit.group: unit for unit in all_units if unit.label not in kept_for_training}
+    for group in _fold([document for document in documents if document.group in divided], divided, count, index, seed):
+        divided[group].part = "test"
+    rest = shares["train"] + shares["validation"]
+    stratify(
+        [unit for unit in divided.values() if unit.part is None],
+        {part: shares[part] / rest for part in ("train", "validation")},
+    )
+    return _by_document(documents, all_units)
+
+
+def _apply_policy(
+    documents: Sequence[Document], small: SmallLabels, least: int, purpose: str
+) -> tuple[list[Document], set[str]]:
+    """The documents in the order of their ids, less those of dropped labels; and the labels for training only."""
+    documents = sorted(documents)
+    few = small_labels(documents, least)
+    if few and small == "fail":
+        texts = {label: sum(document.label == label for document in documents) for label in few}
+        named = ", ".join(
+            f"{label!r} ({texts[label]} text{'s' if texts[label] > 1 else ''}"
+            + (f" in {groups} groups)" if groups != texts[label] else ")")
+            for label, groups in few.items()
+        )
+        raise CorpusError(
+            f"too few texts for {purpose}, at least {least} are needed: {named}; add texts, "
+            "or set splitting.small_labels to train_only (never validated or tested) or drop"
+        )
+    if small == "drop":
+        documents = without(documents, few)
+    labels = {document.label for document in documents}
+    if len(labels) < 2:
+        found = f"only the label {labels.pop()!r}" if labels else "no document"
+        after = f" after dropping {', '.join(map(repr, few))}" if few and small == "drop" else ""
+        raise CorpusError(f"a classifier needs two labels or more, but {found} is left{after}; add texts of others")
+    return documents, set(few) if small == "train_only" else set()
+
+
+def _train_only(all_units: Sequence[Unit], labels: set[str]) -> None:
+    for unit in all_units:
+        if unit.label in labels and unit.part is None:
+            unit.part = "train"
+
+
+def _fold(documents: Sequence[Document], divided: Mapping[str, Unit], count: int, index: int, seed: int) -> set[str]:
+    """The groups of one fold."""
+    groups = np.array([document.group for document in documents])
+    labels = np.array([divided[document.group].label for document in documents])
+    grouped = any(unit.size > 1 for unit in divided.values())
+    folds = (StratifiedGroupKFold if grouped else StratifiedKFold)(count, shuffle=True, random_state=seed)
+    _, test = list(folds.split(groups, labels, groups if grouped else None))[index]
+    return set(groups[test].tolist())
+
+
+def _by_document(documents: Sequence[Document], all_units: Sequence[Unit]) -> dict[str, str]:
+    parts = {unit.group: unit.part for unit in all_units}
+    return {document.doc_id: part for document in documents if (part := parts[document.group]) is not None}
