@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -16,7 +16,7 @@ def id_type(vocabulary_size: int) -> pa.DataType:
     return pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()
 
 
-def tokens_schema(vocabulary_size: int, vocabulary_digest: str, labels: Sequence[str]) -> pa.Schema:
+def tokens_schema(vocabulary_size: int, vocabulary_digest: str, labels: Iterable[str]) -> pa.Schema:
     """One row per document, sorted by doc_id; a label's position in the metadata's `labels` is its class id."""
     columns = [
         pa.field("doc_id", pa.string(), nullable=False),

@@ -1,10 +1,12 @@
-"""Reads tokenized documents into flat arrays for training, evaluation and inspection."""
+"""Tokenized documents as Parquet rows, and as flat arrays for training, evaluation and inspection."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ import pyarrow.compute as pc
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches, read_schema
 from tasks.tokenization.schema import DATASET
+
+if TYPE_CHECKING:
+    from tasks.vocabulary.documents import SplitDocument
 
 COLUMNS = ("doc_id", "label", "split", "token_ids")
 
@@ -55,6 +60,24 @@ class TokensHeader:
     label_names: tuple[str, ...]
     vocabulary_size: int
     vocabulary_digest: str
+
+
+def token_rows(
+    schema: pa.Schema, documents: Sequence[SplitDocument], ids: Sequence[npt.NDArray[np.unsignedinteger]]
+) -> pa.RecordBatch:
+    """One row per document, in the columns of `schema.tokens_schema`; `ids` are theirs, in the same order."""
+    lengths = np.array([len(some) for some in ids], np.int32)
+    element = schema.field("token_ids").type
+    flat = np.concatenate([*ids, np.empty(0, element.value_type.to_pandas_dtype())])
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    columns = [
+        pa.array([document.doc_id for document in documents], pa.string()),
+        pa.array([document.label for document in documents], pa.string()),
+        pa.array([document.split for document in documents], pa.string()),
+        pa.ListArray.from_arrays(offsets, pa.array(flat, element.value_type), type=element),
+        pa.array(lengths),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def read_header(folder: Path) -> TokensHeader:

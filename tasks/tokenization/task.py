@@ -1,0 +1,39 @@
+"""The tokenization stage: cleaned documents and a vocabulary in, token ids out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.shared.parquet import PartWriter, read_batches
+from tasks.shared.progress import logger, progress
+from tasks.shared.stage import stage
+from tasks.tokenization.encode import Encoder
+from tasks.tokenization.schema import DATASET, tokens_schema
+from tasks.tokenization.settings import TokenizationSettings
+from tasks.tokenization.store import token_rows
+from tasks.vocabulary.documents import split_documents
+from tasks.vocabulary.schema import TOKENIZER
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+
+@stage("tokenization", folder="05_tokens", libraries=("tiktoken", "pyarrow", "numpy"))
+def tokenize(
+    settings: TokenizationSettings, out: Path, *, cleaned: Path, splits: Path, vocabulary: Path
+) -> dict[str, JsonValue]:
+    """Encodes every document of the split, a batch at a time."""
+    encoder = Encoder.from_file(vocabulary / TOKENIZER)
+    labels = {label for batch in read_batches(splits / "splits", ["label"]) for label in batch["label"].to_pylist()}
+    digest = hashlib.sha256((vocabulary / TOKENIZER).read_bytes()).hexdigest()
+    schema = tokens_schema(encoder.size, digest, labels)
+    tokens = 0
+    with PartWriter(out / DATASET, schema) as writer:
+        for documents in progress(split_documents(cleaned, splits), "tokenization", "batches of documents"):
+            ids = [ids[: settings.max_tokens] for ids in encoder.encode([document.text for document in documents])]
+            tokens += sum(map(len, ids))
+            writer.write(token_rows(schema, documents, ids))
+    logger("tokenization").info("tokenization: %d documents, %d tokens", writer.rows, tokens)
+    return {"rows": writer.rows, "tokens": tokens, "labels": len(labels)}

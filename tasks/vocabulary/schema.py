@@ -1,0 +1,22 @@
+"""The columns of the table of tokens, and what the stage's files are called."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TOKENIZER = "tokenizer.json"
+DATASET = "tokens"
+
+TOKENS = pa.schema(
+    [
+        pa.field("token_id", pa.int32(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("bytes", pa.binary(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+        pa.field("merge_rank", pa.int32()),
+    ]
+)
+"""One row per token, by id. `token` is the printable form that tokenizer.json uses (Ġ is a space, Ċ a line break);
+`text` is null where the bytes alone are no whole characters; `count` is how often the encoded training texts use the
+token; `merge_rank` is null for the special tokens and the single bytes."""

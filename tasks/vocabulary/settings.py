@@ -1,0 +1,32 @@
+"""The vocabulary section of pipeline.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tasks.shared.section import Section
+
+
+class VocabularySettings(Section):
+    """How the byte-level BPE vocabulary is learned, from the training texts alone."""
+
+    size: int = Field(
+        8000,
+        ge=258,
+        le=1_000_000,
+        description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer",
+    )
+    min_count: int = Field(
+        2, ge=1, description="occurrences in the training texts that a pair of tokens needs to become a token"
+    )
+
+
+class VocabularyLimits(Section):
+    """What the check of the vocabulary tolerates."""
+
+    max_unused_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of learned tokens that the training texts never use, from 0 to 1; only warns",
+    )

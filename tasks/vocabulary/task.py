@@ -1,0 +1,47 @@
+"""The vocabulary stage: training texts in, tokenizer.json and a table of its tokens out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.shared.errors import CorpusError
+from tasks.shared.parquet import PartWriter
+from tasks.shared.progress import logger, progress
+from tasks.shared.stage import stage
+from tasks.tokenization.encode import Encoder
+from tasks.vocabulary.bpe import drop_rare, learn_merges
+from tasks.vocabulary.documents import training_texts
+from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
+from tasks.vocabulary.settings import VocabularySettings
+from tasks.vocabulary.table import count_tokens, token_rows
+from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+
+@stage("vocabulary", folder="04_vocabulary", libraries=("rustbpe", "tiktoken", "pyarrow", "numpy"))
+def learn_vocabulary(settings: VocabularySettings, out: Path, *, cleaned: Path, splits: Path) -> dict[str, JsonValue]:
+    """Reads the training texts twice: to learn the merges, and to count how often each token is used."""
+    if next(training_texts(cleaned, splits), None) is None:
+        raise CorpusError(
+            f"{splits}: no document is in the training part, so there is nothing to learn a vocabulary from"
+        )
+    merges = learn_merges(progress(training_texts(cleaned, splits), "vocabulary", "texts read"), settings.size)
+    texts = progress(training_texts(cleaned, splits), "vocabulary", "texts encoded")
+    merges, counts = drop_rare(merges, count_tokens(Encoder(Vocabulary(tuple(merges))), texts), settings.min_count)
+    vocabulary = Vocabulary(tuple(merges))
+    (out / TOKENIZER).write_text(tokenizer_json(vocabulary), encoding="utf-8", newline="\n")
+    with PartWriter(out / DATASET, TOKENS) as table:
+        table.write(token_rows(vocabulary, counts))
+    used, occurrences = int(np.count_nonzero(counts)), int(counts.sum())
+    logger("vocabulary").info(
+        "vocabulary: %d tokens, %d of them used, %d occurrences in the training texts",
+        vocabulary.size,
+        used,
+        occurrences,
+    )
+    return {"rows": vocabulary.size, "used": used, "training_tokens": occurrences}
