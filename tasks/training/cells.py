@@ -1,0 +1,88 @@
+"""Recurrent layers behind one interface: [time, batch, features] and lengths in, [time, batch, states] out.
+
+A sequence's states do not depend on the padding after it, nor on the other sequences of the batch. What stands at
+padded positions of the output is unspecified; pooling masks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from tasks.training.scan import scan
+
+
+class Cell(Protocol):
+    """One layer, in one or both directions."""
+
+    def __call__(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """States for `inputs` [time, batch, features]; `lengths` [batch] lie on the CPU, None means no padding."""
+        ...
+
+
+class TorchCell(nn.Module):
+    """PyTorch's own RNN (Elman, tanh), GRU or LSTM."""
+
+    def __init__(self, layer: type[nn.RNN | nn.GRU | nn.LSTM], features: int, hidden: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.layer = layer(features, hidden, bidirectional=bidirectional)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """See Cell."""
+        if lengths is None:
+            states: Tensor = self.layer(inputs)[0]
+            return states
+        packed = self.layer(pack_padded_sequence(inputs, lengths, enforce_sorted=False))[0]
+        return pad_packed_sequence(packed, total_length=len(inputs))[0]
+
+
+class ScanCell(nn.Module):
+    """Minimal cells (arXiv 2410.01201): gates see the input only, so all steps' gates are one matrix product.
+
+    h_t = f_t · h_{t-1} + (1 - f_t) · c_t, with the candidate c_t linear in the input. Dividing minLSTM's two gates by
+    their sum, as the paper does, leaves one forget gate as well.
+    """
+
+    def __init__(self, gates: int, features: int, hidden: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.gates, self.directions = gates, 2 if bidirectional else 1
+        self.project = nn.Linear(features, self.directions * (gates + 1) * hidden)
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """See Cell."""
+        projected = self.project(inputs).chunk(self.directions * (self.gates + 1), dim=-1)
+        inside = None if lengths is None else inside_mask(len(inputs), lengths, inputs.device).unsqueeze(-1)
+        states = []
+        for direction in range(self.directions):
+            *gates, candidate = projected[direction * (self.gates + 1) : (direction + 1) * (self.gates + 1)]
+            forget = torch.sigmoid(gates[0] if self.gates == 1 else _log_ratio(*gates))
+            added = (1 - forget) * candidate
+            if inside is not None:  # the backward direction starts in the padding: it must still be zero at the text
+                added = added * inside
+            states.append(scan(forget, added, reverse=direction == 1))
+        return torch.cat(states, dim=-1)
+
+
+def _log_ratio(forget: Tensor, take: Tensor) -> Tensor:
+    """log σ(forget) - log σ(take): its sigmoid is σ(forget) / (σ(forget) + σ(take)), without the division."""
+    return functional.softplus(-take) - functional.softplus(-forget)
+
+
+CELLS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "rnn": lambda features, hidden, both: TorchCell(nn.RNN, features, hidden, both),
+    "gru": lambda features, hidden, both: TorchCell(nn.GRU, features, hidden, both),
+    "lstm": lambda features, hidden, both: TorchCell(nn.LSTM, features, hidden, both),
+    "mingru": lambda features, hidden, both: ScanCell(1, features, hidden, both),
+    "minlstm": lambda features, hidden, both: ScanCell(2, features, hidden, both),
+}
+"""Name in settings → layer of (input features, hidden units in a direction, both directions?), a Cell."""
+
+
+def inside_mask(time: int, lengths: Tensor, device: torch.device) -> Tensor:
+    """True where a sequence has a token, [time, batch]."""
+    return torch.arange(time, device=device).unsqueeze(1) < lengths.to(device, non_blocking=True)

@@ -1,0 +1,125 @@
+"""What must hold of a model folder before it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from great_expectations.expectations.expectation import Expectation
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from tasks.shared.batch import Batch
+from tasks.shared.errors import ArtifactError
+from tasks.tokenization.store import read_tokens
+from tasks.training.predict import CONFIG, TOKENIZER, WEIGHTS
+from tasks.training.schema import HISTORY, HISTORY_FILE
+from tasks.training.settings import TrainingLimits, TrainingSettings
+
+SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY}
+LARGEST_LOSS = 1e6
+"""Nothing that learns comes near it; infinity and NaN fail it."""
+
+
+def batches(
+    artifact: Path, inputs: Mapping[str, Path], settings: TrainingSettings, limits: TrainingLimits
+) -> Iterator[Batch]:
+    """The history, the kept epoch beside the majority class, the weights' aggregates and the files."""
+    history = pq.read_table(artifact / HISTORY_FILE).to_pandas()
+    yield Batch("history", history, list(_history(settings, limits)), key="epoch")
+    kept = history[history["kept"]].assign(gain=history["validation_accuracy"] - majority_share(inputs["tokens"]))
+    yield Batch("kept epoch", kept, list(_kept(limits)), key="epoch")
+    yield Batch("weights", weight_aggregates(artifact / WEIGHTS), list(_weights()), key="tensor")
+    yield Batch("files", _files(artifact), list(_in_place()), key="file")
+
+
+def majority_share(tokens: Path) -> float:
+    """Share of the validation documents that carry the training part's commonest label."""
+    commonest = np.bincount(read_tokens(tokens, "train").labels).argmax()
+    return float((read_tokens(tokens, "validation").labels == commonest).mean())
+
+
+def weight_aggregates(path: Path) -> pd.DataFrame:
+    """One row a tensor: how many values are not finite, and the largest of the others. Raises ArtifactError."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{path}: not readable as safetensors ({error}); delete its folder and run again"
+        ) from error
+    return pd.DataFrame(
+        {
+            "tensor": name,
+            "values": values.size,
+            "not_finite": int((~np.isfinite(values)).sum()),
+            "largest": float(np.abs(values[np.isfinite(values)]).max(initial=0)),
+        }
+        for name, values in sorted(tensors.items())
+    )
+
+
+def _files(artifact: Path) -> pd.DataFrame:
+    names = (WEIGHTS, CONFIG, TOKENIZER)
+    sizes = [(artifact / name).stat().st_size if (artifact / name).is_file() else 0 for name in names]
+    return pd.DataFrame({"file": names, "bytes": sizes})
+
+
+def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Expectation]:
+    yield gxe.ExpectTableRowCountToBeBetween(
+        min_value=1, max_value=settings.max_epochs, notes="one row an epoch, and no more epochs than the settings allow"
+    )
+    yield gxe.ExpectColumnValuesToBeIncreasing(column="epoch", strictly=True, notes="an epoch is trained once")
+    for column in ("train_loss", "validation_loss"):
+        yield gxe.ExpectColumnValuesToNotBeNull(column=column, notes="NaN means that training diverged")
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=0, max_value=LARGEST_LOSS, notes="an infinite loss means that training diverged"
+        )
+    for column in ("gradient_norm_mean", "gradient_norm_max"):
+        yield gxe.ExpectColumnValuesToNotBeNull(column=column, notes="NaN means that training diverged")
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=0, max_value=limits.max_gradient_norm, notes="larger gradients have exploded"
+        )
+    shares = ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy", "validation_macro_f1")
+    for column in (*shares, "clipped_share"):
+        yield gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=1, notes="it is a share")
+    for column in ("tokens_per_second", "seconds", "learning_rate"):
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=0, strict_min=True, notes="an epoch without work trained nothing"
+        )
+
+
+def _kept(limits: TrainingLimits) -> Iterator[Expectation]:
+    yield gxe.ExpectTableRowCountToEqual(value=1, notes="the weights are those of exactly one epoch")
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="gain",
+        min_value=limits.min_gain_over_majority,
+        notes="a model that is worse than always naming the commonest label has learned nothing",
+    )
+    if limits.min_validation_accuracy is not None:
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column="validation_accuracy",
+            min_value=limits.min_validation_accuracy,
+            severity="warning",
+            notes="the floor that the settings ask for",
+        )
+
+
+def _weights() -> Iterator[Expectation]:
+    yield gxe.ExpectTableRowCountToBeBetween(min_value=1, notes="a model has weights")
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="not_finite", max_value=0, notes="one NaN among the weights makes every prediction NaN"
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="largest", min_value=0, strict_min=True, notes="weights that are all zero carry nothing"
+    )
+
+
+def _in_place() -> Iterator[Expectation]:
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="bytes", min_value=1, notes="the folder stands alone: predicting needs weights, config and tokenizer"
+    )

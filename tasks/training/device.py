@@ -1,0 +1,69 @@
+"""Which device computes, how it is made to repeat itself, and how much memory it has left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from tasks.shared.errors import SettingsError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; auto takes cuda, else mps, else cpu. Raises SettingsError where it is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, found in there.items() if found)
+    if not there[name]:
+        found = ", ".join(device for device in there if there[device])
+        raise SettingsError(
+            f"training.device: {name} is not available here (found: {found}); choose one of them or auto"
+        )
+    return torch.device(name)
+
+
+@contextmanager
+def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
+    """Inside: PyTorch's random numbers are ours, and with `deterministic` its kernels repeat; after: all as before."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that training could still take on the device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    bounds = [_available(Path("/proc/meminfo")), _left_in_group(Path("/sys/fs/cgroup"))]
+    known = [bound for bound in bounds if bound is not None]
+    if known:
+        return min(known)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _available(meminfo: Path) -> int | None:
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _left_in_group(group: Path) -> int | None:
+    """What a container's limit leaves (cgroup v2)."""
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no group, or its limit is "max"
+        return None

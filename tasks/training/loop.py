@@ -1,0 +1,269 @@
+"""The training loop: epochs of windows, validation by documents, early stopping, checkpoints.
+
+The weights of the epoch with the lowest validation log-loss over documents are kept. Log-loss and not accuracy:
+with some fifty validation texts one text is two points of accuracy, and many epochs tie.
+
+All that is random in an epoch (window offsets, shuffling, dropout) comes from the seed and the epoch's number, and the
+learning rate from the share of training done. So a checkpoint needs neither generator nor scheduler states, and a run
+that goes on from one does exactly what an uninterrupted run does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.shared.errors import TrainingError
+from tasks.training.checkpoint import Checkpoints, Snapshot
+from tasks.training.device import repeatable
+from tasks.training.metrics import Validation, score
+from tasks.training.model import Architecture, Noise, WindowClassifier
+from tasks.training.predict import window_log_probabilities
+from tasks.training.schedule import rate_share
+from tasks.training.windows import Windows, batches, cut, gather, pool_documents
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.settings import TrainingSettings
+
+SECONDS_BETWEEN_REPORTS = 2.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands inside an epoch."""
+
+    epoch: int
+    epochs: int
+    share: float
+    loss: float
+    """Mean over the windows of this epoch so far."""
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights of the kept epoch, on the CPU, and one row of history an epoch (see schema.py)."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    kept_epoch: int
+
+
+def train(
+    settings: TrainingSettings,
+    training: TokenizedDocuments,
+    validation: TokenizedDocuments,
+    device: torch.device,
+    checkpoints: Checkpoints | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Trains to the last epoch, or until `patience` epochs brought nothing; goes on from a checkpoint if there is one.
+
+    Raises TrainingError as soon as a loss or a gradient is not finite, and where a checkpoint is of another training.
+    """
+    with repeatable(device, settings.deterministic):
+        run = _Run(settings, training, validation, device)
+        snapshot = checkpoints.load() if checkpoints else None
+        if snapshot:
+            run.restore(snapshot)
+        while not run.finished:
+            try:
+                run.epoch(report)
+            except _NotFinite as found:
+                raise TrainingError(_not_finite(found, checkpoints)) from None
+            if checkpoints:
+                checkpoints.save(len(run.history), run.snapshot())
+    history = [{**row, "kept": row["epoch"] == run.kept_epoch} for row in run.history]
+    return Trained(run.kept, history, run.kept_epoch)
+
+
+class _NotFinite(Exception):
+    def __init__(self, epoch: int, batch: int, what: str) -> None:
+        super().__init__()
+        self.epoch, self.batch, self.what = epoch, batch, what
+
+
+def _not_finite(found: _NotFinite, checkpoints: Checkpoints | None) -> str:
+    kept = checkpoints.newest() if checkpoints else None
+    return (
+        f"epoch {found.epoch}, batch {found.batch}: the {found.what} is not finite; lower training.learning_rate or "
+        f"training.clip_norm (last finite checkpoint: {kept or 'none'})"
+    )
+
+
+class _Run:
+    """What changes while training goes on."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        training: TokenizedDocuments,
+        validation: TokenizedDocuments,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.training, self.validation, self.device = settings, training, validation, device
+        torch.manual_seed(settings.seed)
+        architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
+        noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
+        self.model = WindowClassifier(architecture, noise).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=device.type != "mps",
+        )
+        self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
+        self.held_out = cut(validation.offsets, settings.window, settings.stride)
+        self.history: list[dict[str, Any]] = []
+        self.kept: dict[str, Tensor] = {}
+        self.kept_epoch = 0
+
+    @property
+    def finished(self) -> bool:
+        done = len(self.history)
+        return done >= self.settings.max_epochs or (done > 0 and done - self.kept_epoch >= self.settings.patience)
+
+    def epoch(self, report: Callable[[Progress], None]) -> None:
+        """Trains on every window of a fresh cut once, validates, and adds a row to the history."""
+        number, started = len(self.history) + 1, time.monotonic()
+        rng = np.random.default_rng((self.settings.seed, number))
+        torch.manual_seed(int(rng.integers(2**63)))
+        size = self.settings.window
+        windows = cut(self.training.offsets, size, size, rng)
+        steps = _Steps(number, self.settings.max_epochs, windows, report)
+        groups = list(batches(windows, self.settings.batch_windows, rng))
+        for step, batch in enumerate(groups):
+            self._set_rate((number - 1 + step / len(groups)) / self.settings.max_epochs)
+            steps.add(batch, self._step(windows, batch))
+        trained = steps.summary(self.settings.clip_norm)
+        validation = self._validate()
+        if not math.isfinite(validation.loss):
+            raise _NotFinite(number, len(groups), "validation loss")
+        if not self.history or validation.loss < min(row["validation_loss"] for row in self.history):
+            self.kept_epoch = number
+            self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        self.history.append(
+            {
+                "epoch": number,
+                **trained,
+                "validation_loss": validation.loss,
+                "validation_window_accuracy": validation.window_accuracy,
+                "validation_accuracy": validation.accuracy,
+                "validation_macro_f1": validation.macro_f1,
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "seconds": time.monotonic() - started,
+            }
+        )
+
+    def _set_rate(self, done: float) -> None:
+        share = rate_share(self.settings.schedule, done, self.settings.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * share
+
+    def _step(self, windows: Windows, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+        """One step; its loss, windows right and gradient norm, left on the device so that nothing waits for them."""
+        ids, lengths = gather(self.training.ids, windows, batch, self.device)
+        labels = torch.from_numpy(self.training.labels[windows.documents[batch]]).to(self.device)
+        self.model.train()
+        logits = self.model(ids, lengths)
+        loss = functional.cross_entropy(
+            logits, labels, weight=self.label_weights, label_smoothing=self.settings.label_smoothing
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        return torch.stack([loss.detach(), (logits.detach().argmax(-1) == labels).sum().to(loss), norm.detach()])
+
+    def _validate(self) -> Validation:
+        answers = window_log_probabilities(self.model, self.validation.ids, self.held_out, self.device)
+        labels = self.validation.labels
+        right = float((answers.argmax(axis=1) == labels[self.held_out.documents]).mean())
+        return score(pool_documents(answers, self.held_out.documents, len(labels)), labels, right)
+
+    def snapshot(self) -> Snapshot:
+        tensors = {
+            f"model.{name}": value.detach().cpu().contiguous() for name, value in self.model.state_dict().items()
+        }
+        tensors |= {f"kept.{name}": value for name, value in self.kept.items()}
+        for position, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{position}.{key}": value.cpu().contiguous() for key, value in state.items()}
+        return Snapshot(tensors, {"history": self.history, "kept_epoch": self.kept_epoch})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "kept": {}, "optimizer": {}}
+        for name, value in snapshot.tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            position, _, key = name.partition(".")
+            state.setdefault(int(position), {})[key] = value
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.kept, self.kept_epoch = parts["kept"], snapshot.facts["kept_epoch"]
+        self.history = list(snapshot.facts["history"])
+
+
+class _Steps:
+    """Collects the steps' figures of an epoch; fetches them from the device every two seconds."""
+
+    def __init__(self, epoch: int, epochs: int, windows: Windows, report: Callable[[Progress], None]) -> None:
+        self.epoch, self.epochs, self.windows, self.report = epoch, epochs, windows, report
+        self.started = self.spoken = time.monotonic()
+        self.waiting: list[Tensor] = []
+        self.sizes: list[int] = []
+        self.tokens = 0
+        self.rows = np.empty((0, 3))
+
+    def add(self, batch: np.ndarray[Any, np.dtype[np.int64]], figures: Tensor) -> None:
+        self.waiting.append(figures)
+        self.sizes.append(len(batch))
+        self.tokens += int(self.windows.lengths[batch].sum())
+        now = time.monotonic()
+        if now - self.spoken >= SECONDS_BETWEEN_REPORTS:
+            self.spoken = now
+            self._fetch()
+            share = sum(self.sizes) / len(self.windows)
+            rate = self.tokens / (now - self.started)
+            self.report(Progress(self.epoch, self.epochs, share, self._loss(), rate))
+
+    def _fetch(self) -> None:
+        self.rows = np.concatenate([self.rows, torch.stack(self.waiting).cpu().double().numpy()])
+        self.waiting = []
+        bad = np.argwhere(~np.isfinite(self.rows[:, [0, 2]]))
+        if len(bad):
+            raise _NotFinite(self.epoch, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
+
+    def _loss(self) -> float:
+        return float(np.average(self.rows[:, 0], weights=self.sizes))
+
+    def summary(self, clip_norm: float) -> dict[str, float]:
+        """The epoch's figures, named as in the history."""
+        if self.waiting:
+            self._fetch()
+        norms = self.rows[:, 2]
+        return {
+            "train_loss": self._loss(),
+            "train_window_accuracy": float(self.rows[:, 1].sum() / len(self.windows)),
+            "gradient_norm_mean": float(norms.mean()),
+            "gradient_norm_max": float(norms.max()),
+            "clipped_share": float((norms > clip_norm).mean()),
+            "tokens_per_second": self.tokens / max(time.monotonic() - self.started, 1e-9),
+        }
+
+
+def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:
+    """count^-power of each label, scaled so that a training document weighs one on average."""
+    counts = np.bincount(training.labels, minlength=len(training.label_names))
+    weights = counts.astype(np.float64) ** -power
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

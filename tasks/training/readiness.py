@@ -1,0 +1,69 @@
+"""What must be right before the first training step, so that an hour later it does not turn out to be wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tasks.shared.errors import TrainingError
+from tasks.training.device import free_bytes
+from tasks.training.model import Architecture, WindowClassifier
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.settings import TrainingSettings
+
+FLOAT = 4
+VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 8, "lstm": 9, "mingru": 10, "minlstm": 14}
+"""Numbers held for the backward pass, per hidden unit, direction and token, with their gradients (measured)."""
+
+
+def check_part(name: str, part: TokenizedDocuments) -> None:
+    """Raises TrainingError for a part without documents, a document without tokens, or ids beyond the vocabulary."""
+    if len(part) == 0:
+        raise TrainingError(f"the {name} part has no documents; give splitting.{name} a larger share or more texts")
+    empty = np.flatnonzero(np.diff(part.offsets) == 0)
+    if len(empty):
+        raise TrainingError(f"document {part.doc_ids[empty[0]]} of the {name} part has no tokens; drop it in cleaning")
+    largest = int(part.ids.max())
+    if largest >= part.vocabulary_size:
+        where = int(np.searchsorted(part.offsets, int(part.ids.argmax()), side="right")) - 1
+        raise TrainingError(
+            f"document {part.doc_ids[where]} of the {name} part has token id {largest}, but the vocabulary has "
+            f"{part.vocabulary_size} tokens; tokenize again with the vocabulary that training gets"
+        )
+
+
+def check_labels(training: TokenizedDocuments) -> None:
+    """Raises TrainingError where there is no choice to learn, or a label without a training text."""
+    names = training.label_names
+    if len(names) < 2:
+        raise TrainingError(f"only the label {', '.join(names) or '(none)'} is there; a classifier needs two or more")
+    counts = np.bincount(training.labels, minlength=len(names))
+    missing = [name for name, count in zip(names, counts, strict=True) if count == 0]
+    if missing:
+        raise TrainingError(
+            f"no training text has the label {', '.join(missing)}; add texts, or change the policy in splitting"
+        )
+
+
+def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, longest: int) -> int:
+    """Roughly what training takes: weights with gradient, two moments and the best copy, and one step's activations."""
+    architecture = Architecture.of(settings, vocabulary_size, labels)
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in WindowClassifier(architecture).parameters())
+    tokens = settings.batch_windows * min(settings.window, longest)
+    recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
+    return FLOAT * (5 * parameters + tokens * (4 * architecture.embedding_size + recurrent))
+
+
+def check_memory(needed: int, device: torch.device) -> None:
+    """Raises TrainingError where training would take more than is free."""
+    free = free_bytes(device)
+    if free is not None and needed > free:
+        raise TrainingError(
+            f"training would take about {needed / 2**30:.1f} GiB on {device}, but {free / 2**30:.1f} GiB are free; "
+            "lower training.batch_windows, training.window, training.hidden_size or training.embedding_size"
+        )

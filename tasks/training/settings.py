@@ -1,0 +1,72 @@
+"""The `training` section of pipeline.yaml, and the thresholds of its check."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tasks.shared.section import Section
+
+
+class TrainingSettings(Section):
+    """What is trained on the training part, how, and when it stops. Lengths are counted in tokens."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where to compute; auto takes cuda, else mps, else cpu."
+    )
+    deterministic: bool = Field(True, description="Only deterministic kernels, where the device offers a choice.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, window offsets, shuffling and dropout.")
+
+    cell: Literal["mingru", "minlstm", "gru", "lstm", "rnn", "none"] = Field(
+        "mingru", description="The recurrent cell; none leaves the bag of windows alone, as a baseline."
+    )
+    embedding_size: int = Field(128, ge=1, le=4096, description="Dimensions of a token's embedding.")
+    hidden_size: int = Field(64, ge=1, le=8192, description="Units of a layer, in each direction.")
+    layers: int = Field(1, ge=1, le=16, description="Recurrent layers.")
+    bidirectional: bool = Field(True, description="Read every window in both directions.")
+    pooling: Literal["mean", "mean_max"] = Field(
+        "mean", description="How a window's states become one vector: their mean, or mean and maximum side by side."
+    )
+    skip: bool = Field(True, description="Also hand the mean of the embeddings to the classifier, past the cell.")
+
+    embedding_dropout: float = Field(0.3, ge=0, lt=1, description="Share of embedding dimensions off in a window.")
+    token_dropout: float = Field(0.3, ge=0, lt=1, description="Share of tokens left blank in a training window.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout between layers and before the classifier.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Probability spread evenly over all labels.")
+    class_weight_power: float = Field(
+        0.5, ge=0, le=1, description="p in the weight count^-p of a label; 0 weighs all documents alike, 1 all labels."
+    )
+
+    window: int = Field(128, ge=1, le=65_536, description="Tokens in a window; texts are cut anew each epoch.")
+    stride: int = Field(64, ge=1, le=65_536, description="Tokens from window to window when predicting.")
+    batch_windows: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
+    max_epochs: int = Field(8, ge=1, le=10_000, description="Epochs of the schedule.")
+    patience: int = Field(3, ge=1, le=10_000, description="Epochs without a better validation loss before stopping.")
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        "one_cycle", description="Learning rate over the epochs: up and down, down, or flat."
+    )
+    warmup_share: float = Field(0.3, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
+    learning_rate: float = Field(1e-2, gt=0, le=10, description="The highest learning rate.")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW).")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainingSettings:
+        if self.stride > self.window:
+            raise ValueError(f"stride {self.stride} is larger than window {self.window}: texts would have gaps")
+        if self.cell == "none" and not self.skip:
+            raise ValueError("cell none needs skip: true, else nothing reaches the classifier")
+        return self
+
+
+class TrainingLimits(Section):
+    """Thresholds of the check after training."""
+
+    max_gradient_norm: float = Field(1e4, gt=0, description="Largest gradient norm of any step, before clipping.")
+    min_gain_over_majority: float = Field(
+        0.0, ge=-1, le=1, description="Validation accuracy of the kept epoch, less the share of the largest label."
+    )
+    min_validation_accuracy: float | None = Field(
+        None, ge=0, le=1, description="Floor of the kept epoch's validation accuracy; null for none."
+    )

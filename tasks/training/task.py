@@ -1,0 +1,86 @@
+"""The training stage: tokens and a vocabulary in, a model folder that stands alone out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.torch import save_file
+
+from tasks.shared.artifacts import write_text
+from tasks.shared.errors import ArtifactError
+from tasks.shared.progress import logger
+from tasks.shared.stage import stage
+from tasks.tokenization.store import TokenizedDocuments, read_tokens
+from tasks.training import loop
+from tasks.training.checkpoint import Checkpoints
+from tasks.training.config import identity, model_config
+from tasks.training.device import choose_device
+from tasks.training.loop import Progress
+from tasks.training.predict import CONFIG, TOKENIZER, WEIGHTS
+from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
+from tasks.training.schema import HISTORY, HISTORY_FILE
+from tasks.training.settings import TrainingSettings
+
+log = logger("training")
+
+
+@stage(
+    "training",
+    folder="06_models",
+    libraries=("torch", "numpy", "safetensors"),
+    volatile=(HISTORY_FILE,),
+)
+def train(settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path) -> dict[str, Any]:
+    """Trains on the training part, keeps the epoch that does best on the validation part."""
+    device = choose_device(settings.device)
+    training, validation = read_tokens(tokens, "train"), read_tokens(tokens, "validation")
+    _check(settings, training, validation, vocabulary / TOKENIZER)
+    longest = int((training.offsets[1:] - training.offsets[:-1]).max())
+    check_memory(needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest), device)
+    log.info(
+        "training: %s on %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device
+    )
+    checkpoints = Checkpoints(scratch, identity(settings, training, validation))
+    trained = loop.train(settings, training, validation, device, checkpoints, _say)
+    save_file(trained.weights, out / WEIGHTS)
+    write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
+    shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
+    pq.write_table(pa.Table.from_pylist(trained.history, schema=HISTORY), out / HISTORY_FILE)
+    kept = trained.history[trained.kept_epoch - 1]
+    return {
+        "rows": len(trained.history),
+        "kept_epoch": trained.kept_epoch,
+        **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
+        "parameters": sum(weight.numel() for weight in trained.weights.values()),
+    }
+
+
+def _check(
+    settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments, tokenizer: Path
+) -> None:
+    check_part("train", training)
+    check_part("validation", validation)
+    check_labels(training)
+    try:
+        digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{tokenizer}: not readable ({error}); learn the vocabulary again") from error
+    if digest != training.vocabulary_digest:
+        raise ArtifactError(f"{tokenizer}: is not the vocabulary that the tokens were made with; tokenize again")
+
+
+def _say(progress: Progress) -> None:
+    log.info(
+        "training: epoch %d of %d, %d%%, loss %.3f, %s tokens/s",
+        progress.epoch,
+        progress.epochs,
+        round(100 * progress.share),
+        progress.loss,
+        f"{progress.tokens_per_second:,.0f}",
+    )
