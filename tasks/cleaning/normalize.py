@@ -17,6 +17,7 @@ _CONTROL_TABLE: dict[int, str | None] = {
     0x2029: "\n\n",
 }
 _QUOTES = {**dict.fromkeys("‘’‚‛‹›", "'"), **dict.fromkeys("“”„‟«»", '"')}
+_OTHER_SPACE = re.compile(r"[^\S \n]")
 _BETWEEN_PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
@@ -32,14 +33,27 @@ def normalize(
 
     The order matters: a control character between a letter and its accent would keep them from being composed.
     """
-    if remove_controls and _CONTROL.search(text):
+    if remove_controls and (text.isascii() or _CONTROL.search(text)):  # str.translate is fast on ASCII only
         text = text.replace("\r\n", "\n").translate(_CONTROL_TABLE)
     if normalize_unicode:
         text = unicodedata.normalize("NFC", text)
     if straighten_quotes and not text.isascii():
         for quote, straight in _QUOTES.items():
             text = text.replace(quote, straight)  # far faster than str.translate, which asks for every character
-    if collapse_whitespace:
+    if collapse_whitespace and not _is_tidy(text):
         paragraphs = (" ".join(paragraph.split()) for paragraph in _BETWEEN_PARAGRAPHS.split(text))
         text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     return text
+
+
+def _is_tidy(text: str) -> bool:
+    """Whether single spaces and single blank lines are the only whitespace: several quick looks, no copy."""
+    return (
+        text == text.strip()
+        and "  " not in text
+        and " \n" not in text
+        and "\n " not in text
+        and "\n\n\n" not in text
+        and text.count("\n") == 2 * text.count("\n\n")
+        and not _OTHER_SPACE.search(text)
+    )

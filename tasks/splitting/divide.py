@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 
 
-def split(
+def divide(
     documents: Sequence[Document],
     shares: Mapping[str, float],
     seed: int = 0,
@@ -41,7 +41,7 @@ def split(
     return _by_document(documents, all_units)
 
 
-def split_fold(
+def divide_fold(
     documents: Sequence[Document],
     shares: Mapping[str, float],
     count: int,
@@ -53,7 +53,7 @@ def split_fold(
 
     The folds are scikit-learn's: `StratifiedKFold` over the documents in the order of their ids, or
     `StratifiedGroupKFold` where a group has several. The rest is divided in the ratio of train to validation.
-    Raises CorpusError as `split` does; a label needs as many groups as there are folds, and at least three.
+    Raises CorpusError as `divide` does; a label needs as many groups as there are folds, and at least three.
     """
     least = max(count, len(PARTS))
     documents, kept_for_training = _apply_policy(documents, small, least, f"{count} folds")
