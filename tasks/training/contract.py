@@ -71,7 +71,7 @@ def _files(artifact: Path) -> pd.DataFrame:
 
 def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Expectation]:
     yield gxe.ExpectTableRowCountToBeBetween(
-        min_value=1, max_value=settings.max_epochs, notes="one row an epoch, and no more epochs than the settings allow"
+        min_value=1, max_value=settings.epochs, notes="one row an epoch, and no more epochs than the settings allow"
     )
     yield gxe.ExpectColumnValuesToBeIncreasing(column="epoch", strictly=True, notes="an epoch is trained once")
     for column in ("train_loss", "validation_loss"):

@@ -130,7 +130,7 @@ class _Run:
     @property
     def finished(self) -> bool:
         done = len(self.history)
-        return done >= self.settings.max_epochs or (done > 0 and done - self.kept_epoch >= self.settings.patience)
+        return done >= self.settings.epochs or (done > 0 and done - self.kept_epoch >= self.settings.patience)
 
     def epoch(self, report: Callable[[Progress], None]) -> None:
         """Trains on every window of a fresh cut once, validates, and adds a row to the history."""
@@ -139,10 +139,10 @@ class _Run:
         torch.manual_seed(int(rng.integers(2**63)))
         size = self.settings.window
         windows = cut(self.training.offsets, size, size, rng)
-        steps = _Steps(number, self.settings.max_epochs, windows, report)
+        steps = _Steps(number, self.settings.epochs, windows, report)
         groups = list(batches(windows, self.settings.batch_windows, rng))
         for step, batch in enumerate(groups):
-            self._set_rate((number - 1 + step / len(groups)) / self.settings.max_epochs)
+            self._set_rate((number - 1 + step / len(groups)) / self.settings.epochs)
             steps.add(batch, self._step(windows, batch))
         trained = steps.summary(self.settings.clip_norm)
         validation = self._validate()

@@ -41,7 +41,7 @@ class TrainingSettings(Section):
     window: int = Field(128, ge=1, le=65_536, description="Tokens in a window; texts are cut anew each epoch.")
     stride: int = Field(64, ge=1, le=65_536, description="Tokens from window to window when predicting.")
     batch_windows: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
-    max_epochs: int = Field(8, ge=1, le=10_000, description="Epochs of the schedule.")
+    epochs: int = Field(8, ge=1, le=10_000, description="Epochs of the schedule, at most.")
     patience: int = Field(3, ge=1, le=10_000, description="Epochs without a better validation loss before stopping.")
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         "one_cycle", description="Learning rate over the epochs: up and down, down, or flat."
