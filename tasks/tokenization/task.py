@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from tasks.shared.stage import stage
 from tasks.tokenization.encode import Encoder
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
-from tasks.tokenization.store import token_rows
+from tasks.tokenization.store import file_digest, token_rows
 from tasks.vocabulary.documents import split_documents
 from tasks.vocabulary.schema import TOKENIZER
 
@@ -27,8 +26,7 @@ def tokenize(
     """Encodes every document of the split, a batch at a time."""
     encoder = Encoder.from_file(vocabulary / TOKENIZER)
     labels = {label for batch in read_batches(splits / "splits", ["label"]) for label in batch["label"].to_pylist()}
-    digest = hashlib.sha256((vocabulary / TOKENIZER).read_bytes()).hexdigest()
-    schema = tokens_schema(encoder.size, digest, labels)
+    schema = tokens_schema(encoder.size, file_digest(vocabulary / TOKENIZER), labels)
     tokens = 0
     with PartWriter(out / DATASET, schema) as writer:
         for documents in progress(split_documents(cleaned, splits), "tokenization", "batches of documents"):

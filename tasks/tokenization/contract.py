@@ -1,0 +1,156 @@
+"""What must hold of the token ids before a model is trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.shared.batch import Batch
+from tasks.shared.parquet import part_files, read_batches, read_schema
+from tasks.tokenization.schema import DATASET, id_type, tokens_schema
+from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
+from tasks.tokenization.store import file_digest, read_header
+from tasks.vocabulary.documents import SplitDocument, split_documents
+from tasks.vocabulary.schema import TOKENIZER
+from tasks.vocabulary.tokenizer_file import UNK, read_vocabulary
+
+SCHEMAS: Mapping[str, tuple[pa.Schema, ...]] = {
+    DATASET: tuple(tokens_schema(size, "", ()) for size in (2**16, 2**16 + 1)),
+}
+"""Ids take two bytes, or four where the vocabulary has more than 65,536 tokens."""
+ROW = ("doc_id", "split", "length", "ids", "largest_id", "unknown", "characters", "as_in_splits")
+BATCH_ROWS = 256
+"""Documents in memory at a time."""
+
+
+def batches(
+    artifact: Path, inputs: Mapping[str, Path], settings: TokenizationSettings, limits: TokenizationLimits
+) -> Iterator[Batch]:
+    """A few numbers per document, part by part, beside the texts they come from; then the aggregates."""
+    expected = (each for some in split_documents(inputs["cleaned"], inputs["splits"]) for each in some)
+    vocabulary = inputs["vocabulary"] / TOKENIZER
+    size = read_vocabulary(vocabulary).size
+    sums = []
+    for part in part_files(artifact / DATASET):
+        with pq.ParquetFile(part) as file:
+            frame = pd.DataFrame(
+                [row for batch in file.iter_batches(BATCH_ROWS) for row in _rows(batch, expected)], columns=ROW
+            )
+        sums.append(_sums(frame, settings.max_tokens))
+        yield Batch(part.stem, frame, _row_expectations(size, settings), "doc_id")
+    yield Batch("splits", _per_split(sums), _split_expectations(limits), "split")
+    missing = sum(1 for _ in expected)
+    yield Batch("dataset", _dataset(artifact, inputs["splits"], vocabulary, size, missing), _dataset_expectations())
+
+
+def _rows(batch: pa.RecordBatch, expected: Iterator[SplitDocument]) -> Iterator[dict[str, object]]:
+    """One row per document: its length, its largest id, its unknown tokens, and the text that it should come from."""
+    columns = [batch[name].to_pylist() for name in ("doc_id", "label", "split", "length")]
+    for doc_id, label, split, length, ids in zip(*columns, batch["token_ids"], strict=True):
+        numbers = ids.values.to_numpy(zero_copy_only=False)
+        document = next(expected, None)
+        yield {
+            "doc_id": doc_id,
+            "split": split,
+            "length": length,
+            "ids": len(numbers),
+            "largest_id": int(numbers.max(initial=0)),
+            "unknown": int(np.count_nonzero(numbers == UNK)),
+            "characters": len(document.text) if document else 0,
+            "as_in_splits": document is not None and document[:3] == (doc_id, label, split),
+        }
+
+
+def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Expectation]:
+    return [
+        gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a document has one row"),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="as_in_splits",
+            value_set=[True],
+            notes="the rows are the split's, in its order, with its labels: no document added, lost or relabelled",
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="length",
+            min_value=1,
+            max_value=settings.max_tokens,
+            notes="a text without tokens has nothing to learn",
+        ),
+        gxe.ExpectColumnPairValuesToBeEqual(
+            column_A="length", column_B="ids", notes="readers trust `length` without reading the ids"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="largest_id", max_value=size - 1, notes="a larger id would lie outside the model's embedding"
+        ),
+    ]
+
+
+def _sums(frame: pd.DataFrame, max_tokens: int | None) -> pd.DataFrame:
+    """Totals per split of one part; documents that may have been cut short say nothing about tokens per character."""
+    whole = frame["length"] < (max_tokens or np.inf)
+    columns = {
+        "tokens": frame["ids"],
+        "unknown": frame["unknown"],
+        "tokens_of_whole": frame["ids"].where(whole, 0),
+        "characters_of_whole": frame["characters"].where(whole, 0),
+    }
+    return pd.DataFrame({"split": frame["split"], **columns}).groupby("split", as_index=False).sum()
+
+
+def _per_split(sums: list[pd.DataFrame]) -> pd.DataFrame:
+    totals = pd.concat(sums).groupby("split", as_index=False).sum()
+    return totals.assign(
+        unknown_share=totals["unknown"] / totals["tokens"],
+        tokens_per_character=totals["tokens_of_whole"] / totals["characters_of_whole"],  # null where all were cut
+    )
+
+
+def _split_expectations(limits: TokenizationLimits) -> list[gxe.Expectation]:
+    return [
+        gxe.ExpectColumnValuesToBeInSet(
+            column="split", value_set=["train", "validation", "test"], notes="training and evaluation know these parts"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="unknown_share",
+            max_value=limits.max_unknown_share,
+            notes="a byte-level vocabulary can spell everything; [UNK] means that texts and vocabulary do not fit",
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="tokens_per_character",
+            min_value=limits.min_tokens_per_character,
+            max_value=limits.max_tokens_per_character,
+            notes="far more: texts unlike those the vocabulary was learned from; far fewer: text was lost on the way",
+        ),
+    ]
+
+
+def _dataset(artifact: Path, splits: Path, vocabulary: Path, size: int, missing: int) -> pd.DataFrame:
+    """One row: does the schema's metadata say what the vocabulary and the split say?"""
+    header = read_header(artifact)
+    labels = {label for batch in read_batches(splits / "splits", ["label"]) for label in batch["label"].to_pylist()}
+    stored = read_schema(artifact / DATASET).field("token_ids").type.value_type
+    row = {
+        "missing": missing,
+        "vocabulary_is_the_one_given": header.vocabulary_digest == file_digest(vocabulary)
+        and header.vocabulary_size == size,
+        "labels_are_the_splits": header.label_names == tuple(sorted(labels)),
+        "smallest_integers": stored == id_type(size),
+    }
+    return pd.DataFrame([row])
+
+
+def _dataset_expectations() -> list[gxe.Expectation]:
+    reasons = {
+        "vocabulary_is_the_one_given": "ids mean nothing, or something else, with another vocabulary",
+        "labels_are_the_splits": "a label's position in the sorted list is its class id",
+        "smallest_integers": "larger ones cost disk and memory for nothing",
+    }
+    return [
+        gxe.ExpectColumnValuesToBeBetween(column="missing", max_value=0, notes="every document of the split has a row"),
+        *(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True], notes=why) for name, why in reasons.items()),
+    ]
