@@ -1,0 +1,77 @@
+"""Simple classifiers of texts that a model has to be seen beside, each trained on the training texts alone.
+
+Words are runs of two or more letters or digits, lower-cased, in two or more training texts. Where texts share no such
+word there is nothing to learn from, and the word classifiers answer with the majority class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.svm import LinearSVC
+
+from tasks.evaluation.metrics import Ints
+
+Predict = Callable[[Sequence[str], Ints, Sequence[str]], Ints]
+"""Training texts, their class ids, test texts → predicted class ids of the test texts."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A classifier and what people call it."""
+
+    title: str
+    predict: Predict
+
+
+def majority(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
+    """The commonest class of the training part for every text; of equally common ones the first."""
+    return np.full(len(test_texts), np.bincount(train_labels).argmax(), np.int64)
+
+
+def linear_svm(
+    train_texts: Sequence[str],
+    train_labels: Ints,
+    test_texts: Sequence[str],
+    class_weight: Literal["balanced"] | None = None,
+) -> Ints:
+    """Linear support vector machine (C = 1, one class against the rest) on sublinear TF-IDF of words."""
+    return _classify_words(
+        TfidfVectorizer(sublinear_tf=True, min_df=2),
+        LinearSVC(C=1.0, class_weight=class_weight, random_state=0),
+        train_texts,
+        train_labels,
+        test_texts,
+    )
+
+
+def naive_bayes(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
+    """Multinomial naive Bayes on counts of words, additive smoothing 0.05."""
+    return _classify_words(CountVectorizer(min_df=2), MultinomialNB(alpha=0.05), train_texts, train_labels, test_texts)
+
+
+def _classify_words(
+    vectorizer: Any, classifier: Any, train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]
+) -> Ints:
+    if len(np.unique(train_labels)) < 2:
+        return majority(train_texts, train_labels, test_texts)
+    try:
+        words = vectorizer.fit_transform(train_texts)
+    except ValueError:  # what scikit-learn raises for an empty vocabulary
+        return majority(train_texts, train_labels, test_texts)
+    classifier.fit(words, train_labels)
+    return np.asarray(classifier.predict(vectorizer.transform(test_texts)), np.int64)
+
+
+BASELINES: Mapping[str, Baseline] = {
+    "majority": Baseline("Majority class", majority),
+    "tfidf_svm": Baseline("TF-IDF words + linear SVM", linear_svm),
+    "tfidf_svm_balanced": Baseline("TF-IDF words + balanced SVM", partial(linear_svm, class_weight="balanced")),
+    "naive_bayes": Baseline("Naive Bayes of words", naive_bayes),
+}

@@ -1,0 +1,165 @@
+"""The report's pictures. Marks differ in shape as well as in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
+
+from tasks.evaluation.calibration import Reliability
+from tasks.evaluation.drawing import Palette, Picture, picture
+from tasks.evaluation.metrics import Floats, Ints
+from tasks.evaluation.scores import Estimate
+
+INCHES_PER_ROW = 0.23
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a training curve: its name and one value per epoch."""
+
+    name: str
+    values: Floats
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> Floats:
+    """One row per name, the first on top; gives the rows' heights."""
+    axes.set_yticks(range(len(names)), [shorten(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    return np.arange(len(names), dtype=np.float64)
+
+
+def shorten(name: str, characters: int = 28) -> str:
+    """A name that fits beside a plot."""
+    return name if len(name) <= characters else name[: characters - 1] + "…"
+
+
+def _whiskers(axes: Axes, rows: Floats, found: Sequence[Estimate], colour: str, mark: str, name: str | None) -> None:
+    values = np.array([[e.value, e.low, e.high] for e in found]).T
+    axes.hlines(rows, values[1], values[2], color=colour, linewidth=1.6)
+    axes.plot(values[0], rows, mark, color=colour, markersize=5.5, label=name)
+
+
+def forest(names: Sequence[str], accuracy: Sequence[Estimate], macro_f1: Sequence[Estimate]) -> Picture:
+    """Accuracy and macro-F1 of several classifiers with their intervals; the first is the model."""
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        rows = _rows(axes, names)
+        _whiskers(axes, rows - 0.14, accuracy, palette.first, "o", "accuracy")
+        _whiskers(axes, rows + 0.14, macro_f1, palette.second, "s", "macro-F1")
+        axes.axvline(accuracy[0].value, color=palette.first, linewidth=0.8, linestyle=":")
+        axes.axvline(macro_f1[0].value, color=palette.second, linewidth=0.8, linestyle=":")
+        axes.set_xlim(0, 1)
+        axes.get_yticklabels()[0].set_fontweight("bold")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+
+    said = "; ".join(
+        f"{name}: accuracy {a.value:.3f} ({a.low:.3f} to {a.high:.3f}), macro-F1 {f.value:.3f}"
+        for name, a, f in zip(names, accuracy, macro_f1, strict=True)
+    )
+    return picture(draw, 5.2, 0.8 + 0.42 * len(names), f"Accuracy and macro-F1 with intervals. {said}.")
+
+
+def label_scores(names: Sequence[str], f1: Sequence[Estimate], support: Ints) -> Picture:
+    """F1 of each label with its interval."""
+    titles = [f"{shorten(name, 22)} ({count})" for name, count in zip(names, support, strict=True)]
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        _whiskers(axes, _rows(axes, titles), f1, palette.first, "o", None)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("F1 (test documents in brackets)")
+
+    said = ", ".join(f"{name} {e.value:.2f}" for name, e in zip(names, f1, strict=True))
+    return picture(draw, 5.2, 0.7 + INCHES_PER_ROW * len(names), f"F1 of each label with intervals: {said}.")
+
+
+def confusion(names: Sequence[str], matrix: Ints) -> Picture:
+    """The confusion matrix: shade is the share of the row, numbers are documents."""
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    numbers = len(names) <= 30
+    size = 1.5 + min(INCHES_PER_ROW * len(names), 7.5)
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        shades = LinearSegmentedColormap.from_list("shares", [palette.low, palette.high])
+        axes.pcolormesh(shares, cmap=shades, vmin=0, vmax=1, edgecolor=palette.faint, linewidth=0.4)
+        ticks, titles = np.arange(len(names)) + 0.5, [shorten(name, 18) for name in names]
+        small = 8.0 if numbers else 5.0
+        axes.set_yticks(ticks, titles, fontsize=small)
+        axes.set_xticks(ticks, titles, rotation=90, fontsize=small)
+        axes.set(ylim=(len(names), 0), aspect="equal", ylabel="true label", xlabel="predicted label")
+        for row, column in zip(*np.nonzero(matrix), strict=True) if numbers else ():
+            colour = palette.ink_on_high if shares[row, column] > 0.5 else palette.ink
+            position = (column + 0.5, row + 0.53)
+            axes.annotate(str(matrix[row, column]), position, ha="center", va="center", color=colour, fontsize=7.5)
+
+    right, all_ = int(np.trace(matrix)), int(matrix.sum())
+    alt = f"Confusion matrix of {all_} test documents: {right} on the diagonal. The same counts are in metrics.json."
+    return picture(draw, size, size, alt)
+
+
+def calibration(table: Reliability) -> Picture:
+    """Accuracy over confidence; the larger the mark, the more documents."""
+    filled = table.documents > 0
+    counts = table.documents[filled]
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        axes.plot([0, 1], [0, 1], color=palette.ink, linewidth=0.8, linestyle="--", label="well calibrated")
+        area = 20 + 260 * counts / counts.max()
+        axes.scatter(table.confidence[filled], table.accuracy[filled], area, palette.first, alpha=0.75, linewidths=0)
+        for x, y, count in zip(table.confidence[filled], table.accuracy[filled], counts, strict=True):
+            axes.annotate(str(count), (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=7.5)
+        axes.set(xlim=(0, 1), ylim=(-0.05, 1.12), xlabel="probability of the predicted label", ylabel="share right")
+        axes.grid()
+        axes.legend(loc="upper left", bbox_to_anchor=(0, 1))
+
+    said = "; ".join(
+        f"{count} documents at {x:.2f}: {y:.2f} right"
+        for x, y, count in zip(table.confidence[filled], table.accuracy[filled], counts, strict=True)
+    )
+    return picture(draw, 4.2, 3.4, f"Share of right predictions by their probability. {said}.")
+
+
+def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
+    """One training curve with a line per series; `kept` is the epoch whose weights the model has (from 1)."""
+    lines = ("-", "--", ":")
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        colours = (palette.first, palette.second, palette.third)
+        for one, colour, line in zip(series, colours, lines, strict=False):
+            epochs = np.arange(1, len(one.values) + 1)
+            axes.plot(epochs, one.values, line, marker="." if len(epochs) < 3 else None, color=colour, label=one.name)
+        if kept is not None:
+            axes.axvline(kept, color=palette.ink, linewidth=0.8, linestyle=":")
+        axes.grid()
+        axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+        if len(series) > 1:
+            axes.legend(loc="best", handlelength=1.6)
+
+    last = ", ".join(f"{one.name} {one.values[-1]:.4g}" for one in series)
+    return picture(draw, 3.5, 2.4, f"{title} by epoch; in the last one: {last}.")
+
+
+def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:
+    """Each label's share of each part of the corpus: where splitting kept the balance, the marks lie together."""
+    marks = "o", "s", "D"
+
+    def draw(axes: Axes, palette: Palette) -> None:
+        rows = _rows(axes, names)
+        for one, mark, colour in zip(shares, marks, (palette.first, palette.second, palette.third), strict=True):
+            axes.plot(one.values * 100, rows, mark, color=colour, label=one.name, markersize=5, alpha=0.85)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("per cent of the part's documents")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
+
+    height = 1.0 + INCHES_PER_ROW * len(names)
+    alt = "Share of each label in the training, validation and test part; the counts are in the table of labels."
+    return picture(draw, 5.2, height, alt)

@@ -1,0 +1,69 @@
+"""Reads what an evaluation needs from the artifacts before it, and nothing that it does not need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.evaluation.metrics import Floats, Ints
+from tasks.shared.errors import ArtifactError
+from tasks.shared.parquet import read_batches
+
+PARTS = ("train", "validation", "test")
+
+
+def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
+    """The texts of these documents, by doc_id. Raises ArtifactError where one is missing."""
+    wanted = pa.array(sorted(doc_ids), pa.string())
+    texts: dict[str, str] = {}
+    for batch in read_batches(cleaned / "documents", ("doc_id", "text")):
+        chosen = batch.filter(pc.is_in(batch["doc_id"], wanted))
+        texts |= zip(chosen["doc_id"].to_pylist(), chosen["text"].to_pylist(), strict=True)
+    missing = [doc_id for doc_id in wanted.to_pylist() if doc_id not in texts]
+    if missing:
+        raise ArtifactError(
+            f"{cleaned / 'documents'}: document {missing[0]!r} has tokens but no text here (and {len(missing) - 1} "
+            "more); tokens and texts come from different runs, run again"
+        )
+    return texts
+
+
+def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:
+    """Documents of each label [classes], by part."""
+    number = {name: i for i, name in enumerate(label_names)}
+    counts = {part: np.zeros(len(label_names), np.int64) for part in PARTS}
+    for batch in read_batches(splits / "splits", ("label", "split")):
+        for label, part in zip(batch["label"].to_pylist(), batch["split"].to_pylist(), strict=True):
+            if part in counts and label in number:
+                counts[part][number[label]] += 1
+    return counts
+
+
+def read_history(model: Path) -> dict[str, Floats]:
+    """The numeric columns of the training history; empty where the model has none."""
+    path = model / "history.parquet"
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path}: not readable as Parquet ({error}); train again") from error
+    numeric = [field.name for field in table.schema if pa.types.is_primitive(field.type)]
+    return {name: np.array(table[name].to_pylist(), np.float64) for name in numeric}
+
+
+def read_lineage(artifact: Path) -> Mapping[str, Any]:
+    """What an artifact was made from, stage by stage; empty where it does not say."""
+    try:
+        record = json.loads((artifact / "artifact.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    lineage = record.get("lineage") if isinstance(record, dict) else None
+    return lineage if isinstance(lineage, dict) else {}

@@ -1,0 +1,73 @@
+"""Classification measures from class ids: confusion matrix, accuracy, precision, recall, F1, macro-F1.
+
+Every function takes arrays with any number of leading dimensions, so that the resamples of a bootstrap are measured
+by the code that measures the documents themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Scores of each label, arrays [..., classes]; a quotient 0/0 counts as 0."""
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+    support: Ints
+    """Documents that carry the label."""
+
+
+def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
+    """Counts of documents by true class (rows) and predicted class (columns).
+
+    `labels` and `predicted` are class ids [..., documents]; the result is [..., classes, classes].
+    """
+    leading = labels.shape[:-1]
+    tables = int(np.prod(leading, dtype=np.int64))
+    cells = (labels * classes + predicted).reshape(tables, -1)
+    cells = cells + np.arange(tables, dtype=np.int64)[:, None] * classes**2
+    counts = np.bincount(cells.ravel(), minlength=tables * classes**2)
+    return counts.astype(np.int64).reshape(*leading, classes, classes)
+
+
+def accuracy(confusion: Ints) -> Floats:
+    """Share of documents whose predicted class is the true one, [...]."""
+    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))
+
+
+def label_scores(confusion: Ints) -> LabelScores:
+    """Precision, recall, F1 = 2 TP / (2 TP + FP + FN) and support of each label, [..., classes]."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, answers = confusion.sum(-1), confusion.sum(-2)
+    return LabelScores(
+        precision=_ratio(right, answers),
+        recall=_ratio(right, support),
+        f1=_ratio(2 * right, support + answers),
+        support=support,
+    )
+
+
+def macro_f1(confusion: Ints) -> Floats:
+    """Mean of the labels' F1 scores, each label counting the same, [...].
+
+    A label that no document carries and that was never predicted has no F1 (0/0) and is left out of the mean; one that
+    was predicted, but that no document carries, counts 0. This is scikit-learn's `f1_score(average="macro")` when it
+    is not given labels, and the mean of F1 scores rather than the F1 of mean precision and recall
+    (Opitz & Burst, "Macro F1 and Macro F1", 2019).
+    """
+    occurring = (confusion.sum(-1) + confusion.sum(-2)) > 0
+    return _ratio(label_scores(confusion).f1.sum(-1), occurring.sum(-1))
+
+
+def _ratio(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> Floats:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.asarray(np.divide(part, whole, out=np.zeros_like(whole), where=whole != 0))

@@ -1,0 +1,186 @@
+"""The report: one HTML file that opens offline, its pictures inside. Names and texts of the corpus are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.evaluation import figures
+from tasks.evaluation.drawing import Picture
+from tasks.evaluation.metrics import Floats, Ints
+from tasks.evaluation.scores import Comparison, Evaluation, Predictions
+
+TEMPLATE = Path(__file__).with_name("template.html")
+CURVES = {
+    "Loss": ("train_loss", "validation_loss"),
+    "Accuracy": ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy"),
+    "Macro-F1 of validation documents": ("validation_macro_f1",),
+    "Gradient norm before clipping": ("gradient_norm_mean", "gradient_norm_max"),
+    "Learning rate": ("learning_rate",),
+}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test document that the model got wrong."""
+
+    doc_id: str
+    label: str
+    predicted: str
+    probability: float
+    """Of the predicted label."""
+    label_probability: float
+    """Of the true label."""
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that the model came from: its name, its artifact's fingerprint, its settings in readable form."""
+
+    name: str
+    fingerprint: str
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the report shows."""
+
+    evaluation: Evaluation
+    titles: Mapping[str, str]
+    """What people call each baseline."""
+    counts: Mapping[str, Ints]
+    """Documents of each label [classes] in the parts train, validation and test."""
+    history: Mapping[str, Floats]
+    """Columns of the training history, one value per epoch."""
+    mistakes: Sequence[Mistake]
+    stages: Sequence[Stage]
+
+
+def find_mistakes(
+    predictions: Predictions, texts: Mapping[str, str], label_names: Sequence[str], limit: int, characters: int
+) -> list[Mistake]:
+    """Wrongly predicted documents, the likeliest prediction first, with the beginning of their text."""
+    predicted, labels, shares = predictions.predicted, predictions.labels, predictions.probabilities
+    wrong = np.flatnonzero(predicted != labels)
+    order = np.lexsort((wrong, -shares[wrong].max(-1)))
+    return [
+        Mistake(
+            doc_id=predictions.doc_ids[i],
+            label=label_names[labels[i]],
+            predicted=label_names[predicted[i]],
+            probability=float(shares[i, predicted[i]]),
+            label_probability=float(shares[i, labels[i]]),
+            excerpt=excerpt(texts[predictions.doc_ids[i]], characters),
+        )
+        for i in wrong[order][:limit]
+    ]
+
+
+def excerpt(text: str, characters: int) -> str:
+    """The beginning of a text, cut between words where there is a space not too far back."""
+    if len(text) <= characters:
+        return text
+    cut = text[:characters]
+    space = max(cut.rfind(" "), cut.rfind("\n"))
+    return cut[: space if space > characters * 3 // 4 else characters].rstrip() + " …"
+
+
+def stages(lineage: Mapping[str, Any]) -> list[Stage]:
+    """The stages named in an artifact's lineage, in order; anything else in it is passed over."""
+    return [
+        Stage(name, str(entry.get("fingerprint", "")), dict(_flat(entry.get("settings") or {})))
+        for name, entry in lineage.items()
+        if isinstance(entry, Mapping)
+    ]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", "none" if value is None else str(value)))
+    return pairs
+
+
+def render(report: Report) -> str:
+    """The report as HTML; the same report gives the same bytes."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    evaluation = report.evaluation
+    return environment.get_template(TEMPLATE.name).render(
+        report=report,
+        e=evaluation,
+        best=best_baseline(evaluation.baselines),
+        verdict=verdict(evaluation.baselines, report.titles),
+        pictures=_pictures(report),
+        curves=_curves(report.history),
+        kept=_kept_epoch(report.history),
+        confidence=f"{evaluation.resampling.confidence:.4g}",
+        percent=f"{100 * evaluation.resampling.confidence:.4g} %",
+    )
+
+
+def best_baseline(baselines: Mapping[str, Comparison]) -> str:
+    """The baseline that is right most often; of equally good ones the first."""
+    return max(baselines, key=lambda name: baselines[name].scores.accuracy.value)
+
+
+def verdict(baselines: Mapping[str, Comparison], titles: Mapping[str, str]) -> str:
+    """What the comparison with the best baseline says, in one sentence."""
+    best = best_baseline(baselines)
+    lead, name = baselines[best].accuracy_lead, titles[best]
+    points = f"{abs(100 * lead.value):.1f} points"
+    if lead.low > 0:
+        return f"The model is right more often than the best baseline ({name}), by {points}."
+    if lead.high < 0:
+        return f"The best baseline ({name}) is right more often than the model, by {points}."
+    side = "equals" if lead.value == 0 else f"is {points} {'ahead of' if lead.value > 0 else 'behind'}"
+    return f"The model {side} the best baseline ({name}); on so few documents chance alone could make that difference."
+
+
+def _pictures(report: Report) -> dict[str, Picture]:
+    evaluation, names = report.evaluation, report.evaluation.label_names
+    scores = [evaluation.scores, *(found.scores for found in evaluation.baselines.values())]
+    titles = ["Model", *(report.titles[name] for name in evaluation.baselines)]
+    shares = [figures.Series(part, counts / max(1, counts.sum())) for part, counts in report.counts.items()]
+    return {
+        "forest": figures.forest(titles, [s.accuracy for s in scores], [s.macro_f1 for s in scores]),
+        "confusion": figures.confusion(names, evaluation.confusion),
+        "labels": figures.label_scores(names, evaluation.f1, evaluation.per_label.support),
+        "calibration": figures.calibration(evaluation.calibration.reliability),
+        "balance": figures.balance(names, shares),
+    }
+
+
+def _curves(history: Mapping[str, Floats]) -> list[Picture]:
+    kept = _kept_epoch(history)
+    found = {
+        title: [figures.Series(_readable(name), history[name]) for name in columns if name in history]
+        for title, columns in CURVES.items()
+    }
+    return [figures.curves(title, series, kept) for title, series in found.items() if series]
+
+
+def _kept_epoch(history: Mapping[str, Floats]) -> int | None:
+    """The epoch whose weights the model has, counted from 1; None where the history does not say."""
+    kept = np.flatnonzero(history.get("kept", np.zeros(0)))
+    return int(kept[-1]) + 1 if len(kept) else None
+
+
+def _readable(column: str) -> str:
+    words = column.removeprefix("gradient_norm_").replace("_", " ")
+    return words.replace("train ", "training ").replace(" loss", "").replace(" macro f1", "").replace(" accuracy", "")

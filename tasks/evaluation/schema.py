@@ -1,0 +1,34 @@
+"""The columns of predictions.parquet: one row per test document, one probability per label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from tasks.evaluation.scores import Predictions
+
+PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
+
+
+def probability_column(label: str) -> str:
+    """The column that holds a label's probability."""
+    return f"probability_{label}"
+
+
+def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
+    """One row per test document, sorted by doc_id; the probabilities of a row sum to one."""
+    names = [pa.field(name, pa.string(), nullable=False) for name in ("doc_id", "label", "predicted")]
+    shares = [pa.field(probability_column(label), pa.float64(), nullable=False) for label in label_names]
+    return pa.schema([*names, *shares])
+
+
+def predictions_table(predictions: Predictions, label_names: Sequence[str]) -> pa.Table:
+    """The predictions as they are written; documents come as they are given."""
+    columns = [
+        pa.array(predictions.doc_ids, pa.string()),
+        pa.array([label_names[i] for i in predictions.labels], pa.string()),
+        pa.array([label_names[i] for i in predictions.predicted], pa.string()),
+        *(pa.array(predictions.probabilities[:, i], pa.float64()) for i in range(len(label_names))),
+    ]
+    return pa.Table.from_arrays(columns, schema=predictions_schema(label_names))

@@ -1,0 +1,217 @@
+"""Measures a classifier's predictions: every score with its bootstrap interval, beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar
+from tasks.evaluation.calibration import Reliability, brier_scores, log_losses, reliability
+from tasks.evaluation.metrics import Floats, Ints, LabelScores, accuracy, confusion_matrix, label_scores, macro_f1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measure and the interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made: number of resamples, share of them inside an interval, seed."""
+
+    samples: int
+    confidence: float
+    seed: int
+
+    def estimate(self, point: float, values: Floats) -> Estimate:
+        """A measure with the interval of its resampled `values` [samples]."""
+        return Estimate(float(point), *interval(values, float(point), self.confidence))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the model says of one part of the corpus."""
+
+    doc_ids: Sequence[str]
+    labels: Ints
+    """True class ids, [documents]."""
+    probabilities: Floats
+    """[documents, classes], rows sum to one."""
+
+    @property
+    def predicted(self) -> Ints:
+        """The likeliest class of each document; of equally likely ones the first."""
+        return np.asarray(self.probabilities.argmax(-1), np.int64)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How often a classifier is right."""
+
+    documents: int
+    accuracy: Estimate
+    macro_f1: Estimate
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far the probabilities can be believed."""
+
+    reliability: Reliability
+    error: Estimate
+    log_loss: Estimate
+    """Nats per document."""
+    brier: Estimate
+    shares_log_loss: float
+    """Log-loss of answering every document with the label shares of the training part."""
+    shares_brier: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A baseline, and the model's lead over it on the same documents (above zero: the model is better)."""
+
+    scores: Scores
+    accuracy_lead: Estimate
+    macro_f1_lead: Estimate
+    only_model_right: int
+    only_baseline_right: int
+    mcnemar_p: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All measures of one model on the test part."""
+
+    label_names: tuple[str, ...]
+    resampling: Resampling
+    scores: Scores
+    confusion: Ints
+    """[classes, classes], rows are true labels."""
+    per_label: LabelScores
+    f1: tuple[Estimate, ...]
+    """F1 of each label."""
+    calibration: Calibration
+    baselines: Mapping[str, Comparison]
+    validation: Scores | None
+    """On the validation part, which training has looked at: too good to be reported as the model's."""
+
+
+def evaluate(
+    test: Predictions,
+    validation: Predictions,
+    baselines: Mapping[str, Ints],
+    train_labels: Ints,
+    label_names: tuple[str, ...],
+    resampling: Resampling,
+    bins: int,
+) -> Evaluation:
+    """Measures the model on `test`, and each baseline by its predicted class ids of the same documents."""
+    classes = len(label_names)
+    model = Measured.of(test.labels, test.predicted, classes, resampling)
+    return Evaluation(
+        label_names=label_names,
+        resampling=resampling,
+        scores=model.scores(resampling),
+        confusion=model.confusion,
+        per_label=label_scores(model.confusion),
+        f1=tuple(
+            resampling.estimate(point, values)
+            for point, values in zip(label_scores(model.confusion).f1, model.f1.T, strict=True)
+        ),
+        calibration=calibration(test, np.bincount(train_labels, minlength=classes), bins, resampling),
+        baselines={
+            name: compare(model, Measured.of(test.labels, predicted, classes, resampling), resampling)
+            for name, predicted in baselines.items()
+        },
+        validation=Measured.of(validation.labels, validation.predicted, classes, resampling).scores(resampling)
+        if len(validation.doc_ids)
+        else None,
+    )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A classifier's confusion matrix, and its scores on the resampled documents."""
+
+    right: Ints
+    """1 where the prediction is right, [documents]."""
+    confusion: Ints
+    accuracy: Floats
+    """[samples]"""
+    macro_f1: Floats
+    """[samples]"""
+    f1: Floats
+    """[samples, classes]"""
+
+    @classmethod
+    def of(cls, labels: Ints, predicted: Ints, classes: int, resampling: Resampling) -> Measured:
+        """Measures predicted class ids [documents] against the true ones."""
+
+        def statistic(drawn: Ints) -> Floats:
+            confusion = confusion_matrix(labels[drawn], predicted[drawn], classes)
+            scores = accuracy(confusion), macro_f1(confusion), *label_scores(confusion).f1.T
+            return np.stack(scores, axis=-1)
+
+        values = bootstrap(statistic, len(labels), resampling.samples, resampling.seed, numbers=classes**2)
+        return cls(
+            right=(labels == predicted).astype(np.int64),
+            confusion=confusion_matrix(labels, predicted, classes),
+            accuracy=values[:, 0],
+            macro_f1=values[:, 1],
+            f1=values[:, 2:],
+        )
+
+    def scores(self, resampling: Resampling) -> Scores:
+        """Accuracy and macro-F1 with their intervals."""
+        return Scores(
+            documents=len(self.right),
+            accuracy=resampling.estimate(float(accuracy(self.confusion)), self.accuracy),
+            macro_f1=resampling.estimate(float(macro_f1(self.confusion)), self.macro_f1),
+        )
+
+
+def compare(model: Measured, baseline: Measured, resampling: Resampling) -> Comparison:
+    """A baseline's scores and the model's lead over it; both were measured on the same resamples."""
+    only_model = int((model.right > baseline.right).sum())
+    only_baseline = int((model.right < baseline.right).sum())
+
+    def lead(measure: Callable[[Ints], Floats], first: Floats, second: Floats) -> Estimate:
+        return resampling.estimate(float(measure(model.confusion) - measure(baseline.confusion)), first - second)
+
+    return Comparison(
+        scores=baseline.scores(resampling),
+        accuracy_lead=lead(accuracy, model.accuracy, baseline.accuracy),
+        macro_f1_lead=lead(macro_f1, model.macro_f1, baseline.macro_f1),
+        only_model_right=only_model,
+        only_baseline_right=only_baseline,
+        mcnemar_p=mcnemar(only_model, only_baseline),
+    )
+
+
+def calibration(test: Predictions, train_counts: Ints, bins: int, resampling: Resampling) -> Calibration:
+    """Calibration of the model's probabilities; `train_counts` are the training documents of each label."""
+    confidence = test.probabilities.max(-1)
+    right = (test.predicted == test.labels).astype(np.float64)
+    losses, briers = log_losses(test.labels, test.probabilities), brier_scores(test.labels, test.probabilities)
+    shares = np.broadcast_to(train_counts / train_counts.sum(), test.probabilities.shape)
+    table = reliability(confidence, right, bins)
+
+    def estimate(point: Floats, statistic: Callable[[Ints], Floats]) -> Estimate:
+        values = bootstrap(statistic, len(right), resampling.samples, resampling.seed, numbers=bins)
+        return resampling.estimate(float(point), values)
+
+    return Calibration(
+        reliability=table,
+        error=estimate(table.error, lambda drawn: reliability(confidence[drawn], right[drawn], bins).error),
+        log_loss=estimate(losses.mean(), lambda drawn: losses[drawn].mean(-1)),
+        brier=estimate(briers.mean(), lambda drawn: briers[drawn].mean(-1)),
+        shares_log_loss=float(log_losses(test.labels, shares).mean()),
+        shares_brier=float(brier_scores(test.labels, shares).mean()),
+    )

@@ -1,0 +1,142 @@
+"""The evaluation stage: measures the model on the test part; writes metrics, predictions and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from tasks.evaluation.inputs import PARTS, count_labels, read_history, read_lineage, read_texts
+from tasks.evaluation.schema import METRICS, PREDICTIONS, REPORT, predictions_table
+from tasks.evaluation.scores import Evaluation, Predictions, Resampling
+from tasks.evaluation.scores import evaluate as measure
+from tasks.evaluation.settings import EvaluationSettings
+from tasks.evaluation.summary import metrics
+from tasks.shared.artifacts import write_text
+from tasks.shared.errors import ArtifactError, CorpusError
+from tasks.shared.progress import logger, progress
+from tasks.shared.stage import stage
+from tasks.tokenization.store import TokenizedDocuments, read_tokens
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from tasks.evaluation.metrics import Ints
+    from tasks.evaluation.report import Report
+    from tasks.training.predict import Classifier
+
+
+def template_digest(settings: EvaluationSettings) -> dict[str, str]:
+    """The template shapes the report, but is no module whose code would be looked at."""
+    template = Path(__file__).with_name("template.html")
+    return {template.name: hashlib.sha256(template.read_bytes()).hexdigest()}
+
+
+@stage(
+    "evaluation",
+    folder="07_reports",
+    libraries=("jinja2", "matplotlib", "numpy", "pyarrow", "scikit-learn", "torch"),
+    external=template_digest,
+)
+def evaluate(
+    settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, model: Path
+) -> dict[str, JsonValue]:
+    """Measures the model beside its baselines, which learn from the same training part."""
+
+    from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
+    from tasks.training.predict import load_classifier
+
+    train, validation, test = (read_tokens(tokens, part) for part in PARTS)
+    if not len(test):
+        raise CorpusError(f"{splits}: the test part has no documents, so nothing can be measured; add documents")
+    classifier = load_classifier(model, settings.device)
+    _check_fit(classifier, test, model)
+    predictions = _predict(classifier, test)
+    texts = read_texts(cleaned, {*train.doc_ids, *test.doc_ids})
+    evaluation = measure(
+        predictions,
+        _predict(classifier, validation),
+        _baselines(settings, train, test, texts),
+        train.labels,
+        test.label_names,
+        Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
+        settings.calibration_bins,
+    )
+    found = json.dumps(metrics(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / METRICS, found + "\n")
+    pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
+    write_text(out / REPORT, render(_report(settings, evaluation, predictions, texts, splits, model)))
+    return _summary(evaluation)
+
+
+def _check_fit(classifier: Classifier, test: TokenizedDocuments, model: Path) -> None:
+    if (classifier.label_names, classifier.vocabulary_digest) != (test.label_names, test.vocabulary_digest):
+        raise ArtifactError(f"{model}: was trained on other labels or another vocabulary than the tokens; train again")
+
+
+def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
+    from tasks.evaluation.calibration import probabilities_of
+
+    scores = classifier.log_probabilities([documents[i] for i in range(len(documents))])
+    return Predictions(documents.doc_ids, documents.labels, probabilities_of(scores))
+
+
+def _baselines(
+    settings: EvaluationSettings, train: TokenizedDocuments, test: TokenizedDocuments, texts: Mapping[str, str]
+) -> dict[str, Ints]:
+    from tasks.evaluation.baselines import BASELINES  # scikit-learn
+
+    learn_from = [texts[doc_id] for doc_id in train.doc_ids]
+    answer_for = [texts[doc_id] for doc_id in test.doc_ids]
+    return {
+        name: BASELINES[name].predict(learn_from, train.labels, answer_for)
+        for name in progress(settings.baselines, "evaluation", "baselines", len(settings.baselines))
+    }
+
+
+def _report(
+    settings: EvaluationSettings,
+    evaluation: Evaluation,
+    predictions: Predictions,
+    texts: Mapping[str, str],
+    splits: Path,
+    model: Path,
+) -> Report:
+    from tasks.evaluation.baselines import BASELINES
+    from tasks.evaluation.report import Report, find_mistakes, stages
+
+    lineage = {**read_lineage(model), "evaluation": {"settings": settings.shaping()}}
+    return Report(
+        evaluation=evaluation,
+        titles={name: BASELINES[name].title for name in evaluation.baselines},
+        counts=count_labels(splits, evaluation.label_names),
+        history=read_history(model),
+        mistakes=find_mistakes(
+            predictions, texts, evaluation.label_names, settings.mistakes, settings.excerpt_characters
+        ),
+        stages=stages(lineage),
+    )
+
+
+def _summary(evaluation: Evaluation) -> dict[str, JsonValue]:
+    """Says how the model did, and gives what people read of the artifact at a glance."""
+    scores = evaluation.scores
+    logger("evaluation").info(
+        "evaluation: accuracy %.3f (%.3f to %.3f), macro-F1 %.3f on %d test documents; baselines: %s",
+        scores.accuracy.value,
+        scores.accuracy.low,
+        scores.accuracy.high,
+        scores.macro_f1.value,
+        scores.documents,
+        ", ".join(f"{name} {found.scores.accuracy.value:.3f}" for name, found in evaluation.baselines.items()),
+    )
+    return {
+        "rows": scores.documents,
+        "accuracy": scores.accuracy.value,
+        "macro_f1": scores.macro_f1.value,
+        "baselines": {name: found.scores.accuracy.value for name, found in evaluation.baselines.items()},
+    }
