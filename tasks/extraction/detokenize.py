@@ -1,0 +1,136 @@
+r"""Brown's tokens back into English prose.
+
+The corpus stands as words and marks with a space between all of them, and carries traces of how it was punched
+and tagged. Each rule below undoes one of them. They work on a whole text at once: every token has one space on
+either side, and a blank line, which counts as a token, stands between paragraphs, so that a rule written with
+spaces never reaches across a paragraph.
+
+Commas and full stops return inside closing quotation marks, where American printers of 1961 had them (the
+corpus has them outside throughout). Question and exclamation marks return inside where the quotation is a speech
+of its own, and stay outside where it is a part of the sentence. Quotation marks come out straight, like the
+corpus's apostrophes.
+
+What was lost in coding cannot come back and is not guessed at: accents, italics, the letters' case in headlines,
+Roman numerals (`World War 2`). Formulas were left out of the corpus and the placeholders `Af` and `Aj` set in
+their stead; these go too, since they would say "learned prose" louder than any word does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+_BREAK = "\n\n"
+_GREEK = dict(zip("abgdezhjiklmnxoprstufcywq", "αβγδεζηθικλμνξοπρστυφχψωω", strict=True))
+_Replacement = str | Callable[[re.Match[str]], str]
+
+
+def _greek(match: re.Match[str]) -> str:
+    letter = _GREEK[match["letter"]]
+    return letter.upper() if match["case"] == "z" else letter
+
+
+def _rules(*rules: tuple[str, _Replacement]) -> list[tuple[re.Pattern[str], _Replacement]]:
+    return [(re.compile(pattern), replacement) for pattern, replacement in rules]
+
+
+_CODES = _rules(
+    # Symbols that the punched cards lacked: Greek letters (**ya, capitals **zg), the multiplication sign, degrees
+    # (71*0C, 71-degrees-C), inches (1/2'' with a closing quotation mark after it), parentheses within a word (f{t}).
+    (r"\*\*(?P<case>[yz])(?P<letter>[a-z])", _greek),
+    (r"(?<= )\*\*b(?= )", "*"),
+    (r"\*&?0(?=[ CF])", "°"),
+    (r"(?<=\d)-degrees(?:-(?=[CF]\b))?", "°"),
+    (r"(?<=\d)''(?: '')?(?= )", '"'),
+    (r"(?<=\w)\{(\w+)\}", r"(\1)"),
+    (r"\{(\S+)\}", r"[\1]"),
+    # Placeholders of formulas, with the marks that would be left without anything to mark.
+    (r"(?<= )\( A[fj] \) ", ""),
+    (r"(?<=[.?!\n] )A[fj] (?:[.,;:?!] )+", ""),
+    (r"(?<= )(?:[,:;] )?A[fj] (?=[.;:?!] )", ""),
+    (r"(?<= )A[fj](?:[AB]|-[a-z]+)? ", ""),
+    (r"(?<= )(?:\( (?:, )?\)|`` '') ", ""),
+    # Marks doubled in coding: `; ;`, `? ?`, `! !` everywhere, others after what once were Roman numerals.
+    (r"(?<= )([;?!:,(])(?: \1)+(?= )", r"\1"),
+    # Quotation marks that face the wrong way, or wait at the end of a paragraph for the extract that follows.
+    (r"(?<= )``(?= [.,;?!)] )", "''"),
+    (r"(?<= )`` :(?= )", ": ``"),
+    (r"(?<= )`` \n\n (?:`` )?", r"\n\n `` "),
+    # Marks that begin a paragraph and belong to nothing.
+    (r"(?<=\n )(?:(?:''|[.,;:?!)]) )+", ""),
+    (r"(?<= )``(?= )", "“"),
+    (r"(?<= )''(?= )", "”"),
+)
+
+_SPACING = _rules(
+    # Back inside the quotation marks: full stops and commas always, `?` and `!` when a speech ends with them.
+    (r"(?<= )(?<![-?!,;] )([”’](?: [”’])*) ([.,])(?= )", r"\2 \1"),
+    (r"(?<=[.?!,:\n-] )(“ [^“”\n]*) ([”’](?: [”’])*) ([?!])(?= )", r"\1 \3 \2"),
+    # One full stop for an abbreviation that ends its sentence.
+    (r"(?<=\.) \.(?= )", ""),
+    (r" ([.,;:?!)\]”’])(?= )", r"\1"),
+    (r"(?<= )([(\[“‘]) ", r"\1"),
+    (r"(?<=[\d°]) - (?=\d)", "-"),
+    (r" / ", "/"),
+    (r"(?<= )-- (?=-[a-z])", "--"),
+)
+
+_STRAIGHT = str.maketrans("“”‘’", "\"\"''")
+_PARENTHESES = re.compile(r"\n\n|(?<= )(?:\(|\)(?P<doubled> \))?)(?= )")
+_SINGLE_QUOTE = re.compile(r"\n\n|(?<= )'(?= )")
+
+
+def detokenize(paragraphs: Iterable[Sequence[str]]) -> str:
+    """The words and marks of each paragraph as prose, with a blank line between paragraphs.
+
+    A paragraph of which nothing is left (a formula alone) disappears.
+    """
+    text = f"\n {f' {_BREAK} '.join(map(' '.join, paragraphs))} "
+    for pattern, replacement in _CODES:
+        text = pattern.sub(replacement, text)
+    text = _PARENTHESES.sub(_Parentheses(), text)
+    text = _SINGLE_QUOTE.sub(_SingleQuotes(text), text)
+    for pattern, replacement in _SPACING:
+        text = pattern.sub(replacement, text)
+    stripped = (paragraph.strip() for paragraph in text.split(_BREAK))
+    return _BREAK.join(paragraph for paragraph in stripped if paragraph).translate(_STRAIGHT)
+
+
+class _Parentheses:
+    """Drops the second of two closing parentheses where only one was open."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __call__(self, match: re.Match[str]) -> str:
+        found = match[0]
+        if found == _BREAK:
+            self.depth = 0
+        elif found == "(":
+            self.depth += 1
+        elif match["doubled"] and self.depth < 2:
+            self.depth = 0
+            return ")"
+        else:
+            self.depth = max(0, self.depth - found.count(")"))
+        return found
+
+
+class _SingleQuotes:
+    """Tells opening from closing single quotation marks, which the corpus writes alike, as ‘ and ’."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.open = False
+
+    def __call__(self, match: re.Match[str]) -> str:
+        if match[0] == _BREAK:
+            self.open = False
+            return _BREAK
+        before, after = self.text[match.start() - 2], self.text[match.end() + 1 : match.end() + 2]
+        if self.open or after in ".,;:?!)”":
+            self.open = False
+            return "’"
+        # A mark without a partner in its paragraph closes a word, unless a speech can start there.
+        self.open = before in "\n.,:;?!-(“" or " ' " in self.text[match.end() :].partition(_BREAK)[0]
+        return "‘" if self.open else "’"

@@ -1,0 +1,110 @@
+"""Text files in one subfolder per label (the layout of scikit-learn's `load_files`).
+
+Files and folders whose name begins with a dot are left out. Everything else must be a readable text file, directly
+in its label's folder: nothing is passed over in silence.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.extraction.schema import Document
+from tasks.shared.errors import CorpusError
+
+
+def text_files(folder: Path) -> list[tuple[str, Path]]:
+    """(doc_id, file) of every text, sorted by doc_id, which is `label/name`.
+
+    Raises CorpusError for a missing or empty folder, a file outside of a label's folder, anything that is not a file,
+    and a link that leads out of `folder`.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder; set extraction.folder.path to one with a subfolder per label")
+    root = folder.resolve()
+    files = []
+    for label in _visible(folder):
+        _stays_inside(label, root)
+        if not label.is_dir():
+            raise CorpusError(f"{label}: lies outside of the labels' subfolders; move it into one, or away")
+        for file in _visible(label):
+            _stays_inside(file, root)
+            if not file.is_file():
+                raise CorpusError(f"{file}: {_kind(file)}, not a text file; put texts directly into {label}")
+            files.append((f"{label.name}/{file.name}", file))
+    if not files:
+        raise CorpusError(f"{folder}: no text file found; expected files like {folder / 'LABEL' / 'NAME.txt'}")
+    return sorted(files)
+
+
+def documents(folder: Path, encoding: str = "utf-8") -> Iterator[Document]:
+    """The texts in the order of their ids; the label is the subfolder's name. One text is in memory at a time."""
+    for doc_id, file in text_files(folder):
+        yield Document(doc_id, file.parent.name, doc_id, decode(_read(file), encoding, file))
+
+
+def digest(folder: Path) -> str:
+    """sha256 over the names (relative to `folder`) and the contents of all text files."""
+    total = hashlib.sha256()
+    for doc_id, file in text_files(folder):
+        content = _read(file)
+        total.update(f"{doc_id}:{len(content)}\n".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def decode(content: bytes, encoding: str, file: Path) -> str:
+    """The text of a file, without a byte order mark. Raises CorpusError with the offset of the first wrong byte."""
+    marked = encoding == "utf-8" and content.startswith(codecs.BOM_UTF8)
+    codec = "utf-8-sig" if marked else encoding
+    try:
+        text = content.decode(codec)
+    except UnicodeDecodeError as error:
+        offset = error.start + (len(codecs.BOM_UTF8) if marked else 0)
+        raise CorpusError(
+            f"{file}: not {encoding} at byte {offset} (0x{content[offset]:02x}); "
+            f"save it as {encoding}, or set extraction.folder.encoding"
+        ) from error
+    if "\0" in text:
+        offset = len(text[: text.index("\0")].encode(codec))
+        raise CorpusError(f"{file}: NUL at byte {offset}, so no text in {encoding}: a binary file, or UTF-16?")
+    return text
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    for entry in entries:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(f"{folder}: the name {entry.name!r} is not UTF-8; rename it") from error
+    return entries
+
+
+def _stays_inside(path: Path, root: Path) -> None:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+        raise CorpusError(f"{path}: leads nowhere ({error}); remove it") from error
+    if not target.is_relative_to(root):
+        raise CorpusError(f"{path}: leads out of {root}, to {target}; copy the text into the folder instead")
+
+
+def _kind(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a device or a pipe"
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> CorpusError:
+    return CorpusError(f"{path}: not readable ({error.strerror or error}); check its permissions")

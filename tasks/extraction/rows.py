@@ -1,0 +1,179 @@
+"""Rows of tables as documents, with an error that names file and row for whatever is not as it should be."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from tasks.extraction.schema import Document
+from tasks.shared.errors import CorpusError
+
+BATCH_ROWS = 256
+CSV_BLOCK_BYTES = 32 * 2**20
+"""A CSV is read in blocks of this size; no row may be longer."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns to read."""
+
+    text: str
+    label: str
+    doc_id: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns in the order of a document's fields; without doc_id where there is none."""
+        return [name for name in (self.doc_id, self.label, self.text) if name is not None]
+
+
+def read_parquet(file: Path, columns: Columns) -> Iterator[Document]:
+    """Rows of a Parquet file, in batches. The doc_id is empty where no column has it."""
+    done = 0
+    try:
+        with pq.ParquetFile(file) as opened:
+            schema = opened.schema_arrow
+            _require(columns, schema.names, file)
+            for name in columns.names:
+                _require_type(schema.field(name).type, name, columns, file)
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=columns.names):
+                yield from _documents(batch, columns, file, done)
+                done += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(f"{file}: not readable as Parquet after row {done} ({_one_line(error)})") from error
+
+
+def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
+    """Rows of a UTF-8 CSV with a header. Values are taken as written (`01` stays `01`); quoted ones may have lines."""
+    done = 0
+    try:
+        _require(columns, _csv_header(file), file)
+        with pyarrow.csv.open_csv(
+            file,
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=columns.names, column_types=dict.fromkeys(columns.names, pa.string())
+            ),
+        ) as reader:
+            for batch in reader:
+                yield from _documents(batch, columns, file, done)
+                done += batch.num_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+        _require_utf8(file)
+        raise CorpusError(f"{file}: malformed CSV after row {done} ({_one_line(error)})") from error
+
+
+def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
+    """Rows of a UTF-8 JSON Lines file: an object a line; blank lines are passed over.
+
+    Read with Python's own parser, because pyarrow's errors do not name the line.
+    """
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                where = f"{file}: line {number}"
+                try:
+                    fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
+                except UnicodeDecodeError:
+                    _require_utf8(file)
+                    raise
+                except (ValueError, RecursionError) as error:
+                    raise CorpusError(f"{where} is not JSON ({error}); each line takes one object") from error
+                if fields is None and not line.strip():
+                    continue
+                if not isinstance(fields, dict):
+                    raise CorpusError(f"{where} is not a JSON object, but {_excerpt(line)}")
+                _require(columns, list(fields), where)
+                values = [_json_string(fields[name], name, columns, where) for name in columns.names]
+                yield _document(values, f"{file.name} line {number}")
+    except OSError as error:
+        raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
+
+
+def _documents(batch: pa.RecordBatch, columns: Columns, file: Path, done: int) -> Iterator[Document]:
+    arrays = [batch.column(name) for name in columns.names]
+    for name, array in zip(columns.names, arrays, strict=True):
+        if array.null_count:
+            row = done + 1 + array.is_null().to_pylist().index(True)
+            raise CorpusError(f"{file}: row {row} has no value in column {name!r}; fill it in or take the row out")
+    strings = [array.cast(pa.string()).to_pylist() for array in arrays]
+    for number, values in enumerate(zip(*strings, strict=True), done + 1):
+        yield _document(values, f"{file.name} row {number}")
+
+
+def _document(values: Sequence[str], source: str) -> Document:
+    *doc_id, label, text = values
+    return Document(doc_id[0] if doc_id else "", label, source, text)
+
+
+def _require(columns: Columns, found: Sequence[str], where: object) -> None:
+    for name in columns.names:
+        if name not in found:
+            setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
+            raise CorpusError(
+                f"{where}: no column {name!r}, but {', '.join(found) or 'none at all'}; "
+                f"set extraction.table.{setting}_column"
+            )
+        if found.count(name) > 1:
+            raise CorpusError(f"{where}: has more than one column {name!r}; rename one")
+
+
+def _require_type(kind: pa.DataType, name: str, columns: Columns, where: object) -> None:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    text = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    if not text and (name == columns.text or not pa.types.is_integer(value)):
+        allowed = "strings" if name == columns.text else "strings or whole numbers"
+        raise CorpusError(f"{where}: column {name!r} holds {kind}, not {allowed}; convert it")
+
+
+def _json_string(value: Any, name: str, columns: Columns, where: str) -> str:
+    if value is None:
+        raise CorpusError(f"{where} has no value in {name!r}; fill it in or take the line out")
+    if isinstance(value, int) and not isinstance(value, bool) and name != columns.text:
+        return str(value)
+    if not isinstance(value, str):
+        allowed = "a string" if name == columns.text else "a string or a whole number"
+        raise CorpusError(f"{where} has {type(value).__name__} in {name!r}, not {allowed}; convert it")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise CorpusError(f"{where} has half a surrogate pair in {name!r}, which is no character; correct it")
+    return value
+
+
+def _csv_header(file: Path) -> list[str]:
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        return next(csv.reader(opened), [])
+
+
+def _require_utf8(file: Path) -> None:
+    """Raises CorpusError with the offset of the first byte that is not UTF-8, if there is one."""
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    with file.open("rb") as opened:
+        while True:
+            block = opened.read(2**20)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = offset - pending + error.start
+                raise CorpusError(f"{file}: not UTF-8 at byte {at}; save it as UTF-8") from error
+            if not block:
+                return
+            offset += len(block)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _excerpt(line: bytes) -> str:
+    return repr(line.decode("utf-8").strip()[:40])

@@ -1,0 +1,72 @@
+"""Texts from a table: Parquet, CSV or JSON Lines, or a folder of Parquet parts.
+
+Read a batch at a time; CSV and JSON Lines are UTF-8. Rows are counted from 1, without a CSV's header.
+
+Without a doc_id column a document is named by a hash of its text, and `-000002`, … is added to that for further
+rows with the same text. Such a name stays the same when rows are added, removed or put in another order, or a
+label is corrected; a row's number would not, and the document would change its part of the split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tasks.extraction.ordering import in_order
+from tasks.extraction.rows import Columns, read_csv, read_json_lines, read_parquet
+from tasks.extraction.schema import Document
+from tasks.shared.errors import CorpusError
+
+_READERS = {".parquet": read_parquet, ".csv": read_csv, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
+
+
+def table_files(path: Path) -> list[Path]:
+    """The file, or the Parquet parts of the folder in the order of their names."""
+    if path.is_dir():
+        files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
+        if not files:
+            raise CorpusError(f"{path}: no .parquet file in this folder; set extraction.table.path to a table")
+        return files
+    if path.suffix.lower() not in _READERS:
+        raise CorpusError(
+            f"{path}: unknown kind of table; extraction.table.path takes {', '.join(_READERS)}, or a folder"
+        )
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file; set extraction.table.path to a table")
+    return [path]
+
+
+def documents(path: Path, columns: Columns) -> Iterator[Document]:
+    """The rows as documents, sorted by id. Raises CorpusError with file and row for whatever cannot be read."""
+    rows = (row for file in table_files(path) for row in _READERS[file.suffix.lower()](file, columns))
+    if columns.doc_id:
+        return in_order(rows)
+    return _numbered(in_order(row._replace(doc_id=_hash(row.text)) for row in rows))
+
+
+def digest(path: Path) -> str:
+    """sha256 over the names and the contents of the files."""
+    total = hashlib.sha256()
+    for file in table_files(path):
+        total.update(f"{file.name}:{file.stat().st_size}\n".encode())
+        try:
+            with file.open("rb") as opened:
+                while block := opened.read(2**20):
+                    total.update(block)
+        except OSError as error:
+            raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
+    return total.hexdigest()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _numbered(ordered: Iterable[Document]) -> Iterator[Document]:
+    """Tells repetitions of a text apart; six digits keep the order of the ids that of their strings."""
+    previous, repetitions = "", 1
+    for document in ordered:
+        repetitions = repetitions + 1 if document.doc_id == previous else 1
+        previous = document.doc_id
+        yield document if repetitions == 1 else document._replace(doc_id=f"{previous}-{repetitions:06d}")

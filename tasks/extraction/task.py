@@ -1,0 +1,64 @@
+"""Extraction: labelled texts from their source into Parquet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.extraction import brown, folder, table
+from tasks.extraction.ordering import checked
+from tasks.extraction.rows import Columns
+from tasks.extraction.schema import DOCUMENTS, Document
+from tasks.extraction.settings import BrownSource, ExtractionSettings
+from tasks.shared.errors import SettingsError
+from tasks.shared.parquet import PartWriter
+from tasks.shared.progress import logger, progress
+from tasks.shared.stage import stage
+
+
+def sources(settings: ExtractionSettings) -> dict[str, str]:
+    """sha256 of what the stage reads outside of the data folder. Fetches the Brown Corpus where it is missing."""
+    if settings.source == "brown":
+        return {"brown": brown.digest(_brown(settings.brown))}
+    if settings.source == "folder":
+        return {"folder": folder.digest(_path(settings))}
+    return {"table": table.digest(_path(settings))}
+
+
+@stage("extraction", folder="01_documents", libraries=("pyarrow",), external=sources)
+def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
+    """Writes every document of the chosen source, sorted by id, to `documents/`."""
+    labels: Counter[str] = Counter()
+    characters = 0
+    with PartWriter(out / "documents", DOCUMENTS) as writer:
+        for document in progress(checked(_documents(settings)), "extraction", "documents"):
+            writer.write([document._asdict()])
+            labels[document.label] += 1
+            characters += len(document.text)
+    logger("extraction").info(
+        "extraction: %s documents, %s labels, %s characters", f"{writer.rows:,}", len(labels), f"{characters:,}"
+    )
+    return {"rows": writer.rows, "characters": characters, "labels": dict(sorted(labels.items()))}
+
+
+def _documents(settings: ExtractionSettings) -> Iterator[Document]:
+    if settings.source == "brown":
+        return brown.documents(_brown(settings.brown))
+    if settings.source == "folder":
+        return folder.documents(_path(settings), settings.folder.encoding)
+    names = settings.table
+    return table.documents(_path(settings), Columns(names.text_column, names.label_column, names.doc_id_column))
+
+
+def _brown(places: BrownSource) -> Path:
+    found = brown.find(brown.search_path(places.nltk_data, places.shared_nltk_data))
+    return found or brown.download(places.nltk_data)
+
+
+def _path(settings: ExtractionSettings) -> Path:
+    path = settings.folder.path if settings.source == "folder" else settings.table.path
+    if path is None:  # settings refuse this; only a copy made past their validation gets here
+        raise SettingsError(f"extraction.{settings.source}.path is not set")
+    return path
