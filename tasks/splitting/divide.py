@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from tasks.shared.errors import CorpusError
 from tasks.splitting.stratify import stratify
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from tasks.splitting.settings import SmallLabels
 
 PARTS = ("train", "validation", "test")
+
+
+def least_groups(folds: int | None = None) -> int:
+    """Groups that a label needs to be in all three parts: of one division, or of every fold."""
+    if folds is None:
+        return len(PARTS)
+    return max(folds, len(PARTS), 4 if folds == 2 else 0)  # of 3 groups, one of two folds would leave but 1 to divide
 
 
 def divide(
@@ -34,7 +41,7 @@ def divide(
     together (see `units`), and a label with three groups or more that would be missing from a part (see `stratify`).
     Raises CorpusError when a label has fewer than three groups and `small` is "fail", or only one label is there.
     """
-    documents, kept_for_training = _apply_policy(documents, small, len(PARTS), "three parts")
+    documents, kept_for_training = _apply_policy(documents, small, least_groups(), "three parts")
     all_units = units(documents, seed, previous, PARTS)
     _train_only(all_units, kept_for_training)
     stratify([unit for unit in all_units if unit.label not in kept_for_training], shares)
@@ -51,20 +58,20 @@ def divide_fold(
 ) -> dict[str, str]:
     """The part of each document by doc_id: fold `index` of `count` is the test part.
 
-    The folds are scikit-learn's: `StratifiedKFold` over the documents in the order of their ids, or
-    `StratifiedGroupKFold` where a group has several. The rest is divided in the ratio of train to validation.
-    Raises CorpusError as `divide` does; a label needs as many groups as there are folds, and at least three.
+    The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their ids; where a group
+    has several documents, `stratify` makes them, for then `StratifiedGroupKFold` can leave a label out of a fold.
+    The rest is divided in the ratio of train to validation.
+    Raises CorpusError as `divide` does; a label needs as many groups as there are folds (see `least_groups`).
     """
-    least = max(count, len(PARTS))
-    documents, kept_for_training = _apply_policy(documents, small, least, f"{count} folds")
+    documents, kept_for_training = _apply_policy(documents, small, least_groups(count), f"{count} folds")
     all_units = units(documents, seed)
     _train_only(all_units, kept_for_training)
-    divided = {unit.group: unit for unit in all_units if unit.label not in kept_for_training}
-    for group in _fold([document for document in documents if document.group in divided], divided, count, index, seed):
-        divided[group].part = "test"
+    divided = [unit for unit in all_units if unit.label not in kept_for_training]
+    folds = _grouped_folds if any(unit.size > 1 for unit in divided) else _folds
+    folds(divided, count, index, seed)
     rest = shares["train"] + shares["validation"]
     stratify(
-        [unit for unit in divided.values() if unit.part is None],
+        [unit for unit in divided if unit.part is None],
         {part: shares[part] / rest for part in ("train", "validation")},
     )
     return _by_document(documents, all_units)
@@ -103,14 +110,19 @@ def _train_only(all_units: Sequence[Unit], labels: set[str]) -> None:
             unit.part = "train"
 
 
-def _fold(documents: Sequence[Document], divided: Mapping[str, Unit], count: int, index: int, seed: int) -> set[str]:
-    """The groups of one fold."""
-    groups = np.array([document.group for document in documents])
-    labels = np.array([divided[document.group].label for document in documents])
-    grouped = any(unit.size > 1 for unit in divided.values())
-    folds = (StratifiedGroupKFold if grouped else StratifiedKFold)(count, shuffle=True, random_state=seed)
-    _, test = list(folds.split(groups, labels, groups if grouped else None))[index]
-    return set(groups[test].tolist())
+def _folds(divided: Sequence[Unit], count: int, index: int, seed: int) -> None:
+    """Makes one fold of groups of a single document, which bear its id and are sorted by it, the test part."""
+    labels = np.array([unit.label for unit in divided])
+    _, test = list(StratifiedKFold(count, shuffle=True, random_state=seed).split(labels, labels))[index]
+    for position in test:
+        divided[position].part = "test"
+
+
+def _grouped_folds(divided: Sequence[Unit], count: int, index: int, _seed: int) -> None:
+    names = [str(fold) for fold in range(count)]
+    stratify(divided, dict.fromkeys(names, 1 / count))
+    for unit in divided:
+        unit.part = "test" if unit.part == names[index] else None
 
 
 def _by_document(documents: Sequence[Document], all_units: Sequence[Unit]) -> dict[str, str]:

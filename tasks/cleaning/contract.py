@@ -1,0 +1,124 @@
+"""What must hold of cleaned documents before they are divided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import great_expectations.expectations as gxe
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from great_expectations.expectations.expectation import Expectation
+
+from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
+from tasks.cleaning.settings import CleaningLimits, CleaningSettings
+from tasks.shared.batch import Batch
+from tasks.shared.parquet import read_batches, read_table
+
+SCHEMAS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS, "dropped": DROPPED}
+CONTROL_CHARACTERS = "[\\x{00}-\\x{09}\\x{0B}-\\x{1F}\\x{7F}-\\x{9F}]"
+ROWS = 4096
+
+
+def batches(
+    artifact: Path, inputs: Mapping[str, Path], settings: CleaningSettings, limits: CleaningLimits
+) -> Iterator[Batch]:
+    """Lengths and flags some thousand documents at a time, then ids, groups and counts over all of them."""
+    for number, rows in enumerate(read_batches(artifact / "documents", rows=ROWS)):
+        yield Batch(f"documents {number}", _facts(rows), list(_per_document(settings, limits)), key="doc_id")
+    ids = read_table(artifact / "documents", ["doc_id", "group"])
+    dropped = read_table(artifact / "dropped", ["doc_id", "reason"])
+    all_ids = pa.chunked_array([*ids["doc_id"].chunks, *dropped["doc_id"].chunks], pa.string())
+    yield Batch("repeated ids", _repeated(all_ids), [_once()], key="doc_id")
+    yield Batch("groups", _groups_without_document(ids), [_known_group()], key="group")
+    yield Batch("dropped", dropped.select(["doc_id", "reason"]).to_pandas(), [_known_reason()], key="doc_id")
+    extracted = sum(batch.num_rows for batch in read_batches(inputs["documents"] / "documents", ["doc_id"]))
+    yield Batch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_balance(limits)))
+
+
+def _facts(rows: pa.RecordBatch) -> pd.DataFrame:
+    text = rows["text"]
+    return pd.DataFrame(
+        {
+            "doc_id": rows["doc_id"].to_pandas(),
+            "label": rows["label"].to_pandas(),
+            "characters": pc.utf8_length(text).to_pandas(),
+            "has_controls": pc.match_substring_regex(text, CONTROL_CHARACTERS).to_pandas(),
+            "is_blank": pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0).to_pandas(),
+        }
+    )
+
+
+def _per_document(settings: CleaningSettings, limits: CleaningLimits) -> Iterator[Expectation]:
+    for column in ("doc_id", "label"):
+        yield gxe.ExpectColumnValueLengthsToBeBetween(
+            column=column, min_value=1, notes=f"an empty {column} names nothing"
+        )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="characters",
+        min_value=settings.min_characters,
+        max_value=limits.max_characters,
+        notes="shorter texts are dropped; far longer ones are rarely one document",
+    )
+    yield gxe.ExpectColumnValuesToBeInSet(
+        column="is_blank", value_set=[False], notes="a text of whitespace alone carries nothing to learn from"
+    )
+    if settings.remove_controls:
+        yield gxe.ExpectColumnValuesToBeInSet(
+            column="has_controls", value_set=[False], notes="a control character is a damaged text, not language"
+        )
+
+
+def _repeated(ids: pa.ChunkedArray) -> pd.DataFrame:
+    """The ids that are there several times, among kept and dropped documents together; normally none."""
+    counts = pa.table({"doc_id": ids}).group_by("doc_id").aggregate([([], "count_all")])
+    several = counts.filter(pc.greater(counts["count_all"], 1))
+    frame: pd.DataFrame = several.rename_columns(["doc_id", "times"]).to_pandas()
+    return frame
+
+
+def _once() -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(
+        column="times", max_value=1, notes="a document is kept or dropped, once; later stages join by its id"
+    )
+
+
+def _groups_without_document(ids: pa.Table) -> pd.DataFrame:
+    """The groups with the number of kept documents that bear their name."""
+    groups = pc.unique(ids["group"])
+    return pd.DataFrame({"group": groups.to_pandas(), "has_document": pc.is_in(groups, ids["doc_id"]).to_pandas()})
+
+
+def _known_group() -> Expectation:
+    return gxe.ExpectColumnValuesToBeInSet(
+        column="has_document", value_set=[True], notes="a group bears the name of the first document in it"
+    )
+
+
+def _known_reason() -> Expectation:
+    return gxe.ExpectColumnValuesToBeInSet(
+        column="reason", value_set=list(get_args(Reason)), notes="what is left out has one of the known reasons"
+    )
+
+
+def _counts(kept: int, dropped: int, extracted: int) -> pd.DataFrame:
+    share = dropped / extracted if extracted else 0.0
+    return pd.DataFrame(
+        {"kept": [kept], "kept_or_dropped": [kept + dropped], "extracted": [extracted], "dropped_share": [share]}
+    )
+
+
+def _balance(limits: CleaningLimits) -> Iterator[Expectation]:
+    yield gxe.ExpectColumnPairValuesToBeEqual(
+        column_A="kept_or_dropped", column_B="extracted", notes="no document gets lost on the way"
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="dropped_share",
+        max_value=limits.max_dropped_share,
+        notes="when so many are left out, the source or the settings are wrong",
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="kept", min_value=limits.min_documents, notes="fewer documents cannot be divided into parts"
+    )

@@ -1,0 +1,299 @@
+"""Cleaning: the form of texts, duplicates, and what the stage writes."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tasks.cleaning.duplicates import Duplicate, Duplicates, bands
+from tasks.cleaning.groups import Groups
+from tasks.cleaning.normalize import normalize
+from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
+from tasks.cleaning.shingles import jaccard, shingles
+from tasks.cleaning.task import clean
+from tasks.shared.parquet import PartWriter
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text")])
+OPTIONS = ("normalize_unicode", "remove_controls", "straighten_quotes", "collapse_whitespace")
+# Whatever breaks normalisers: accents apart from their letters, controls between them, every kind of space and quote.
+MESSY = st.text(
+    st.one_of(
+        st.sampled_from(
+            "eE\u0301\u0308\u0327 \t\n\r\x0b\x0c\x00\x07\x1c\x1f\x7f\x85\xa0\xad\u2000\u2028\u2029\u3000\ufeff"
+        ),
+        st.sampled_from("'\"‘’‚‛‹›“”„‟«».,a"),
+        st.characters(codec="utf-8"),
+    )
+)
+
+
+def some_words(seed: int, count: int = 300) -> list[str]:
+    chosen = random.Random(seed)
+    return [f"word{chosen.randrange(100_000)}" for _ in range(count)]
+
+
+def changed(words: list[str], count: int) -> str:
+    """The text with some words changed, far apart: of 300 words, 5 leave 0.904 of the shingles shared, 6 only 0.886."""
+    places = {number * 15 + 7 for number in range(count)}
+    return " ".join("other" if place in places else word for place, word in enumerate(words))
+
+
+def find(texts: dict[str, str], **options) -> tuple[dict[str, Duplicate], Groups]:
+    duplicates = Duplicates(io.BytesIO(), **options)
+    found = {doc_id: duplicates.add(doc_id, text) for doc_id, text in texts.items()}
+    return {doc_id: duplicate for doc_id, duplicate in found.items() if duplicate}, duplicates.groups
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Cleans texts given by doc_id; returns the summary and the two tables."""
+
+    def cleaned(texts: dict[str, str], **settings) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+        for name in ("out", "scratch"):
+            (tmp_path / name).mkdir()
+        with PartWriter(tmp_path / "in" / "documents", COLUMNS) as writer:
+            writer.write([{"doc_id": i, "label": "x", "source": f"{i}.txt", "text": t} for i, t in texts.items()])
+        summary = clean.function(
+            CleaningSettings(**settings), tmp_path / "out", documents=tmp_path / "in", scratch=tmp_path / "scratch"
+        )
+        tables = (pd.read_parquet(tmp_path / "out" / name).set_index("doc_id") for name in ("documents", "dropped"))
+        return summary, *tables
+
+    return cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cafe\u0301", "café"),
+        ("e\x00\u0301", "é"),
+        ("a\x00b\x07c\x9fd", "abcd"),
+        ("\ufeffThe end", "The end"),
+        ("co\u00adoperate", "cooperate"),
+        ("one\ttwo", "one two"),
+        ("one\x1ftwo", "one two"),
+        ("one\r\ntwo\rthree\x85four", "one two three four"),
+        ("one\r\n \r\ntwo\u2029three", "one\n\ntwo\n\nthree"),
+        ("one\n\n\n\n two  three\u00a0four\n\n", "one\n\ntwo three four"),
+        ("“So,” he said, ‘it’s «here»’", '"So," he said, \'it\'s "here"\''),
+        ("Unchanged: naïve — 1,000 €; ČAPEK.", "Unchanged: naïve — 1,000 €; ČAPEK."),
+    ],
+)
+def test_one_form(text, expected):
+    assert normalize(text) == expected
+
+
+def test_every_option_can_be_left_out():
+    text = "e\u0301\x00 “a”  b\t\n\n\n"
+    untouched = dict.fromkeys(OPTIONS, False)
+    assert normalize(text, **untouched) == text
+    assert normalize(text, **untouched | {"normalize_unicode": True}) == "é\x00 “a”  b\t\n\n\n"
+    assert normalize(text, **untouched | {"remove_controls": True}) == "e\u0301 “a”  b \n\n\n"
+    assert normalize(text, **untouched | {"straighten_quotes": True}) == 'e\u0301\x00 "a"  b\t\n\n\n'
+    assert normalize(text, **untouched | {"collapse_whitespace": True}) == "e\u0301\x00 “a” b"
+
+
+@given(MESSY)
+def test_clean_text_holds_what_is_promised(text):
+    once = normalize(text)
+    assert unicodedata.is_normalized("NFC", once)
+    assert not [character for character in once if unicodedata.category(character) == "Cc" and character != "\n"]
+    assert not set(once) & set("‘’‚‛‹›“”„‟«»")
+    assert once == once.strip()
+    assert all(paragraph == " ".join(paragraph.split()) != "" for paragraph in once.split("\n\n") if once)
+
+
+@given(MESSY, st.fixed_dictionaries({option: st.booleans() for option in OPTIONS}))
+def test_cleaning_twice_changes_nothing_more(text, options):
+    once = normalize(text, **options)
+    assert normalize(once, **options) == once
+
+
+@given(MESSY)
+def test_nothing_but_whitespace_controls_and_quotes_is_lost(text):
+    kept = unicodedata.normalize(
+        "NFC", "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    )
+    quotes = str.maketrans(dict.fromkeys("‘’‚‛‹›", "'") | dict.fromkeys("“”„‟«»", '"'))
+    expected = "".join(c for c in kept.translate(quotes) if not c.isspace() and c not in "\xad\ufeff")
+    assert "".join(normalize(text).split()) == unicodedata.normalize("NFC", expected)
+
+
+@given(st.lists(st.sampled_from(["to", "be", "or", "Not", "é", "x1"])), st.integers(1, 4))
+def test_shingles_are_the_distinct_runs_of_words(words, size):
+    lower = [word.lower() for word in words]
+    size_here = min(size, len(lower))
+    runs = {tuple(lower[i : i + size_here]) for i in range(len(lower) - size_here + 1)} if lower else set()
+    found = shingles(" ".join(words), size)
+    assert len(found) == len(runs)
+    assert np.array_equal(found, np.unique(found))
+    assert np.array_equal(found, shingles("..." + ",\n".join(words).upper(), size))
+
+
+def test_a_text_longer_than_a_piece_is_hashed_alike(monkeypatch):
+    text = " ".join(some_words(1))
+    whole = shingles(text, 3)
+    monkeypatch.setattr("tasks.cleaning.shingles._PIECE_BYTES", 50)
+    assert np.array_equal(shingles(text, 3), whole)
+
+
+def test_jaccard():
+    one, other = np.array([1, 2, 3], np.uint64), np.array([2, 3, 4], np.uint64)
+    assert jaccard(one, other) == 0.5
+    assert jaccard(one[:0], other[:0]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))
+def test_groups_are_connected_components(ties):
+    groups = Groups()
+    neighbours = {node: {node} for node in range(10)}
+    for one, other in ties:
+        groups.tie(str(one), str(other))
+        merged = neighbours[one] | neighbours[other]
+        for node in merged:
+            neighbours[node] = merged
+    assert {node: groups.of(str(node)) for node in range(10)} == {n: str(min(c)) for n, c in neighbours.items()}
+
+
+def test_exact_duplicates_name_the_first():
+    texts = {"a": "the same words here", "b": "quite different words", "c": "the same words here"}
+    dropped, _ = find(texts)
+    assert dropped == {"c": Duplicate("a", 1.0, exact=True)}
+    assert find(texts, exact="keep")[0] == {}
+    kept, groups = find(texts, exact="group")
+    assert not kept
+    assert [groups.of(doc_id) for doc_id in "abc"] == ["a", "b", "a"]
+
+
+def test_near_duplicates_are_tied_through_others():
+    words = some_words(1)
+    texts = {"a": changed(words, 0), "b": changed(words, 8), "c": " ".join(some_words(2))}
+    assert find(texts)[1].of("b") == "b"
+    dropped, groups = find({**texts, "d": changed(words, 4)})
+    assert not dropped
+    assert [groups.of(doc_id) for doc_id in "abcd"] == ["a", "a", "c", "a"]
+
+
+def test_dropped_near_duplicates_name_the_nearest_that_was_kept():
+    words = some_words(1)
+    texts = {"a": changed(words, 8), "b": changed(words, 0), "c": changed(words, 3), "d": changed(words, 3)}
+    dropped, groups = find(texts, near="drop")
+    assert {doc_id: duplicate.of for doc_id, duplicate in dropped.items()} == {"c": "b", "d": "b"}
+    assert dropped["c"].similarity == pytest.approx((298 - 3 * 3) / (298 + 3 * 3))
+    assert groups.of("c") == "c"
+
+
+@pytest.mark.parametrize(("count", "near"), [(5, True), (6, False)])
+def test_the_threshold_is_held_exactly(count, near):
+    words = some_words(1)
+    dropped, groups = find({"a": " ".join(words), "b": changed(words, count)}, near="drop")
+    assert bool(dropped) == near
+    assert groups.of("b") == "b"
+
+
+def test_candidates_are_verified(monkeypatch):
+    """Bands of one number make a candidate of almost anything; none of these is near another."""
+    monkeypatch.setattr("tasks.cleaning.duplicates.bands", lambda permutations, threshold: permutations)
+    words = some_words(1)
+    assert find({str(count): changed(words, count) for count in (0, 6, 12, 18)}, near="drop")[0] == {}
+
+
+def test_equal_texts_that_are_to_be_kept_are_not_dropped_as_near():
+    text = " ".join(some_words(1))
+    dropped, groups = find({"a": text, "b": text}, exact="keep", near="drop")
+    assert not dropped
+    assert groups.of("b") == "b"
+
+
+def test_texts_without_words_are_compared_exactly_only():
+    assert find({"a": "... !!!", "b": "??? ;;;"}, near="drop")[0] == {}
+
+
+@given(st.sampled_from([16, 64, 100, 128, 256]), st.floats(0.05, 1))
+def test_bands_divide_and_find(permutations, threshold):
+    count = bands(permutations, threshold)
+    rows = permutations // count
+    assert permutations % count == 0
+    assert count == permutations or 1 - (1 - threshold**rows) ** count >= 0.999
+
+
+def test_the_same_in_every_process():
+    code = (
+        "import io, random; from tasks.cleaning.duplicates import Duplicates\n"
+        "d = Duplicates(io.BytesIO(), near='drop')\n"
+        "for i in range(40):\n"
+        "    r = random.Random(i // 4); w = [str(r.randrange(9999)) for _ in range(200)]; w[i % 4 * 9] = 'x'\n"
+        "    print(i, d.add(str(i), ' '.join(w)))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+    assert b"similarity" in outputs.pop()
+
+
+def test_the_stage_names_every_reason_and_loses_nothing(run):
+    words = some_words(1)
+    texts = {
+        "a": "  " + " ".join(words),
+        "b": " \x00 ",
+        "c": "Too short.",
+        "d": " ".join(words) + "\n",
+        "e": changed(words, 2),
+        "f": " ".join(some_words(2)),
+    }
+    summary, documents, dropped = run(texts, duplicates={"near": "drop"})
+    reasons = {"b": "empty", "c": "too_short", "d": "exact_duplicate", "e": "near_duplicate"}
+    assert dropped["reason"].to_dict() == reasons
+    assert dropped["text"].to_dict() == {doc_id: texts[doc_id] for doc_id in reasons}
+    assert "10 characters" in dropped.loc["c", "detail"]
+    assert "same text as a" in dropped.loc["d", "detail"]
+    assert "similarity 0.9" in dropped.loc["e", "detail"]
+    assert documents["text"].to_dict() == {"a": " ".join(words), "f": texts["f"]}
+    assert documents["group"].to_dict() == {"a": "a", "f": "f"}
+    assert documents.loc["a", "source"] == "a.txt"
+    assert summary == {"rows": 2, "grouped": 0, "dropped": dict.fromkeys(sorted(reasons.values()), 1)}
+
+
+def test_the_stage_groups_near_duplicates(run):
+    words = some_words(1)
+    summary, documents, dropped = run({"a": " ".join(words), "b": " ".join(some_words(2)), "c": changed(words, 2)})
+    assert documents["group"].to_dict() == {"a": "a", "b": "b", "c": "a"}
+    assert dropped.empty
+    assert summary == {"rows": 3, "grouped": 1, "dropped": {}}
+
+
+def test_the_stage_writes_the_same_bytes_again(run, tmp_path):
+    texts = {f"{i:02}": changed(some_words(i // 2), i % 2) for i in range(20)}
+    run(texts)
+    for place in ("again", "scratch2"):
+        (tmp_path / place).mkdir()
+    clean.function(CleaningSettings(), tmp_path / "again", documents=tmp_path / "in", scratch=tmp_path / "scratch2")
+    written = [sorted((tmp_path / place).rglob("*.parquet")) for place in ("out", "again")]
+    assert [path.read_bytes() for path in written[0]] == [path.read_bytes() for path in written[1]]
+    assert len(written[0]) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 0}, {"threshold": 1.5}, {"near": "remove"}, {"shingle_words": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        DuplicateSettings(**wrong)
