@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from tasks.shared.records import RunRecord, StageRecord
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=max(160, shutil.get_terminal_size().columns))
 
 
 def run_as_json(record: RunRecord) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def speak_plainly() -> None:
     own = logging.getLogger("corpusflow")
     own.setLevel(logging.INFO)
     own.addHandler(console)
+    own.propagate = False  # Prefect would say it once more
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         engine = logging.getLogger(name)
         engine.setLevel(logging.WARNING)

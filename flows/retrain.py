@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
+
+from flows.runs import open_run, read_metrics
+from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
+from tasks.shared.records import RunRecord
 from tasks.splitting.task import split
 from tasks.tokenization.task import tokenize
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
-
-from flows.runs import open_run, read_metrics
-from tasks.cleaning.task import clean
-from tasks.shared.records import RunRecord
 
 
 @flow(name="retrain", persist_result=False)

@@ -10,16 +10,16 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError
-from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
-from tasks.splitting.settings import SplittingLimits, SplittingSettings
-from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
-from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
 
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
+from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import LocalPath, Section
+from tasks.splitting.settings import SplittingLimits, SplittingSettings
+from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.training.settings import TrainingLimits, TrainingSettings
+from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
 
 
 class Limits(Section):
@@ -102,7 +102,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) < len(node.value):
-            keys = [self.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+            keys = [self.construct_object(key) for key, _ in node.value]
             twice = next(key for key in keys if keys.count(key) > 1)
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
         return mapping

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from tasks.extraction.task import extract
-from tasks.splitting.task import split
-from tasks.tokenization.task import tokenize
-from tasks.vocabulary.task import learn_vocabulary
-
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
+from tasks.extraction.task import extract
 from tasks.shared.artifacts import Artifact, Store
 from tasks.shared.errors import InputError
 from tasks.shared.stage import Stage
+from tasks.splitting.task import split
+from tasks.tokenization.task import tokenize
 from tasks.training.task import train
+from tasks.vocabulary.task import learn_vocabulary
 
 STAGES: dict[str, Stage] = {
     stage.name: stage for stage in (extract, clean, split, learn_vocabulary, tokenize, train, evaluate)

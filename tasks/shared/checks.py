@@ -7,6 +7,7 @@ Importing Great Expectations takes seconds, so this module is imported only when
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ def run_contract(
 
 
 def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuiteValidationResult]]:
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it announces its temporary folders
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     definition = (

@@ -1,0 +1,167 @@
+"""Fixtures that several test modules share: small corpora, and the command line against a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+TINY = {
+    "extraction": {"source": "folder", "folder": {"path": "texts"}},
+    "vocabulary": {"size": 400},
+    "training": {"epochs": 2, "hidden_size": 8, "embedding_size": 16, "window": 32, "stride": 32, "device": "cpu"},
+    "evaluation": {"bootstrap_samples": 100},
+    "checks": {"training": {"min_gain_over_majority": -1}},
+}
+"""Settings under which a run takes seconds."""
+
+
+def write_corpus(folder: Path, labels: int = 3, documents: int = 12, seed: int = 0) -> None:
+    """A corpus in the folder layout: each label has words of its own among common ones."""
+    rng = random.Random(seed)
+    common = "the of and to a in that is was he for it with as his on be at by had".split()
+    for label in range(labels):
+        own = [f"{stem}{label}" for stem in "apple river stone cloud tiger".split()]
+        for number in range(documents):
+            path = folder / f"label{label}" / f"{number:03d}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            words = [rng.choice(own if rng.random() < 0.3 else common) for _ in range(80)]
+            path.write_text(" ".join(words) + f".\n\nParagraph two of text {label}-{number} {rng.random()}.\n")
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Pipeline:
+    """A folder with a corpus and a pipeline.yaml, and the command line on it, as a user's shell would call it."""
+
+    root: Path
+    environment: dict[str, str]
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def texts(self) -> Path:
+        return self.root / "texts"
+
+    def configure(self, **sections: Any) -> None:
+        merged = json.loads(json.dumps(TINY))
+        for name, values in sections.items():
+            if isinstance(values, dict):
+                merged.setdefault(name, {}).update(values)
+            else:
+                merged[name] = values
+        (self.root / "pipeline.yaml").write_text(yaml.safe_dump(merged))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=self.root,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def statuses(self, *arguments: str) -> dict[str, str]:
+        """Runs the pipeline; the status of each stage."""
+        result = self("run", "--json", *arguments)
+        assert result.code == 0, result.err
+        return {stage["stage"]: stage["status"] for stage in result.json["stages"]}
+
+    def stage_path(self, stage: str) -> Path:
+        result = self("path", stage)
+        assert result.code == 0, result.err
+        return Path(result.out.strip())
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real Prefect server with a home of its own, on a free port; the environment that leads to it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    with (home / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait_for(f"{url}/health", server, home / "server.log")
+        yield environment | {"PREFECT_API_URL": url}
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 180
+    while time.monotonic() < until:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"the server did not answer: {log.read_text()}")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, prefect_server: dict[str, str]) -> Pipeline:
+    """A small corpus that nothing has run on yet."""
+    write_corpus(tmp_path / "texts")
+    made = Pipeline(tmp_path, prefect_server)
+    made.configure()
+    return made

@@ -1,0 +1,98 @@
+"""What makes an artifact new, and what does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.shared.fingerprint import PROJECT, Recipe, code_digests, differences
+
+
+def digests(project: Path, module: str) -> dict[str, str]:
+    """The digests as a fresh process sees them in a copy of the project."""
+    code = (
+        f"import json; from tasks.shared.fingerprint import code_digests; print(json.dumps(code_digests({module!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(PROJECT / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_code_of_a_stage_is_all_that_it_reaches():
+    found = code_digests("tasks.tokenization.task")
+    assert "tasks.tokenization.encode" in found
+    assert "tasks.shared.parquet" in found
+    assert "tasks.tokenization.contract" not in found
+    assert not any(name.startswith("tasks.cleaning") for name in found)
+
+
+def test_editing_a_helper_counts(project: Path):
+    before = digests(project, "tasks.cleaning.task")
+    edit(
+        project / "tasks/cleaning/normalize.py",
+        'unicodedata.normalize("NFC", text)',
+        'unicodedata.normalize("NFD", text)',
+    )
+    after = digests(project, "tasks.cleaning.task")
+    assert {name for name in before if before[name] != after[name]} == {"tasks.cleaning.normalize"}
+
+
+def test_comments_docstrings_and_layout_do_not_count(project: Path):
+    before = digests(project, "tasks.cleaning.task")
+    path = project / "tasks/cleaning/normalize.py"
+    path.write_text(
+        '"""Another docstring."""\n# and a comment\n' + path.read_text().split('"""', 2)[2].lstrip() + "\n\n"
+    )
+    assert digests(project, "tasks.cleaning.task") == before
+
+
+def test_contracts_count_for_the_check_alone(project: Path):
+    build, check = digests(project, "tasks.cleaning.task"), digests(project, "tasks.cleaning.contract")
+    contract = project / "tasks/cleaning/contract.py"
+    contract.write_text(contract.read_text() + "\nSTRICTER = True\n")
+    assert digests(project, "tasks.cleaning.task") == build
+    assert digests(project, "tasks.cleaning.contract") != check
+
+
+RECIPE = Recipe(
+    stage="training",
+    settings={"epochs": 8, "nested": {"a": 1}},
+    inputs={"tokens": "a" * 64},
+    sources={},
+    code={"tasks.training.loop": "b" * 64},
+    libraries={"torch": "2.13.0"},
+)
+
+
+def test_differences_say_what_changed_from_what_to_what():
+    changed = RECIPE.model_copy(
+        update={"settings": {"epochs": 3, "nested": {"a": 1, "b": True}}, "inputs": {"tokens": "c" * 64}}
+    )
+    assert differences(RECIPE, changed) == [
+        "settings epochs: 8 → 3",
+        "settings nested.b: absent → true",
+        f"inputs tokens: {'a' * 12} → {'c' * 12}",
+    ]
+    assert RECIPE.fingerprint != changed.fingerprint
+
+
+def test_same_recipe_same_fingerprint_whatever_the_order_of_keys():
+    turned = RECIPE.model_copy(update={"settings": {"nested": {"a": 1}, "epochs": 8}})
+    assert turned.fingerprint == RECIPE.fingerprint
+    assert differences(RECIPE, turned) == []
