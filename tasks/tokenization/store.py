@@ -101,8 +101,8 @@ def read_header(folder: Path) -> TokensHeader:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise ArtifactError(
-            f"{folder / DATASET}: schema's metadata misses labels, vocabulary_size or vocabulary_digest ({error!r}); "
-            "delete the artifact's folder and run again"
+            f"{folder / DATASET}: the schema's metadata lacks labels, vocabulary_size or vocabulary_digest, or "
+            f"they are damaged ({error!r}); delete the artifact's folder and run again"
         ) from error
 
 

@@ -28,7 +28,7 @@ def batches(
     yield Batch(
         "tokens", _rows(tokens, printable(vocabulary), vocabulary.tokens), _row_expectations(settings), "token_id"
     )
-    yield Batch("vocabulary", _aggregates(tokens), _aggregate_expectations(limits))
+    yield Batch("vocabulary", _aggregates(tokens, vocabulary.size), _aggregate_expectations(limits))
 
 
 def _rows(tokens: pd.DataFrame, printed: list[str], stands_for: tuple[bytes, ...]) -> pd.DataFrame:
@@ -61,10 +61,11 @@ def _row_expectations(settings: VocabularySettings) -> list[gxe.Expectation]:
     ]
 
 
-def _aggregates(tokens: pd.DataFrame) -> pd.DataFrame:
+def _aggregates(tokens: pd.DataFrame, size: int) -> pd.DataFrame:
     learned = tokens[tokens["merge_rank"].notna()]
     single = tokens["bytes"].iloc[FIRST_BYTE:FIRST_MERGE]
     row = {
+        "missing": len(set(range(size)) - set(tokens["token_id"])),
         "special_tokens": " ".join(tokens["token"].iloc[:FIRST_BYTE]),
         "bytes": single[single.map(len) == 1].nunique(),
         "occurrences": int(tokens["count"].sum()),
@@ -75,6 +76,9 @@ def _aggregates(tokens: pd.DataFrame) -> pd.DataFrame:
 
 def _aggregate_expectations(limits: VocabularyLimits) -> list[gxe.Expectation]:
     return [
+        gxe.ExpectColumnValuesToBeInSet(
+            column="missing", value_set=[0], notes="every token of tokenizer.json has its row"
+        ),
         gxe.ExpectColumnValuesToBeInSet(
             column="special_tokens", value_set=[" ".join(SPECIAL_TOKENS)], notes="[PAD] is id 0 and [UNK] is id 1"
         ),

@@ -17,7 +17,7 @@ class VocabularySettings(Section):
         description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer",
     )
     min_count: int = Field(
-        2, ge=1, description="occurrences in the training texts that a pair of tokens needs to become a token"
+        2, ge=1, description="times that a pair of tokens must be joined in the training texts to become a token"
     )
 
 

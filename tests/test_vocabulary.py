@@ -1,0 +1,224 @@
+"""The vocabulary: what BPE learns, the file that keeps it, and the stage that makes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from textbook_bpe import encode as textbook_encode
+from textbook_bpe import learn as textbook_learn
+from token_corpus import DOCUMENTS, Document, write_artifacts
+from tokenizers import Tokenizer
+
+from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
+from tasks.tokenization.encode import Encoder
+from tasks.vocabulary.bpe import drop_rare, learn_merges
+from tasks.vocabulary.documents import training_texts
+from tasks.vocabulary.settings import VocabularySettings
+from tasks.vocabulary.table import count_tokens
+from tasks.vocabulary.task import learn_vocabulary
+from tasks.vocabulary.tokenizer_file import Vocabulary, printable, read_vocabulary, tokenizer_json
+
+FEW_LETTERS = st.lists(st.text(alphabet="aab c'’sé\n.1", max_size=40), max_size=6)
+"""Few different characters: many ties, and runs such as "aaaa" whose pairs overlap."""
+SIZES = st.integers(258, 300)
+
+
+@given(FEW_LETTERS, SIZES)
+def test_merges_are_those_of_a_textbook(texts: list[str], size: int) -> None:
+    assert learn_merges(texts, size) == textbook_learn(texts, size)
+
+
+def test_merges_of_english_are_those_of_a_textbook() -> None:
+    texts = [document.text for document in DOCUMENTS]
+    merges = learn_merges(texts, 360)
+    assert merges == textbook_learn(texts, 360)
+    assert len(merges) == 102
+
+
+@given(FEW_LETTERS, st.randoms())
+def test_the_order_of_the_texts_changes_nothing(texts: list[str], random: Random) -> None:
+    shuffled = list(texts)
+    random.shuffle(shuffled)
+    assert learn_merges(texts, 280) == learn_merges(shuffled, 280)
+
+
+@given(FEW_LETTERS, SIZES, st.integers(1, 6))
+def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, min_count: int) -> None:
+    learned = learn_merges(texts, size)
+    merges, counts = drop_rare(learned, count_tokens(Encoder(Vocabulary(tuple(learned))), texts), min_count)
+
+    assert merges == learned[: len(merges)]
+    ids = np.array([id_ for text in texts for id_ in textbook_encode(text, merges)], np.int64)
+    assert counts.tolist() == np.bincount(ids, minlength=len(counts)).tolist()
+    assert not merges or counts[-1] >= min_count
+    if len(merges) < len(learned):
+        one_more = [i for text in texts for i in textbook_encode(text, learned[: len(merges) + 1])]
+        assert one_more.count(258 + len(merges)) < min_count
+
+
+def test_one_long_run_and_no_text_at_all() -> None:
+    assert learn_merges(["a" * 1024], 1000) == [(99, 99), *((id_, id_) for id_ in range(258, 267))]
+    assert learn_merges([], 1000) == []
+    assert learn_merges(["", ""], 1000) == []
+
+
+def test_a_size_without_room_for_the_bytes_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"vocabulary.size: 257 is too small; give 258 or more"):
+        learn_merges(["text"], 257)
+    with pytest.raises(ValidationError, match="greater than or equal to 258"):
+        VocabularySettings(size=257)
+    assert learn_merges(["text"], 258) == []
+
+
+IN_ANOTHER_PROCESS = """
+import hashlib, sys
+from pathlib import Path
+from tasks.shared.parquet import PartWriter
+from tasks.tokenization.encode import Encoder
+from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.schema import TOKENS
+from tasks.vocabulary.table import count_tokens, token_rows
+from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
+
+texts = [Path(sys.argv[1]).read_text(encoding="utf-8")[start:] for start in range(0, 2000, 7)]
+vocabulary = Vocabulary(tuple(learn_merges(texts, 600)))
+with PartWriter(Path(sys.argv[2]), TOKENS) as table:
+    table.write(token_rows(vocabulary, count_tokens(Encoder(vocabulary), texts)))
+written = (Path(sys.argv[2]) / "part-00000.parquet").read_bytes()
+print(vocabulary.size, hashlib.sha256(tokenizer_json(vocabulary).encode() + written).hexdigest())
+"""
+
+
+def test_every_process_makes_the_same_bytes(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    found = set()
+    for seed, threads in (("0", "1"), ("1", "4"), ("4711", "2")):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads, "PYTHONPATH": str(root)}
+        arguments = [sys.executable, "-c", IN_ANOTHER_PROCESS, __file__, str(tmp_path / seed)]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert found.pop().startswith("600 ")
+
+
+def test_hugging_face_reads_the_file(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(tuple(learn_merges((document.text for document in DOCUMENTS), 350)))
+    path = tmp_path / "tokenizer.json"
+    path.write_text(tokenizer_json(vocabulary), encoding="utf-8")
+    theirs = Tokenizer.from_file(str(path))
+
+    assert json.loads(theirs.to_str()) == json.loads(path.read_text(encoding="utf-8"))
+    assert theirs.get_vocab_size() == 350
+    assert [theirs.id_to_token(0), theirs.id_to_token(1)] == ["[PAD]", "[UNK]"]
+    assert [theirs.id_to_token(number) for number in range(350)] == printable(vocabulary)
+    assert vocabulary.tokens[2:258] == tuple(bytes([byte]) for byte in range(256))
+    assert read_vocabulary(path) == vocabulary
+
+
+DAMAGES = {
+    "cut short": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "not an object": lambda text: "[1, 2]",
+    "a token renamed": lambda text: text.replace('"[PAD]": 0', '"<pad>": 0'),
+    "an id twice": lambda text: text.replace('"[UNK]": 1,', '"[UNK]": 0,'),
+    "a merge gone": lambda text: json.dumps(_without_last_merge(json.loads(text))),
+    "a merge of nothing": lambda text: text.replace('"merges": [', '"merges": [["xx", "yy"],'),
+    "a merge of three": lambda text: text.replace('"merges": [', '"merges": [["a", "b", "c"],'),
+    "lower-casing added": lambda text: text.replace('"normalizer": null', '"normalizer": {"type": "Lowercase"}'),
+    "[PAD] looked for in texts": lambda text: text.replace('"added_tokens": []', '"added_tokens": [{"id": 0}]'),
+}
+
+
+def _without_last_merge(content: dict[str, dict[str, list[object]]]) -> object:
+    content["model"]["merges"].pop()
+    return content
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+    whole = tokenizer_json(Vocabulary(tuple(learn_merges(["the text the text"], 270))))
+    path = tmp_path / "tokenizer.json"
+    path.write_text(DAMAGES[damage](whole), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != whole
+    with pytest.raises(ArtifactError) as caught:
+        read_vocabulary(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"tokenizer.json: cannot be read .* run the vocabulary stage again"):
+        Encoder.from_file(tmp_path / "tokenizer.json")
+
+
+def test_the_stage_learns_from_training_texts_alone(tmp_path: Path) -> None:
+    given_, out = write_artifacts(tmp_path), tmp_path / "out"
+    out.mkdir()
+    summary = learn_vocabulary.function(VocabularySettings(size=400), out, **given_._asdict())
+    tokens = pd.read_parquet(out / "tokens")
+
+    training = [document.text for document in DOCUMENTS if document.split == "train"]
+    assert list(training_texts(*given_)) == training
+    vocabulary = read_vocabulary(out / "tokenizer.json")
+    assert list(vocabulary.merges) == textbook_learn(training, 400)[: len(vocabulary.merges)]
+    assert summary["rows"] == vocabulary.size == len(tokens)
+    counts = np.bincount([i for text in training for i in textbook_encode(text, vocabulary.merges)])
+    assert tokens["count"].tolist() == np.pad(counts, (0, len(tokens) - len(counts))).tolist()
+    assert summary["training_tokens"] == counts.sum()
+    assert (tokens["count"].iloc[258:] >= 0).all()
+    assert tokens["bytes"].tolist() == list(vocabulary.tokens)
+    assert tokens["merge_rank"].iloc[:258].isna().all()
+    assert tokens["merge_rank"].iloc[258:].tolist() == list(range(len(vocabulary.merges)))
+    said = tokens[tokens["token"] == "Ġsaid"]
+    assert said["text"].tolist() == [" said"]
+    assert not tokens["text"].str.contains("zyzzyva", na=False).any()
+    assert pd.isna(tokens["text"].iloc[2 + 0xE6])  # the first byte of 東 is no character
+
+
+def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path) -> None:
+    digests = set()
+    for name, part_bytes in (("whole", 2**20), ("parts", 1)):
+        out = tmp_path / name / "out"
+        given_ = write_artifacts(tmp_path / name, part_bytes=part_bytes)
+        out.mkdir()
+        learn_vocabulary.function(VocabularySettings(size=300), out, **given_._asdict())
+        digests.add(
+            tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(out.rglob("*")) if file.is_file())
+        )
+    assert len(digests) == 1
+    assert len(digests.pop()) == 2
+
+
+def test_min_count_stops_before_the_size_is_reached(tmp_path: Path) -> None:
+    given_ = write_artifacts(tmp_path)
+    sizes = []
+    for min_count in (1, 2, 5, 1000):
+        out = tmp_path / str(min_count)
+        out.mkdir()
+        settings = VocabularySettings(size=400, min_count=min_count)
+        sizes.append(learn_vocabulary.function(settings, out, **given_._asdict())["rows"])
+    assert sizes[0] > sizes[1] > sizes[2] > sizes[3] == 258
+
+
+def test_no_training_text_is_said_plainly(tmp_path: Path) -> None:
+    given_ = write_artifacts(tmp_path, [Document("a", "x", "test", "a text"), Document("b", "y", "test", "another")])
+    with pytest.raises(CorpusError, match="no document is in the training part"):
+        learn_vocabulary.function(VocabularySettings(), tmp_path, **given_._asdict())
+
+
+def test_a_split_of_other_documents_is_refused(tmp_path: Path) -> None:
+    one, other = write_artifacts(tmp_path / "1"), write_artifacts(tmp_path / "2", DOCUMENTS[:3])
+    with pytest.raises(ArtifactError, match="document 'c1' is not in"):
+        list(training_texts(other.cleaned, one.splits))
