@@ -1,0 +1,144 @@
+"""The scan, the cells and the window classifier: right values, right gradients, and no trace of padding."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tasks.training.cells import CELLS, ScanCell
+from tasks.training.model import Architecture, Noise, WindowClassifier
+from tasks.training.scan import scan
+
+
+def plain_loop(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
+    """h_t = f_t · h_{t-1} + x_t as one would write it down."""
+    state, states = torch.zeros_like(inputs[0]), {}
+    for step in reversed(range(len(inputs))) if reverse else range(len(inputs)):
+        state = states[step] = forget[step] * state + inputs[step]
+    return torch.stack([states[step] for step in range(len(inputs))])
+
+
+def random_scan(time: int, batch: int, hidden: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(time * 100 + batch * 10 + hidden)
+    forget = torch.rand(time, batch, hidden, generator=generator, dtype=torch.float64)
+    return forget.to(dtype), torch.randn(time, batch, hidden, generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("time", [1, 2, 7])
+def test_gradients_of_the_scan_are_those_of_finite_differences(time: int, reverse: bool) -> None:
+    forget, inputs = (value.requires_grad_() for value in random_scan(time, 2, 3))
+    assert torch.autograd.gradcheck(lambda f, x: scan(f, x, reverse), (forget, inputs))
+
+
+@settings(deadline=None, max_examples=40)
+@given(time=st.integers(1, 20), batch=st.integers(1, 4), hidden=st.integers(1, 5), reverse=st.booleans())
+def test_scan_does_what_the_plain_loop_does(time: int, batch: int, hidden: int, reverse: bool) -> None:
+    outcomes = []
+    for recurrence in (scan, plain_loop):
+        forget, inputs = (value.requires_grad_() for value in random_scan(time, batch, hidden))
+        states = recurrence(forget, inputs, reverse)
+        states.mul(torch.arange(1, states.numel() + 1).reshape(states.shape)).sum().backward()
+        outcomes.append((states, forget.grad, inputs.grad))
+    for ours, plain in zip(*outcomes, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_in_short_floats_stays_near_the_plain_loop_in_long_ones(
+    dtype: torch.dtype, tolerance: float, reverse: bool
+) -> None:
+    forget, inputs = random_scan(50, 3, 4, dtype)
+    expected = plain_loop(forget.double(), inputs.double(), reverse)
+    states = scan(forget, inputs, reverse)
+    assert states.dtype == dtype
+    torch.testing.assert_close(states.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_scan_takes_gradients_that_are_not_contiguous() -> None:
+    forget, inputs = (value.requires_grad_() for value in random_scan(5, 2, 3))
+    scan(forget, inputs).sum().backward()
+    ours = inputs.grad
+    inputs.grad = None
+    plain_loop(forget, inputs, False).sum().backward()
+    torch.testing.assert_close(ours, inputs.grad)
+
+
+def test_mingru_and_minlstm_follow_their_equations() -> None:
+    """Feng et al. 2024, equations of minGRU and of minLSTM with normalised gates, step by step."""
+    inputs = torch.randn(6, 1, 4, dtype=torch.float64)
+    gru, lstm = ScanCell(1, 4, 3, False).double(), ScanCell(2, 4, 3, False).double()
+    update, candidate = gru.project(inputs).chunk(2, dim=-1)
+    z = 1 - torch.sigmoid(update)
+    torch.testing.assert_close(gru(inputs, None), plain_loop(1 - z, z * candidate, False))
+    forget, take, candidate = lstm.project(inputs).chunk(3, dim=-1)
+    f, i = torch.sigmoid(forget), torch.sigmoid(take)
+    torch.testing.assert_close(lstm(inputs, None), plain_loop(f / (f + i), i / (f + i) * candidate, False))
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm"])
+def test_backward_direction_is_the_forward_one_on_the_reversed_text(cell: str) -> None:
+    both = CELLS[cell](4, 3, True).double()
+    one = CELLS[cell](4, 3, False).double()
+    half = len(both.project.weight) // 2
+    one.project.load_state_dict({"weight": both.project.weight[half:], "bias": both.project.bias[half:]})
+    inputs = torch.randn(7, 2, 4, dtype=torch.float64)
+    torch.testing.assert_close(both(inputs, None)[..., 3:], one(inputs.flip(0), None).flip(0))
+
+
+@st.composite
+def classifiers(draw: st.DrawFn) -> WindowClassifier:
+    cell = draw(st.sampled_from([*CELLS, "none"]))
+    torch.manual_seed(draw(st.integers(0, 100)))
+    architecture = Architecture(
+        vocabulary_size=20,
+        labels=3,
+        cell=cell,
+        embedding_size=4,
+        hidden_size=3,
+        layers=draw(st.integers(1, 3)),
+        bidirectional=draw(st.booleans()),
+        pooling=draw(st.sampled_from(["mean", "mean_max"])),
+        skip=cell == "none" or draw(st.booleans()),
+    )
+    return WindowClassifier(architecture).double()
+
+
+@settings(deadline=None, max_examples=60)
+@given(model=classifiers(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), data=st.data())
+def test_a_window_does_not_depend_on_its_batch_nor_on_padding(
+    model: WindowClassifier, lengths: list[int], data: st.DataObject
+) -> None:
+    """Values and gradients; the padding is filled with arbitrary tokens, and longer than the longest window needs."""
+    time = max(lengths) + data.draw(st.integers(0, 3))
+    ids = torch.randint(20, (time, len(lengths)), generator=torch.Generator().manual_seed(sum(lengths)))
+    together = model(ids, torch.tensor(lengths))
+    together.square().sum().backward()
+    gradients = [weight.grad.clone() for weight in model.parameters()]
+    model.zero_grad()
+    for column, length in enumerate(lengths):
+        alone = model(ids[:length, column : column + 1])
+        alone.square().sum().backward()
+        torch.testing.assert_close(alone[0], together[column], rtol=1e-9, atol=1e-9)
+    for gradient, weight in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(gradient, weight.grad, rtol=1e-9, atol=1e-9)
+
+
+def test_noise_is_for_training_only_and_drops_what_it_says() -> None:
+    architecture = Architecture(20, 3, "mingru", 64, 3, 1, True, "mean", True)
+    model = WindowClassifier(architecture, Noise(embedding_dropout=0.5, token_dropout=0.3, dropout=0.5))
+    ids = torch.randint(2, 20, (10, 4))
+    noisy = [model(ids) for _ in range(2)]
+    assert not torch.equal(*noisy)
+    model.eval()
+    assert torch.equal(model(ids), model(ids))
+    model.train()
+    dropped = model._drop_dimensions(torch.ones(10, 4, 64))
+    assert all(torch.equal(before, after) for before, after in pairwise(dropped))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}

@@ -1,0 +1,154 @@
+"""Interrupted trainings go on and end alike; damage and divergence leave the last good checkpoint."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from training_texts import documents, small, write_inputs
+
+from tasks.shared.errors import ArtifactError, TrainingError
+from tasks.training.checkpoint import Checkpoints
+from tasks.training.config import identity
+from tasks.training.loop import Trained, train
+from tasks.training.settings import TrainingSettings
+
+CPU = torch.device("cpu")
+TRAINING, VALIDATION = documents(), documents(seed=1)
+
+
+def checkpointed(folder: Path, settings: TrainingSettings) -> Trained:
+    checkpoints = Checkpoints(folder, identity(settings, TRAINING, VALIDATION))
+    return train(settings, TRAINING, VALIDATION, CPU, checkpoints)
+
+
+def same(one: Trained, other: Trained) -> bool:
+    return one.kept_epoch == other.kept_epoch and all(
+        torch.equal(value, other.weights[name]) for name, value in one.weights.items()
+    )
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("cell", ["mingru", "lstm"])
+def test_training_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path, cell: str) -> None:
+    settings = small(cell=cell, epochs=5)
+    through = checkpointed(tmp_path, settings)
+    assert [path.name[:11] for path in files(tmp_path)] == ["epoch-00004", "epoch-00005"]
+    files(tmp_path)[-1].unlink()
+    resumed = checkpointed(tmp_path, settings)
+    assert same(through, resumed)
+    assert resumed.history[:4] == through.history[:4]
+    assert resumed.history[4]["train_loss"] == through.history[4]["train_loss"]
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    through = checkpointed(tmp_path, small())
+    again = checkpointed(tmp_path, small())
+    assert same(through, again)
+    assert again.history == through.history
+
+
+@pytest.mark.parametrize("damage", ["truncated", "edited", "emptied"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    through = checkpointed(tmp_path, small())
+    newest = files(tmp_path)[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes({"truncated": content[:-7], "edited": content, "emptied": b""}[damage])
+    assert same(checkpointed(tmp_path, small()), through)
+    assert f"{newest} is damaged" in caplog.text
+
+
+def test_a_half_written_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "epoch-00009.unfinished").write_bytes(b"half")
+    assert Checkpoints(tmp_path, {}).load() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"dropout": 0.25}, "training.dropout was 0.5 and is now 0.25"), ({"cell": "gru"}, "'mingru' and is now 'gru'")],
+)
+def test_a_checkpoint_from_other_settings_names_the_difference(
+    tmp_path: Path, changes: dict[str, object], told: str
+) -> None:
+    checkpointed(tmp_path, small())
+    with pytest.raises(TrainingError, match=told):
+        checkpointed(tmp_path, small(**changes))
+
+
+def test_a_checkpoint_from_another_vocabulary_names_the_difference(tmp_path: Path) -> None:
+    checkpointed(tmp_path, small())
+    facts = identity(small(), TRAINING, VALIDATION) | {"the vocabulary's digest": "f00d"}
+    with pytest.raises(TrainingError, match=r"the vocabulary's digest was .* and is now 'f00d'"):
+        train(small(), TRAINING, VALIDATION, CPU, Checkpoints(tmp_path, facts))
+
+
+def test_a_checkpoint_may_move_to_another_device(tmp_path: Path) -> None:
+    through = checkpointed(tmp_path, small(device="cpu"))
+    assert same(checkpointed(tmp_path, small(device="auto")), through)
+
+
+def test_divergence_stops_training_and_keeps_the_last_finite_checkpoint(tmp_path: Path) -> None:
+    """A rate and a decay that multiply all weights by -99 at each step."""
+    explosive = small(cell="none", epochs=50, learning_rate=10, weight_decay=10, schedule="constant")
+    with pytest.raises(
+        TrainingError, match=r"epoch \d+, batch \d+: the (loss|gradient|validation loss) is not fin"
+    ) as told:
+        checkpointed(tmp_path, explosive)
+    newest = files(tmp_path)[-1]
+    assert str(newest) in str(told.value)
+    with safe_open(newest, framework="pt") as file:
+        assert all(bool(file.get_tensor(name).isfinite().all()) for name in file.keys())  # noqa: SIM118
+
+
+def test_a_folder_that_cannot_be_written_is_an_artifact_error(tmp_path: Path) -> None:
+    (tmp_path / "scratch").write_text("a file, not a folder")
+    with pytest.raises(ArtifactError, match="the checkpoint of epoch 1 cannot be written"):
+        checkpointed(tmp_path / "scratch", small())
+
+
+STAGE = """
+import sys
+from pathlib import Path
+from training_texts import small
+from tasks.training.task import train
+base, work = Path(sys.argv[1]), Path(sys.argv[2])
+(work / "out").mkdir(parents=True, exist_ok=True)
+settings = small(epochs=8, hidden_size=48, embedding_size=32, batch_windows=2, cell="minlstm")
+train.function(settings, work / "out", tokens=base / "tokens", vocabulary=base / "vocabulary", scratch=work / "scratch")
+"""
+
+
+def start(base: Path, work: Path) -> subprocess.Popen[bytes]:
+    here = Path(__file__).parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    return subprocess.Popen([sys.executable, "-c", STAGE, str(base), str(work)], env=environment)
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    write_inputs(tmp_path, per_label=12)
+    killed = start(tmp_path, tmp_path / "killed")
+    while not list((tmp_path / "killed" / "scratch").glob("epoch-00002-*.safetensors")):
+        assert killed.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "out" / "model.safetensors").exists()
+    assert start(tmp_path, tmp_path / "killed").wait() == 0
+    assert start(tmp_path, tmp_path / "through").wait() == 0
+    for name in ("model.safetensors", "config.json"):
+        resumed, through = (tmp_path / work / "out" / name for work in ("killed", "through"))
+        assert resumed.read_bytes() == through.read_bytes()

@@ -1,0 +1,73 @@
+"""Small tokenized texts for the training tests, told apart by the ids that are common in them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.shared.parquet import PartWriter
+from tasks.tokenization.schema import DATASET, tokens_schema
+from tasks.tokenization.store import TokenizedDocuments
+from tasks.training.settings import TrainingSettings
+
+LABELS = ("fable", "news", "recipe")
+VOCABULARY = 40
+TOKENIZER = b'{"model": "of these tests"}'
+DIGEST = hashlib.sha256(TOKENIZER).hexdigest()
+
+
+def small(**changes: Any) -> TrainingSettings:
+    """Settings that train these texts in a moment, on the CPU."""
+    given = {
+        "device": "cpu",
+        "epochs": 4,
+        "patience": 100,
+        "embedding_size": 8,
+        "hidden_size": 6,
+        "window": 12,
+        "stride": 6,
+        "batch_windows": 8,
+    }
+    return TrainingSettings.model_validate(given | changes)
+
+
+def text(label: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Half of the ids are those of the label, half are anybody's."""
+    own = rng.integers(2 + 10 * label, 12 + 10 * label, length)
+    return np.where(rng.random(length) < 0.5, own, rng.integers(2, VOCABULARY, length)).astype(np.uint16)
+
+
+def documents(per_label: int = 6, seed: int = 0) -> TokenizedDocuments:
+    """Texts of 1 to 60 tokens, some of them shorter than a window."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(len(LABELS)), per_label)
+    texts = [text(label, int(rng.integers(1, 60)), rng) for label in labels]
+    return TokenizedDocuments(
+        doc_ids=[f"{seed}-{number:03d}" for number in range(len(texts))],
+        labels=labels,
+        ids=np.concatenate(texts),
+        offsets=np.cumsum([0, *map(len, texts)]),
+        label_names=LABELS,
+        vocabulary_size=VOCABULARY,
+        vocabulary_digest=DIGEST,
+    )
+
+
+def write_inputs(folder: Path, per_label: int = 6) -> dict[str, Path]:
+    """The artifacts that the stage reads."""
+    inputs = {"tokens": folder / "tokens", "vocabulary": folder / "vocabulary"}
+    inputs["vocabulary"].mkdir(parents=True)
+    (inputs["vocabulary"] / "tokenizer.json").write_bytes(TOKENIZER)
+    rows = []
+    for split, seed in (("train", 0), ("validation", 1), ("test", 2)):
+        part = documents(per_label, seed)
+        for number, doc_id in enumerate(part.doc_ids):
+            ids, label = part[number], LABELS[part.labels[number]]
+            row = {"doc_id": doc_id, "label": label, "split": split, "token_ids": ids.tolist(), "length": len(ids)}
+            rows.append(row)
+    with PartWriter(inputs["tokens"] / DATASET, tokens_schema(VOCABULARY, DIGEST, LABELS)) as writer:
+        writer.write(rows)
+    return inputs
