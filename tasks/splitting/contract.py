@@ -12,10 +12,10 @@ from great_expectations.expectations.expectation import Expectation
 
 from tasks.shared.batch import Batch
 from tasks.shared.parquet import read_table
-from tasks.splitting.divide import PARTS, least_groups
+from tasks.splitting.divide import PARTS
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
-from tasks.splitting.units import Document, label_of, small_labels
+from tasks.splitting.units import Document, small_labels, units
 
 SCHEMAS: Mapping[str, pa.Schema] = {"splits": SPLITS}
 
@@ -27,7 +27,7 @@ def batches(
     splits = read_table(artifact / "splits").to_pandas()
     cleaned = read_table(inputs["cleaned"] / "documents", ["doc_id", "label", "group"]).to_pandas()
     documents = [Document(*row) for row in cleaned.itertuples(index=False)]
-    small = small_labels(documents, least_groups(settings.fold.count if settings.fold else None))
+    small = small_labels(documents, settings.fold.count if settings.fold else len(PARTS))
     expected = cleaned[~cleaned["label"].isin(small)] if settings.small_labels == "drop" else cleaned
     yield Batch("documents", _against(expected, splits), list(_same_documents()), key="doc_id")
     yield Batch("groups", _spread(splits, "group"), [_one_part()], key="group")
@@ -86,10 +86,8 @@ def _ideal(sizes: pd.Series[int], shares: Mapping[str, float]) -> pd.DataFrame:
 
 def _counted(splits: pd.DataFrame, small: Mapping[str, int]) -> pd.DataFrame:
     """The rows of the labels that are in all parts, each with the label that its group counts to."""
-    of_group = {
-        str(group): label_of([Document(*row) for row in rows[["doc_id", "label", "group"]].itertuples(index=False)])
-        for group, rows in splits.groupby("group")
-    }
+    documents = [Document(*row) for row in splits[["doc_id", "label", "group"]].itertuples(index=False)]
+    of_group = {unit.group: unit.label for unit in units(documents, seed=0)}
     counted = splits.assign(label=splits["group"].map(of_group))
     return counted[~counted["label"].isin(small)]
 

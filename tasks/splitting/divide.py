@@ -5,6 +5,7 @@ The result depends on the documents, the shares and the seed; not on the order o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 
 
-def least_groups(folds: int | None = None) -> int:
-    """Groups that a label needs to be in all three parts: of one division, or of every fold."""
-    if folds is None:
-        return len(PARTS)
-    return max(folds, len(PARTS), 4 if folds == 2 else 0)  # of 3 groups, one of two folds would leave but 1 to divide
-
-
 def divide(
     documents: Sequence[Document],
     shares: Mapping[str, float],
@@ -41,7 +35,7 @@ def divide(
     together (see `units`), and a label with three groups or more that would be missing from a part (see `stratify`).
     Raises CorpusError when a label has fewer than three groups and `small` is "fail", or only one label is there.
     """
-    documents, kept_for_training = _apply_policy(documents, small, least_groups(), "three parts")
+    documents, kept_for_training = _apply_policy(documents, small, len(PARTS), "three parts")
     all_units = units(documents, seed, previous, PARTS)
     _train_only(all_units, kept_for_training)
     stratify([unit for unit in all_units if unit.label not in kept_for_training], shares)
@@ -60,10 +54,10 @@ def divide_fold(
 
     The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their ids; where a group
     has several documents, `stratify` makes them, for then `StratifiedGroupKFold` can leave a label out of a fold.
-    The rest is divided in the ratio of train to validation.
-    Raises CorpusError as `divide` does; a label needs as many groups as there are folds (see `least_groups`).
+    The rest is divided in the ratio of train to validation. With three folds or more, a label that is in each of them
+    is in both parts of the rest. Raises CorpusError as `divide` does, for labels with fewer groups than folds.
     """
-    documents, kept_for_training = _apply_policy(documents, small, least_groups(count), f"{count} folds")
+    documents, kept_for_training = _apply_policy(documents, small, count, f"{count} folds")
     all_units = units(documents, seed)
     _train_only(all_units, kept_for_training)
     divided = [unit for unit in all_units if unit.label not in kept_for_training]
@@ -82,26 +76,39 @@ def _apply_policy(
 ) -> tuple[list[Document], set[str]]:
     """The documents in the order of their ids, less those of dropped labels; and the labels for training only."""
     documents = sorted(documents)
+    _require_two_labels(documents)
     few = small_labels(documents, least)
     if few and small == "fail":
-        texts = {label: sum(document.label == label for document in documents) for label in few}
-        named = ", ".join(
-            f"{label!r} ({texts[label]} text{'s' if texts[label] > 1 else ''}"
-            + (f" in {groups} groups)" if groups != texts[label] else ")")
-            for label, groups in few.items()
-        )
         raise CorpusError(
-            f"too few texts for {purpose}, at least {least} are needed: {named}; add texts, "
+            f"too few texts for {purpose}, at least {least} are needed: {_named(few, documents)}; add texts, "
             "or set splitting.small_labels to train_only (never validated or tested) or drop"
         )
-    if small == "drop":
+    if few and small == "drop":
         documents = without(documents, few)
+        _require_two_labels(documents, f" after dropping {', '.join(map(repr, few))}")
+    elif few.keys() == {document.label for document in documents}:
+        raise CorpusError(
+            f"no label has the {least} texts that {purpose} need, so there is nothing to test on; add texts"
+        )
+    return documents, set(few) if small == "train_only" else set()
+
+
+def _require_two_labels(documents: Sequence[Document], after: str = "") -> None:
     labels = {document.label for document in documents}
     if len(labels) < 2:
         found = f"only the label {labels.pop()!r}" if labels else "no document"
-        after = f" after dropping {', '.join(map(repr, few))}" if few and small == "drop" else ""
-        raise CorpusError(f"a classifier needs two labels or more, but {found} is left{after}; add texts of others")
-    return documents, set(few) if small == "train_only" else set()
+        there = f"{found} is {'left' if after else 'there'}{after}"
+        raise CorpusError(f"a classifier needs two labels or more, but {there}; add texts of others")
+
+
+def _named(few: Mapping[str, int], documents: Sequence[Document]) -> str:
+    """The labels, each with its number of texts, and of groups where that is another."""
+    texts = Counter(document.label for document in documents)
+    names = []
+    for label, groups in few.items():
+        count = f"{texts[label]} text{'s' if texts[label] > 1 else ''}"
+        names.append(f"{label!r} ({count})" if groups == texts[label] else f"{label!r} ({count} in {groups} groups)")
+    return ", ".join(names)
 
 
 def _train_only(all_units: Sequence[Unit], labels: set[str]) -> None:

@@ -14,7 +14,7 @@ SmallLabels = Literal["fail", "train_only", "drop"]
 class FoldSettings(Section):
     """One fold of a cross-validation."""
 
-    count: int = Field(5, ge=2, le=100, description="folds")
+    count: int = Field(5, ge=3, le=100, description="folds; a label needs as many documents")
     index: int = Field(0, ge=0, description="the fold that is the test part, counted from 0")
 
     @model_validator(mode="after")
