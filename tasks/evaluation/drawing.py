@@ -83,8 +83,7 @@ def _style(palette: Palette) -> dict[Any, Any]:
         "svg.fonttype": "none",
         "svg.hashsalt": "corpusflow",
         "text.parse_math": False,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
+        **dict.fromkeys(("xtick.major.size", "xtick.minor.size", "ytick.major.size", "ytick.minor.size"), 0),
     }
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tasks.evaluation.calibration import Reliability
@@ -87,13 +89,25 @@ def confusion(names: Sequence[str], matrix: Ints) -> Picture:
 
     def draw(axes: Axes, palette: Palette) -> None:
         shades = LinearSegmentedColormap.from_list("shares", [palette.low, palette.high])
-        axes.pcolormesh(shares, cmap=shades, vmin=0, vmax=1, edgecolor=palette.faint, linewidth=0.4)
-        ticks, titles = np.arange(len(names)) + 0.5, [shorten(name, 18) for name in names]
+        axes.set_facecolor(palette.low)
+        cells = list(zip(*np.nonzero(matrix), strict=True))
+        axes.add_collection(
+            PatchCollection(
+                [Rectangle((column, row), 1, 1) for row, column in cells],
+                facecolors=[shades(shares[cell]) for cell in cells],
+                linewidths=0,
+            )
+        )
+        middles, titles = np.arange(len(names)) + 0.5, [shorten(name, 18) for name in names]
         small = 8.0 if numbers else 5.0
-        axes.set_yticks(ticks, titles, fontsize=small)
-        axes.set_xticks(ticks, titles, rotation=90, fontsize=small)
-        axes.set(ylim=(len(names), 0), aspect="equal", ylabel="true label", xlabel="predicted label")
-        for row, column in zip(*np.nonzero(matrix), strict=True) if numbers else ():
+        axes.set_yticks(middles, titles, fontsize=small)
+        axes.set_xticks(middles, titles, rotation=90, fontsize=small)
+        axes.set_xticks(range(len(names) + 1), minor=True)
+        axes.set_yticks(range(len(names) + 1), minor=True)
+        axes.grid(which="minor")
+        axes.set(xlim=(0, len(names)), ylim=(len(names), 0), aspect="equal")
+        axes.set(ylabel="true label", xlabel="predicted label")
+        for row, column in cells if numbers else ():
             colour = palette.ink_on_high if shares[row, column] > 0.5 else palette.ink
             position = (column + 0.5, row + 0.53)
             axes.annotate(str(matrix[row, column]), position, ha="center", va="center", color=colour, fontsize=7.5)
@@ -141,8 +155,7 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))
-        if len(series) > 1:
-            axes.legend(loc="best", handlelength=1.6)
+        axes.legend(loc="best", handlelength=1.6)
 
     last = ", ".join(f"{one.name} {one.values[-1]:.4g}" for one in series)
     return picture(draw, 3.5, 2.4, f"{title} by epoch; in the last one: {last}.")
@@ -154,8 +167,9 @@ def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:
 
     def draw(axes: Axes, palette: Palette) -> None:
         rows = _rows(axes, names)
-        for one, mark, colour in zip(shares, marks, (palette.first, palette.second, palette.third), strict=True):
-            axes.plot(one.values * 100, rows, mark, color=colour, label=one.name, markersize=5, alpha=0.85)
+        colours = (palette.first, palette.second, palette.third)
+        for one, mark, colour, shift in zip(shares, marks, colours, (-0.22, 0, 0.22), strict=True):
+            axes.plot(one.values * 100, rows + shift, mark, color=colour, label=one.name, markersize=4)
         axes.set_xlim(left=0)
         axes.set_xlabel("per cent of the part's documents")
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)

@@ -64,8 +64,12 @@ def macro_f1(confusion: Ints) -> Floats:
     is not given labels, and the mean of F1 scores rather than the F1 of mean precision and recall
     (Opitz & Burst, "Macro F1 and Macro F1", 2019).
     """
-    occurring = (confusion.sum(-1) + confusion.sum(-2)) > 0
-    return _ratio(label_scores(confusion).f1.sum(-1), occurring.sum(-1))
+    return _ratio(label_scores(confusion).f1.sum(-1), occurring(confusion).sum(-1))
+
+
+def occurring(confusion: Ints) -> npt.NDArray[np.bool_]:
+    """Whether any document carries a label or was predicted to, [..., classes]."""
+    return np.asarray((confusion.sum(-1) + confusion.sum(-2)) > 0)
 
 
 def _ratio(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> Floats:

@@ -17,12 +17,17 @@ from tasks.evaluation.scores import Comparison, Evaluation, Predictions
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CURVES = {
-    "Loss": ("train_loss", "validation_loss"),
-    "Accuracy": ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy"),
-    "Macro-F1 of validation documents": ("validation_macro_f1",),
-    "Gradient norm before clipping": ("gradient_norm_mean", "gradient_norm_max"),
-    "Learning rate": ("learning_rate",),
+    "Loss": {"train_loss": "training", "validation_loss": "validation"},
+    "Accuracy": {
+        "train_window_accuracy": "training windows",
+        "validation_window_accuracy": "validation windows",
+        "validation_accuracy": "validation documents",
+    },
+    "Macro-F1": {"validation_macro_f1": "validation documents"},
+    "Gradient norm before clipping": {"gradient_norm_mean": "mean", "gradient_norm_max": "largest"},
+    "Learning rate": {"learning_rate": "at the epoch's end"},
 }
+"""Title of each training curve, and its lines: columns of the history, in words."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,9 @@ def find_mistakes(
 
 
 def excerpt(text: str, characters: int) -> str:
-    """The beginning of a text, cut between words where there is a space not too far back."""
-    if len(text) <= characters:
-        return text
+    """The beginning of a text, cut between words where there is a space not too far back; nothing of 0 characters."""
+    if len(text) <= characters or not characters:
+        return text[:characters]
     cut = text[:characters]
     space = max(cut.rfind(" "), cut.rfind("\n"))
     return cut[: space if space > characters * 3 // 4 else characters].rstrip() + " …"
@@ -169,8 +174,8 @@ def _pictures(report: Report) -> dict[str, Picture]:
 def _curves(history: Mapping[str, Floats]) -> list[Picture]:
     kept = _kept_epoch(history)
     found = {
-        title: [figures.Series(_readable(name), history[name]) for name in columns if name in history]
-        for title, columns in CURVES.items()
+        title: [figures.Series(name, history[column]) for column, name in lines.items() if column in history]
+        for title, lines in CURVES.items()
     }
     return [figures.curves(title, series, kept) for title, series in found.items() if series]
 
@@ -179,8 +184,3 @@ def _kept_epoch(history: Mapping[str, Floats]) -> int | None:
     """The epoch whose weights the model has, counted from 1; None where the history does not say."""
     kept = np.flatnonzero(history.get("kept", np.zeros(0)))
     return int(kept[-1]) + 1 if len(kept) else None
-
-
-def _readable(column: str) -> str:
-    words = column.removeprefix("gradient_norm_").replace("_", " ")
-    return words.replace("train ", "training ").replace(" loss", "").replace(" macro f1", "").replace(" accuracy", "")

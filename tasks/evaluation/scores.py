@@ -9,7 +9,16 @@ import numpy as np
 
 from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar
 from tasks.evaluation.calibration import Reliability, brier_scores, log_losses, reliability
-from tasks.evaluation.metrics import Floats, Ints, LabelScores, accuracy, confusion_matrix, label_scores, macro_f1
+from tasks.evaluation.metrics import (
+    Floats,
+    Ints,
+    LabelScores,
+    accuracy,
+    confusion_matrix,
+    label_scores,
+    macro_f1,
+    occurring,
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ class Measured:
     macro_f1: Floats
     """[samples]"""
     f1: Floats
-    """[samples, classes]"""
+    """[samples, classes]; NaN where a label neither occurs nor was predicted."""
 
     @classmethod
     def of(cls, labels: Ints, predicted: Ints, classes: int, resampling: Resampling) -> Measured:
@@ -156,8 +165,8 @@ class Measured:
 
         def statistic(drawn: Ints) -> Floats:
             confusion = confusion_matrix(labels[drawn], predicted[drawn], classes)
-            scores = accuracy(confusion), macro_f1(confusion), *label_scores(confusion).f1.T
-            return np.stack(scores, axis=-1)
+            f1 = np.where(occurring(confusion), label_scores(confusion).f1, np.nan)
+            return np.stack([accuracy(confusion), macro_f1(confusion), *f1.T], axis=-1)
 
         values = bootstrap(statistic, len(labels), resampling.samples, resampling.seed, numbers=classes**2)
         return cls(

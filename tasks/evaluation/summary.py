@@ -19,7 +19,7 @@ def metrics(evaluation: Evaluation) -> dict[str, Any]:
         "baselines": {name: _comparison(found) for name, found in evaluation.baselines.items()},
         "validation": None if evaluation.validation is None else _scores(evaluation.validation),
         "intervals": {
-            "method": "percentile bootstrap over documents",
+            "method": "bias-corrected percentile bootstrap over documents",
             "samples": resampling.samples,
             "confidence": resampling.confidence,
             "seed": resampling.seed,

@@ -1,0 +1,208 @@
+"""Measures, intervals and baselines of the evaluation."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from scipy.stats import binomtest
+from sklearn import metrics as sk
+
+from tasks.evaluation import metrics
+from tasks.evaluation.baselines import BASELINES
+from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar, resamples
+from tasks.evaluation.calibration import brier_scores, log_losses, probabilities_of, reliability
+from tasks.evaluation.scores import Measured, Predictions, Resampling, compare, evaluate
+from tasks.evaluation.settings import BaselineName, EvaluationSettings
+
+CLASSES = 4
+RESAMPLING = Resampling(samples=200, confidence=0.95, seed=0)
+pairs = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)), min_size=1, max_size=40)
+
+
+def split(rows: list[tuple[int, int]]) -> tuple[metrics.Ints, metrics.Ints]:
+    labels, predicted = np.array(rows, np.int64).T
+    return labels, predicted
+
+
+def random_predictions(documents: int, seed: int = 0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, documents)
+    scores = rng.normal(size=(documents, CLASSES))
+    scores[np.arange(documents), labels] += 1
+    return Predictions([f"d{i:03d}" for i in range(documents)], labels, probabilities_of(scores))
+
+
+@given(pairs)
+def test_scores_agree_with_scikit_learn(rows: list[tuple[int, int]]) -> None:
+    labels, predicted = split(rows)
+    confusion = metrics.confusion_matrix(labels, predicted, CLASSES)
+    known = range(CLASSES)
+    np.testing.assert_array_equal(confusion, sk.confusion_matrix(labels, predicted, labels=known))
+    assert metrics.accuracy(confusion) == pytest.approx(sk.accuracy_score(labels, predicted))
+    assert metrics.macro_f1(confusion) == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
+    scores = metrics.label_scores(confusion)
+    expected = sk.precision_recall_fscore_support(labels, predicted, labels=known, zero_division=0)
+    for found, wanted in zip((scores.precision, scores.recall, scores.f1, scores.support), expected, strict=True):
+        np.testing.assert_allclose(found, wanted)
+
+
+@given(pairs, st.permutations(range(CLASSES)))
+def test_renaming_the_labels_changes_no_score(rows: list[tuple[int, int]], order: list[int]) -> None:
+    labels, predicted = split(rows)
+    names = np.array(order)
+    before = metrics.confusion_matrix(labels, predicted, CLASSES)
+    after = metrics.confusion_matrix(names[labels], names[predicted], CLASSES)
+    assert metrics.accuracy(before) == metrics.accuracy(after)
+    assert metrics.macro_f1(before) == pytest.approx(metrics.macro_f1(after))
+    np.testing.assert_allclose(metrics.label_scores(before).f1, metrics.label_scores(after).f1[names])
+
+
+@given(pairs)
+def test_perfect_predictions_score_one_though_labels_are_absent(rows: list[tuple[int, int]]) -> None:
+    labels, _ = split(rows)
+    confusion = metrics.confusion_matrix(labels, labels, CLASSES)
+    assert metrics.accuracy(confusion) == 1
+    assert metrics.macro_f1(confusion) == 1
+    found = Measured.of(labels, labels, CLASSES, RESAMPLING).scores(RESAMPLING)
+    assert (found.macro_f1.low, found.macro_f1.high) == (1, 1)
+
+
+def test_resamples_are_measured_as_documents_are() -> None:
+    labels, predicted = np.random.default_rng(0).integers(0, CLASSES, (2, 5, 30))
+    together = metrics.confusion_matrix(labels, predicted, CLASSES)
+    one_by_one = [metrics.confusion_matrix(y, p, CLASSES) for y, p in zip(labels, predicted, strict=True)]
+    np.testing.assert_array_equal(together, one_by_one)
+
+
+def test_calibration_measures_agree_with_scikit_learn() -> None:
+    test = random_predictions(60)
+    known = list(range(CLASSES))
+    loss, brier = log_losses(test.labels, test.probabilities), brier_scores(test.labels, test.probabilities)
+    assert loss.mean() == pytest.approx(sk.log_loss(test.labels, test.probabilities, labels=known))
+    assert brier.mean() == pytest.approx(sk.brier_score_loss(test.labels, test.probabilities, labels=known))
+
+
+def test_a_certain_mistake_costs_much_but_not_infinitely_much() -> None:
+    loss = log_losses(np.array([1]), np.array([[1.0, 0.0]]))
+    assert 36 < loss[0] < 37
+
+
+def test_reliability_table_of_a_case_worked_by_hand() -> None:
+    confidence, right = np.array([0.55, 0.6, 0.9, 1.0]), np.array([0.0, 1.0, 1.0, 1.0])
+    table = reliability(confidence, right, bins=5)
+    assert table.documents.tolist() == [0, 0, 2, 0, 2]
+    np.testing.assert_allclose(table.confidence[[2, 4]], [0.575, 0.95])
+    np.testing.assert_allclose(table.accuracy[[2, 4]], [0.5, 1.0])
+    assert table.error == pytest.approx(0.5 * 0.075 + 0.5 * 0.05)
+
+
+@given(st.lists(st.lists(st.floats(-800, 5), min_size=3, max_size=3), min_size=1, max_size=8))
+def test_probabilities_sum_to_one_and_keep_the_order(rows: list[list[float]]) -> None:
+    scores = np.array(rows)
+    found = probabilities_of(scores)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
+    assert (found >= 0).all()
+    assert (found[np.arange(len(rows)), scores.argmax(1)] == found.max(1)).all()
+
+
+def test_resamples_do_not_depend_on_the_size_of_blocks() -> None:
+    whole = np.concatenate(list(resamples(17, 50, 3, rows=50)))
+    np.testing.assert_array_equal(whole, np.concatenate(list(resamples(17, 50, 3, rows=7))))
+    assert whole.shape == (50, 17)
+    assert set(whole.ravel()) == set(range(17))
+
+
+def test_intervals_hold_the_true_accuracy_about_as_often_as_they_say() -> None:
+    rng, truth, held = np.random.default_rng(1), 0.7, 0
+    for trial in range(300):
+        right = (rng.random(60) < truth).astype(np.float64)
+        values = bootstrap(lambda drawn, right=right: right[drawn].mean(-1), 60, 200, trial)
+        low, high = interval(values, float(right.mean()), 0.9)
+        held += low <= truth <= high
+    assert 0.84 < held / 300 < 0.95
+
+
+def test_interval_is_moved_against_the_bias_of_resampling() -> None:
+    values = np.random.default_rng(0).normal(0.4, 0.05, 4000)
+    low, high = interval(values, 0.43, 0.95)
+    assert high > 0.5
+    assert np.quantile(values, 0.025) < low < 0.43
+
+
+def test_interval_leaves_out_resamples_without_the_measure() -> None:
+    assert interval(np.array([np.nan, 0.5, np.nan]), 0.5, 0.95) == (0.5, 0.5)
+    assert interval(np.full(3, np.nan), 0.2, 0.95) == (0.2, 0.2)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_the_exact_binomial_test(first: int, second: int) -> None:
+    expected = binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_a_classifier_does_not_differ_from_itself() -> None:
+    test = random_predictions(40)
+    model = Measured.of(test.labels, test.predicted, CLASSES, RESAMPLING)
+    found = compare(model, model, RESAMPLING)
+    assert (found.accuracy_lead.low, found.accuracy_lead.high) == (0, 0)
+    assert (found.only_model_right, found.only_baseline_right, found.mcnemar_p) == (0, 0, 1)
+
+
+def test_evaluation_pairs_model_and_baseline_on_the_same_documents() -> None:
+    test = random_predictions(80)
+    worse = np.where(np.arange(80) < 20, (test.labels + 1) % CLASSES, test.predicted)
+    found = evaluate(
+        test, random_predictions(0), {"worse": worse}, test.labels, tuple("abcd"), RESAMPLING, bins=10
+    ).baselines["worse"]
+    right = test.predicted == test.labels
+    assert found.only_model_right == right[:20].sum()
+    assert found.only_baseline_right == 0
+    assert found.accuracy_lead.value == pytest.approx(right[:20].sum() / 80)
+    assert found.accuracy_lead.low > 0
+
+
+def test_more_documents_narrow_the_interval() -> None:
+    few, many = random_predictions(40), random_predictions(1000)
+    widths = []
+    for part in (few, many):
+        found = Measured.of(part.labels, part.predicted, CLASSES, RESAMPLING).scores(RESAMPLING).accuracy
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0] / 3
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_answer_for_every_text_and_the_same_each_time(name: str) -> None:
+    texts = ["red red apple", "red apple pie", "blue sea wave", "blue wave", "red wine", "blue sky sea"]
+    labels = np.array([2, 2, 0, 0, 2, 0])
+    asked = ["an apple, red", "the blue sea", ""]
+    found = BASELINES[name].predict(texts, labels, asked)
+    assert found.dtype == np.int64
+    assert set(found) <= {0, 2}
+    np.testing.assert_array_equal(found, BASELINES[name].predict(texts, labels, asked))
+    if name != "majority":
+        assert found[:2].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(
+    ("texts", "labels"),
+    [(["alpha", "beta", "gamma"], [1, 1, 0]), (["…", "…", "!"], [1, 1, 0]), (["same words", "same words"], [1, 1])],
+)
+def test_texts_without_shared_words_get_the_majority_class(name: str, texts: list[str], labels: list[int]) -> None:
+    assert BASELINES[name].predict(texts, np.array(labels), ["other", "words"]).tolist() == [1, 1]
+
+
+def test_settings_name_the_baselines_that_exist() -> None:
+    assert set(get_args(BaselineName)) == set(BASELINES) == set(EvaluationSettings().baselines)
+
+
+@pytest.mark.parametrize("names", [["tfidf_svm"], ["majority", "majority"], [], ["majority", "bert"]])
+def test_settings_refuse_unsound_baselines(names: list[str]) -> None:
+    with pytest.raises(ValidationError, match="baselines"):
+        EvaluationSettings.model_validate({"baselines": names})

@@ -1,0 +1,204 @@
+"""The evaluation stage on small artifacts, and the check of what it writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from evaluation_inputs import LABELS, Inputs, make_inputs
+from sklearn.metrics import accuracy_score, f1_score
+
+from tasks.cleaning.schema import DOCUMENTS
+from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
+from tasks.evaluation.task import evaluate
+from tasks.shared.check_report import CheckReport
+from tasks.shared.errors import ArtifactError, CorpusError
+from tasks.shared.parquet import PartWriter, read_table
+from tasks.training.predict import load_classifier
+
+SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
+FILES = ["metrics.json", "predictions.parquet", "report.html"]
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def artifact(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    summary = evaluate.function(SETTINGS, out, **inputs.folders())
+    assert summary["rows"] == 12
+    return out
+
+
+def read_metrics(artifact: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((artifact / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def test_predictions_are_the_models_and_in_order(artifact: Path, inputs: Inputs) -> None:
+    frame = pd.read_parquet(artifact / "predictions.parquet")
+    shares = frame[[f"probability_{label}" for label in sorted(LABELS)]]
+    assert list(frame.columns) == ["doc_id", "label", "predicted", *shares.columns]
+    assert frame["doc_id"].is_monotonic_increasing
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-12)
+    assert (frame["predicted"] == shares.idxmax(axis=1).str.removeprefix("probability_")).all()
+    tokens = read_table(inputs.tokens / "tokens").to_pylist()
+    asked = [np.array(row["token_ids"]) for row in tokens if row["split"] == "test"]
+    expected = np.exp(load_classifier(inputs.model, "cpu").log_probabilities(asked))
+    np.testing.assert_allclose(shares, expected, atol=1e-9)
+
+
+def test_metrics_follow_from_the_predictions(artifact: Path) -> None:
+    frame, metrics = pd.read_parquet(artifact / "predictions.parquet"), read_metrics(artifact)
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(frame["label"], frame["predicted"]))
+    assert metrics["macro_f1"] == pytest.approx(f1_score(frame["label"], frame["predicted"], average="macro"))
+    assert metrics["documents"] == len(frame) == 12
+    assert metrics["labels"] == metrics["confusion"]["labels"] == sorted(LABELS)
+    assert metrics["per_label"][LABELS[0]]["support"] == 4
+    assert metrics["validation"]["documents"] == 6
+    assert sum(one["documents"] for one in metrics["calibration"]["bins"]) == 12
+
+
+def test_baselines_stand_beside_the_model(artifact: Path) -> None:
+    baselines = read_metrics(artifact)["baselines"]
+    assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"}
+    assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
+    assert baselines["tfidf_svm"]["accuracy"] > 0.8
+    assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0
+
+
+def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    evaluate.function(SETTINGS, tmp_path, **inputs.folders())
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert all((tmp_path / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
+
+
+def test_seed_moves_the_intervals_and_nothing_else(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    evaluate.function(SETTINGS.model_copy(update={"seed": 1}), tmp_path, **inputs.folders())
+    before, after = read_metrics(artifact), read_metrics(tmp_path)
+    assert before["accuracy"] == after["accuracy"]
+    assert before["calibration"]["log_loss"] == after["calibration"]["log_loss"]
+    assert before["calibration"]["log_loss_interval"] != after["calibration"]["log_loss_interval"]
+
+
+def test_model_of_other_labels_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    model = shutil.copytree(inputs.model, tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["label_names"] = ["a", "b", "c"]
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match="other labels"):
+        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
+
+
+def test_text_that_is_missing_is_named(inputs: Inputs, tmp_path: Path) -> None:
+    rows = read_table(inputs.cleaned / "documents").to_pylist()
+    with PartWriter(tmp_path / "cleaned" / "documents", DOCUMENTS) as writer:
+        writer.write(rows[1:])
+    with pytest.raises(ArtifactError, match=rows[0]["doc_id"]):
+        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"cleaned": tmp_path / "cleaned"})
+
+
+def test_empty_test_part_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> None:
+    table = read_table(inputs.tokens / "tokens")
+    with PartWriter(tmp_path / "tokens" / "tokens", table.schema) as writer:
+        writer.write([row for row in table.to_pylist() if row["split"] != "test"])
+    with pytest.raises(CorpusError, match="test part has no documents"):
+        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"tokens": tmp_path / "tokens"})
+
+
+def test_report_is_rebuilt_when_its_template_changes() -> None:
+    assert evaluate.external is not None
+    assert set(evaluate.external(SETTINGS)) == {"template.html"}
+
+
+def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits, pages: Path) -> CheckReport:
+    from tasks.evaluation import contract
+    from tasks.shared.checks import run_contract
+
+    return run_contract(contract, artifact, inputs.folders(), SETTINGS, limits, pages)
+
+
+def test_check_passes_what_the_stage_writes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    report = check(artifact, inputs, EvaluationLimits(), tmp_path)
+    assert [failure.sentence() for failure in report.failures + report.warnings] == []
+    assert {"columns", "documents", "scores", "consistency", "baselines", "floors"} <= {
+        result.batch for result in report.results
+    }
+
+
+def edit_metrics(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    def damage(artifact: Path) -> None:
+        metrics = read_metrics(artifact)
+        change(metrics)
+        (artifact / "metrics.json").write_text(json.dumps(metrics))
+
+    return damage
+
+
+def edit_predictions(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
+    def damage(artifact: Path) -> None:
+        path = artifact / "predictions.parquet"
+        schema = pq.read_schema(path)
+        frame = change(pd.read_parquet(path))
+        kept = pa.schema([field for field in schema if field.name in frame.columns])
+        pq.write_table(pa.table({name: frame[name].tolist() for name in kept.names}, kept), path)
+
+    return damage
+
+
+def swap_prediction(frame: pd.DataFrame) -> pd.DataFrame:
+    least = frame.iloc[:, 3:].idxmin(axis=1).str.removeprefix("probability_")
+    return frame.assign(predicted=least)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a column is gone": (edit_predictions(lambda f: f.iloc[:, :-1]), "columns"),
+    "probabilities do not sum to one": (edit_predictions(lambda f: f.assign(**{f.columns[3]: 0.9})), "probabilities"),
+    "a probability is not a number": (edit_predictions(lambda f: f.assign(**{f.columns[3]: np.nan})), "probabilities"),
+    "the prediction is not the likeliest": (edit_predictions(swap_prediction), "probabilities"),
+    "a document is missing": (edit_predictions(lambda f: f.iloc[1:]), "documents"),
+    "a document counts twice": (edit_predictions(lambda f: pd.concat([f, f.iloc[:1]])), "documents"),
+    "a true label is wrong": (edit_predictions(lambda f: f.assign(label=f["label"].iloc[0])), "documents"),
+    "a score is above one": (edit_metrics(lambda m: m.update(macro_f1=1.5)), "scores"),
+    "an interval misses its score": (edit_metrics(lambda m: m.update(macro_f1_interval=[0, 0])), "scores"),
+    "accuracy is another model's": (
+        edit_metrics(lambda m: m.update(accuracy=0.001, accuracy_interval=[0, 1])),
+        "consistency",
+    ),
+    "a baseline is missing": (edit_metrics(lambda m: m["baselines"].pop("tfidf_svm")), "baselines"),
+    "the report is cut off": (lambda artifact: (artifact / "report.html").write_text("<html>") and None, "consistency"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_check_stops_what_is_damaged(kind: str, artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    damage, batch = DAMAGE[kind]
+    copy = shutil.copytree(artifact, tmp_path / "artifact")
+    damage(copy)
+    failures = check(copy, inputs, EvaluationLimits(), tmp_path / "pages").failures
+    assert any(failure.batch.startswith(batch) for failure in failures), [f.sentence() for f in failures]
+
+
+def test_floors_are_off_until_they_are_set(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    limits = EvaluationLimits(min_accuracy=1.0, min_macro_f1=0.0)
+    copy = shutil.copytree(artifact, tmp_path / "artifact")
+    edit_metrics(lambda m: m["baselines"]["majority"].update(accuracy=1.0, accuracy_interval=[1, 1]))(copy)
+    asked = {result.reason for result in check(copy, inputs, limits, tmp_path / "a").failures}
+    accuracy = read_metrics(artifact)["accuracy"]
+    assert ("checks.evaluation.min_accuracy" in asked) == (accuracy < 1)
+    default = check(copy, inputs, EvaluationLimits(), tmp_path / "b")
+    assert not default.failures
+    assert len(default.warnings) == (accuracy < 1)
+    stopping = check(copy, inputs, EvaluationLimits(below_majority="stop"), tmp_path / "c")
+    assert len(stopping.failures) == (accuracy < 1)
