@@ -15,6 +15,10 @@ from sklearn.model_selection import StratifiedKFold
 from test_splitting import BROWN, SEEDS, SHARES, alone, covered, grouped, groups_by_label, in_one_part
 
 from tasks.cleaning.schema import DOCUMENTS
+from tasks.cleaning.settings import CleaningSettings
+from tasks.cleaning.task import clean
+from tasks.extraction.settings import ExtractionSettings
+from tasks.extraction.task import extract
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
 from tasks.splitting.divide import divide_fold
@@ -84,6 +88,20 @@ def test_the_stage_writes_a_part_for_each_document_and_continues(cleaned, tmp_pa
     assert not split.continues(fold, tmp_path / "one", {"cleaned": more})
     assert not split.continues(SplittingSettings(), tmp_path / "one", {"cleaned": cleaned(alone({"z": 9}), "other")})
     assert split.function(fold, tmp_path / "fold", cleaned=more)["test"] == pytest.approx(59 / 5, abs=1)
+
+
+@pytest.mark.brown
+def test_brown_from_its_source_to_its_parts(tmp_path):
+    for name in ("documents", "cleaned", "scratch", "splits"):
+        (tmp_path / name).mkdir()
+    extract.function(ExtractionSettings(), tmp_path / "documents")
+    summary = clean.function(
+        CleaningSettings(), tmp_path / "cleaned", documents=tmp_path / "documents", scratch=tmp_path / "scratch"
+    )
+    assert summary == {"rows": 500, "grouped": 0, "dropped": {}}
+    summary = split.function(SplittingSettings(), tmp_path / "splits", cleaned=tmp_path / "cleaned")
+    assert (summary["train"], summary["validation"], summary["test"]) == (400, 50, 50)
+    assert Counter(pd.read_parquet(tmp_path / "splits" / "splits")["label"]) == BROWN
 
 
 def test_dropped_labels_have_no_row(cleaned, tmp_path):

@@ -4,8 +4,9 @@ Exact: equal digests of the text. Near: signatures (MinHash: Broder, On the rese
 1997) propose candidates through locality-sensitive hashing, and the Jaccard similarity of the shingles themselves
 decides. So an unlucky signature drops nothing; it can only overlook a duplicate, one in a thousand at the threshold.
 
-In memory stay a signature and a digest per document. The shingles, larger than the texts, go to a file, and
-are read again only for candidates.
+In memory stay a signature, its place in the index and a digest: about 2 kB a document, however long. The shingles,
+larger than the texts, go to a file, and are read again only for candidates. Time grows with the texts, and with the
+square of the largest group of near duplicates that are kept.
 """
 
 from __future__ import annotations
@@ -88,16 +89,17 @@ class Duplicates:
             return None  # no word in it: nothing to compare
         signature = RMinHash(self._permutations, self._seed)
         signature.update(own.view("V8").tolist())
-        best: Duplicate | None = None
+        best, group = None, self.groups.of(doc_id)
         for candidate in sorted(set(self._index.query(signature))):
             earlier = self._ids[candidate]
-            if self._digests[candidate] == digest or self.groups.of(earlier) == self.groups.of(doc_id):
+            if self._digests[candidate] == digest or self.groups.of(earlier) == group:
                 continue  # an equal text that is to be kept; or tied already
             similarity = jaccard(own, self._read(candidate))
             if similarity < self._threshold:
                 continue
             if self._near == "group":
                 self.groups.tie(earlier, doc_id)
+                group = self.groups.of(doc_id)
             elif best is None or similarity > best.similarity:
                 best = Duplicate(earlier, similarity, exact=False)
         if best is None:

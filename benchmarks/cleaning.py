@@ -1,0 +1,126 @@
+"""MB/s of cleaning, as a whole and by its steps, and of the two libraries for MinHash beside each other.
+
+    python -m benchmarks.cleaning [--documents FOLDER] [--rounds 5] [--json]
+
+FOLDER is an artifact of extraction (`corpusflow path extraction`); without it, the Brown Corpus is extracted.
+"rough" is the same text with typographic quotes, accents apart from their letters and doubled spaces, so that every
+step has work to do. A megabyte is a million bytes of UTF-8; the median of the rounds is reported. datasketch is
+measured if it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rensa import RMinHash, RMinHashLSH
+
+from tasks.cleaning.duplicates import Duplicates, bands
+from tasks.cleaning.normalize import normalize
+from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
+from tasks.cleaning.shingles import Hashes, shingles
+from tasks.cleaning.task import clean
+from tasks.extraction.settings import ExtractionSettings
+from tasks.extraction.task import extract
+from tasks.shared.parquet import read_table
+
+DUPLICATES = DuplicateSettings()
+Measured = tuple[str, Callable[[], object]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=Path, help="an artifact of extraction")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        documents = arguments.documents
+        if documents is None:
+            documents = Path(work, "documents")
+            extract.function(ExtractionSettings(), documents)
+        rows = measure(documents, Path(work), arguments.rounds)
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['step']:<44}{row['seconds']:>9.3f} s{row['megabytes_per_second']:>9.1f} MB/s")
+
+
+def measure(documents: Path, work: Path, rounds: int) -> list[dict[str, str | float]]:
+    """One row a step: its name, seconds, and megabytes of text per second."""
+    texts: list[str] = read_table(documents / "documents", ["text"])["text"].to_pylist()
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    rows: list[dict[str, str | float]] = []
+    for step, run in _steps(texts, documents, work):
+        seconds = statistics.median(_timed(run) for _ in range(rounds))
+        rows.append({"step": step, "seconds": seconds, "megabytes_per_second": megabytes / seconds})
+    return rows
+
+
+def _timed(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _steps(texts: list[str], documents: Path, work: Path) -> Iterator[Measured]:
+    rough = [
+        text.replace("'", "’").replace('"', "“").replace("ly ", "ly  ").replace("e,", "e\u0301,") for text in texts
+    ]
+    tidy = [normalize(text) for text in texts]
+    sets = [shingles(text, DUPLICATES.shingle_words) for text in tidy]
+    yield "normalize, as extracted", lambda: [normalize(text) for text in texts]
+    yield "normalize, rough", lambda: [normalize(text) for text in rough]
+    yield "shingles", lambda: [shingles(text, DUPLICATES.shingle_words) for text in tidy]
+    yield "signatures and index, rensa", lambda: _rensa(sets)
+    if importlib.util.find_spec("datasketch"):
+        yield "signatures and index, datasketch", lambda: _datasketch(sets)
+    yield "duplicates, all together", lambda: _duplicates(tidy)
+    yield "the stage, Parquet to Parquet", lambda: _stage(documents, work)
+
+
+def _rensa(sets: list[Hashes]) -> None:
+    count = DUPLICATES.permutations
+    index = RMinHashLSH(DUPLICATES.threshold, count, bands(count, DUPLICATES.threshold))
+    for number, hashes in enumerate(sets):
+        signature = RMinHash(count, DUPLICATES.seed)
+        signature.update(hashes.view("V8").tolist())
+        index.query(signature)
+        index.insert(number, signature)
+
+
+def _datasketch(sets: list[Hashes]) -> None:
+    datasketch = importlib.import_module("datasketch")
+    count = DUPLICATES.permutations
+    band_count = bands(count, DUPLICATES.threshold)
+    index = datasketch.MinHashLSH(params=(band_count, count // band_count), num_perm=count)
+    for number, hashes in enumerate(sets):
+        signature = datasketch.MinHash(count, seed=DUPLICATES.seed, hashfunc=int)  # they are hashes already
+        signature.update_batch((hashes >> np.uint64(32)).tolist())
+        index.query(signature)
+        index.insert(number, signature)
+
+
+def _duplicates(texts: list[str]) -> None:
+    duplicates = Duplicates(io.BytesIO(), **DUPLICATES.model_dump())
+    for number, text in enumerate(texts):
+        duplicates.add(str(number), text)
+
+
+def _stage(documents: Path, work: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=work) as out, tempfile.TemporaryDirectory(dir=work) as scratch:
+        clean.function(CleaningSettings(), Path(out), documents=documents, scratch=Path(scratch))
+
+
+if __name__ == "__main__":
+    main()
