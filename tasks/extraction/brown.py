@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +45,10 @@ def find(data_folders: Sequence[Path]) -> Path | None:
     return None
 
 
-def download(data_folder: Path) -> Path:
-    """Fetches the corpus into `data_folder` with NLTK's downloader, which compares NLTK's checksum.
+def download(data_folder: Path, index: str | None = None) -> Path:
+    """Fetches the corpus into `data_folder` with NLTK's downloader, which compares its index's checksum.
+
+    `index` is the address of the index, where it is not NLTK's own.
 
     Raises CorpusError, with the ways to get the corpus by hand, when that fails.
     """
@@ -54,15 +57,22 @@ def download(data_folder: Path) -> Path:
     log = logger("extraction")
     log.info("extraction: Brown Corpus not found; downloading it to %s (3 MB)", data_folder)
     data_folder.mkdir(parents=True, exist_ok=True)
-    for message in Downloader().incr_download("brown", str(data_folder)):
+    for message in Downloader(index).incr_download("brown", str(data_folder)):
         if isinstance(message, ProgressMessage):
             log.info("extraction: Brown Corpus, %.0f %% downloaded", message.progress)
         elif isinstance(message, ErrorMessage):
+            _remove_remains(data_folder / "corpora")
             raise _missing(data_folder, str(message.message))
     found = find([data_folder])
     if found is None:
         raise _missing(data_folder, "NLTK's downloader left nothing there")
     return found
+
+
+def _remove_remains(corpora: Path) -> None:
+    """An archive with the wrong checksum must not be found by the next run."""
+    (corpora / "brown.zip").unlink(missing_ok=True)
+    shutil.rmtree(corpora / "brown", ignore_errors=True)
 
 
 def _missing(data_folder: Path, reason: str) -> CorpusError:
@@ -78,7 +88,7 @@ def documents(corpus: Path) -> Iterator[Document]:
 
     `corpus` is what `find` returned. Raises CorpusError for a damaged archive, a missing or an unreadable text.
     """
-    with _Files(corpus) as files:
+    with Files(corpus) as files:
         for doc_id, genre in sorted(files.genres()):
             paragraphs = tagged_paragraphs(files.text(doc_id))
             prose = detokenize([word for word, _ in paragraph] for paragraph in paragraphs)
@@ -92,16 +102,17 @@ def tagged_paragraphs(text: str) -> list[TaggedParagraph]:
     """
     paragraphs: list[TaggedParagraph] = []
     for block in _BLANK_LINES.split(text):
-        runs_on = False
+        runs_on = started = False
         for line in block.splitlines():
             if not (tokens := [_word_and_tag(token) for token in line.split()]):
                 continue
             headline = "-hl" in line and _is_headline(tokens)
-            if runs_on and not headline:
+            dateline = tokens[0][0] == "--"  # the headline before it is the place: `Salem (AP) -- …`
+            if started and (dateline or (runs_on and not headline)):
                 paragraphs[-1] += tokens
             else:
                 paragraphs.append(tokens)
-            runs_on = not headline
+            runs_on, started = not headline, True
     return paragraphs
 
 
@@ -120,7 +131,7 @@ def _word_and_tag(token: str) -> tuple[str, str]:
 def digest(corpus: Path) -> str:
     """sha256 over genres and texts: the same wherever the corpus lies, packed or unpacked."""
     total = hashlib.sha256()
-    with _Files(corpus) as files:
+    with Files(corpus) as files:
         for name in (_CATEGORIES, *sorted(doc_id for doc_id, _ in files.genres())):
             content = files.read(name)
             total.update(f"{name}:{len(content)}\n".encode())
@@ -128,7 +139,7 @@ def digest(corpus: Path) -> str:
     return total.hexdigest()
 
 
-class _Files:
+class Files:
     """The corpus's files by name, from its archive or its folder."""
 
     def __init__(self, corpus: Path) -> None:
@@ -136,7 +147,7 @@ class _Files:
         self._archive: zipfile.ZipFile | None = None
         self._read: Callable[[str], bytes] = lambda name: (corpus / name).read_bytes()
 
-    def __enter__(self) -> _Files:
+    def __enter__(self) -> Files:
         if self.corpus.is_file():
             try:
                 self._archive = archive = zipfile.ZipFile(self.corpus)

@@ -13,11 +13,10 @@ from tasks.shared.section import LocalPath, Section
 
 def _known_encoding(name: str) -> str:
     try:
-        codec = codecs.lookup(name)
-        codec.decode(b"")
-    except (LookupError, TypeError) as error:
+        "a".encode(name)  # refuses codecs that are not for text
+    except (LookupError, UnicodeError) as error:
         raise ValueError(f"{name!r} is no text encoding that Python knows; try utf-8, cp1252 or latin-1") from error
-    return codec.name
+    return codecs.lookup(name).name
 
 
 class _Located(Section):

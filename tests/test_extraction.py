@@ -1,0 +1,195 @@
+"""Extraction as a stage: settings, order, ids, what is written, and its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from brown_archive import write_brown
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tasks.extraction.ordering import checked, in_order
+from tasks.extraction.schema import DOCUMENTS, Document
+from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
+from tasks.extraction.task import extract, sources
+from tasks.shared.errors import CorpusError
+from tasks.shared.parquet import read_table
+
+
+def folder_settings(root: Path, **texts: str) -> ExtractionSettings:
+    for name, text in texts.items():
+        file = root / "texts" / name.partition("_")[0] / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return ExtractionSettings.model_validate(
+        {"source": "folder", "folder": {"path": "texts"}}, context={"root": str(root)}
+    )
+
+
+def made(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
+    out.mkdir()
+    return extract.function(settings, out)
+
+
+@pytest.mark.parametrize("source", ["folder", "table"])
+def test_a_source_without_a_path_says_which_key_to_set(source: str) -> None:
+    for values in ({}, {source: {"path": None}}):
+        with pytest.raises(ValidationError, match=rf"set extraction\.{source}\.path"):
+            ExtractionSettings.model_validate({"source": source, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"source": "web"}, "'brown', 'folder' or 'table'"),
+        ({"folders": {}}, "Extra inputs are not permitted"),
+        ({"folder": {"paths": "x"}}, "Extra inputs are not permitted"),
+        ({"folder": {"encoding": "klingon"}}, "'klingon' is no text encoding"),
+        ({"folder": {"encoding": "base64"}}, "'base64' is no text encoding"),
+        ({"table": {"text_column": ""}}, "at least 1 character"),
+        ({"table": {"text_column": "label"}}, "must differ"),
+        ("brown", "valid dictionary"),
+    ],
+)
+def test_wrong_settings_are_refused(values: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ExtractionSettings.model_validate(values)
+
+
+def test_the_fingerprint_sees_neither_paths_nor_other_sources(tmp_path: Path) -> None:
+    settings = folder_settings(tmp_path, x_1="one")
+    assert settings.shaping() == {"source": "folder", "folder": {"encoding": "utf-8"}}
+    assert ExtractionSettings().shaping() == {"source": "brown", "brown": {}}
+
+
+def test_paths_are_relative_to_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLTK_DATA", raising=False)
+    settings = ExtractionSettings.model_validate({}, context={"root": tmp_path / "checkout"})
+    (tmp_path / "checkout").mkdir()
+    write_brown(tmp_path / "shared" / "nltk_data")
+    shared = sources(settings)
+    (tmp_path / "shared" / "nltk_data").rename(tmp_path / "checkout" / "given")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "checkout" / "given"))
+    assert sources(settings) == shared
+    (tmp_path / "checkout" / "given" / "corpora" / "brown.zip").write_bytes(b"")
+    with pytest.raises(CorpusError, match="not readable"):
+        sources(settings)
+
+
+def test_documents_are_written_sorted_and_the_same_each_time(tmp_path: Path) -> None:
+    settings = folder_settings(tmp_path, y_1="Hello.\n\nÜnø", x_2="", x_1="one")
+    summary = made(settings, tmp_path / "first")
+    assert summary == {"rows": 3, "characters": 14, "labels": {"x": 2, "y": 1}}
+    table = read_table(tmp_path / "first" / "documents")
+    assert table.schema == DOCUMENTS
+    assert table["doc_id"].to_pylist() == ["x/x_1.txt", "x/x_2.txt", "y/y_1.txt"]
+    assert table["text"].to_pylist() == ["one", "", "Hello.\n\nÜnø"]
+    made(settings, tmp_path / "second")
+    part = Path("documents", "part-00000.parquet")
+    assert (tmp_path / "first" / part).read_bytes() == (tmp_path / "second" / part).read_bytes()
+
+
+def test_each_source_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLTK_DATA", raising=False)
+    write_brown(tmp_path / "data" / "nltk_data")
+    (tmp_path / "corpus.csv").write_text("body,genre\nText,x\n")
+    table = {"path": "corpus.csv", "text_column": "body", "label_column": "genre"}
+    chosen = [{"source": "brown"}, {"source": "table", "table": table}]
+    rows = []
+    for values in chosen:
+        settings = ExtractionSettings.model_validate(values, context={"root": tmp_path})
+        rows.append(made(settings, tmp_path / settings.source)["rows"])
+        assert list(sources(settings)) == [settings.source]
+    assert rows == [2, 1]
+
+
+def document(doc_id: str, label: str = "x", text: str = "", source: str = "here") -> Document:
+    return Document(doc_id, label, source, text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text("ab-", max_size=3), st.text("xyz", max_size=9)), max_size=30))
+def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]]) -> None:
+    documents = [document(doc_id, text=text) for doc_id, text in rows]
+    assert list(in_order(documents, run_characters=12)) == sorted(documents, key=lambda each: each.doc_id)
+
+
+def test_a_doc_id_given_twice_names_both_rows() -> None:
+    twice = [document("a", source="t.csv row 1"), document("a", source="t.csv row 9")]
+    with pytest.raises(CorpusError, match=r"'a' is given twice, in t\.csv row 1 and in t\.csv row 9"):
+        list(checked(twice))
+
+
+@pytest.mark.parametrize(("doc_id", "label", "empty"), [("", "x", "doc_id"), ("a", " \t", "label")])
+def test_ids_and_labels_are_not_empty(doc_id: str, label: str, empty: str) -> None:
+    with pytest.raises(CorpusError, match=f"here: the {empty} is empty"):
+        list(checked([document(doc_id, label)]))
+
+
+def test_a_corpus_without_documents_is_refused() -> None:
+    with pytest.raises(CorpusError, match="no documents"):
+        list(checked([]))
+
+
+# The contract
+
+
+def failures(artifact: Path, settings: ExtractionSettings, limits: ExtractionLimits) -> Iterator[str]:
+    import great_expectations as gx
+
+    from tasks.extraction.contract import batches
+
+    context = gx.get_context(mode="ephemeral")
+    definition = context.data_sources.add_pandas("d").add_dataframe_asset("a").add_batch_definition_whole_dataframe("b")
+    for batch in batches(artifact, {}, settings, limits):
+        for expectation in batch.expectations:
+            assert expectation.notes
+            outcome = definition.get_batch({"dataframe": batch.frame}).validate(expectation)
+            if not outcome.success:
+                yield f"{batch.name}: {outcome.expectation_config.kwargs['column']}"
+
+
+GOOD = [("a", "x", "here", "text"), ("b", "y", "here", ""), ("c", "x", "here", "text")]
+COUNTS, PART = "counts", "documents/part-00000"
+
+
+@pytest.mark.parametrize(
+    ("rows", "limits", "expected"),
+    [
+        (GOOD, {}, []),
+        (GOOD, {"documents": 3, "labels": 2}, []),
+        (GOOD, {"documents": 4, "labels": 3}, [f"{COUNTS}: documents", f"{COUNTS}: labels"]),
+        (GOOD[:2], {}, [f"{COUNTS}: documents"]),
+        ([(*row[:1], "x", *row[2:]) for row in GOOD], {}, [f"{COUNTS}: labels"]),
+        ([*GOOD, GOOD[0]], {}, [f"{COUNTS}: repeated_ids", f"{PART}: doc_id"]),
+        ([*GOOD, (None, "x", "here", "text")], {}, [f"{PART}: doc_id"]),
+        ([*GOOD, ("d", None, "here", "text")], {}, [f"{PART}: label"]),
+        ([*GOOD, ("d", "", "here", "text")], {}, [f"{PART}: label"]),
+        ([*GOOD, ("d", "x", "here", None)], {}, [f"{PART}: characters"]),
+        ([*GOOD, ("d", "x", "here", "é" * 9)], {"max_characters": 8}, [f"{PART}: characters"]),
+        ([*GOOD, ("d", "x", "here", "é" * 8)], {"max_characters": 8}, []),
+    ],
+)
+def test_the_contract_finds_what_is_damaged(
+    tmp_path: Path, rows: list[tuple[str, ...]], limits: dict[str, int], expected: list[str]
+) -> None:
+    lax = pa.schema([field.with_nullable(True) for field in DOCUMENTS])
+    table = pa.Table.from_pylist([dict(zip(DOCUMENTS.names, row, strict=True)) for row in rows], schema=lax)
+    (tmp_path / "documents").mkdir()
+    pq.write_table(table, tmp_path / "documents" / "part-00000.parquet")
+    chosen = ExtractionSettings.model_validate({"source": "folder", "folder": {"path": tmp_path}})
+    assert list(failures(tmp_path, chosen, ExtractionLimits(**limits))) == expected
+
+
+def test_brown_has_500_documents_and_15_labels_unless_limits_say_otherwise(tmp_path: Path) -> None:
+    settings = folder_settings(tmp_path, x_1="a", y_1="b", y_2="c")
+    made(settings, tmp_path / "out")
+    brown = ExtractionSettings()
+    assert list(failures(tmp_path / "out", brown, ExtractionLimits())) == [f"{COUNTS}: documents", f"{COUNTS}: labels"]
+    assert list(failures(tmp_path / "out", brown, ExtractionLimits(documents=3, labels=2))) == []
