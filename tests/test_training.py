@@ -20,12 +20,13 @@ from training_texts import DIGEST, LABELS, VOCABULARY, documents, small, write_i
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
 from tasks.training.device import choose_device
-from tasks.training.loop import Progress, train
+from tasks.training.loop import train
 from tasks.training.metrics import macro_f1
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.predict import load_classifier
 from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
 from tasks.training.schedule import rate_share
+from tasks.training.steps import Listener, Progress
 from tasks.training.task import train as stage
 from tasks.training.windows import batches, cut, pool_documents
 
@@ -114,10 +115,9 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_progress_is_told_while_an_epoch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.training.loop.SECONDS_BETWEEN_REPORTS", 0.0)
+def test_progress_is_told_while_an_epoch_runs() -> None:
     told: list[Progress] = []
-    train(small(epochs=2), documents(), documents(seed=1), CPU, report=told.append)
+    train(small(epochs=2), documents(), documents(seed=1), CPU, listener=Listener(told.append, every=0))
     assert [progress.epoch for progress in told] == sorted(progress.epoch for progress in told)
     assert {progress.epoch for progress in told} == {1, 2}
     assert told[-1].share == 1.0

@@ -51,9 +51,8 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(dict(snapshot.tensors), unfinished, metadata=header)
             with unfinished.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
-            path = self.folder / f"epoch-{epoch:05d}-{digest[:32]}.safetensors"
+            path = self.folder / f"epoch-{epoch:05d}-{_digest(unfinished)}.safetensors"
             unfinished.replace(path)
             for old in self._files()[:-KEPT]:
                 old.unlink()
@@ -66,9 +65,7 @@ class Checkpoints:
     def newest(self) -> Path | None:
         """The last checkpoint that is whole."""
         for path in reversed(self._files()):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if path.stem.endswith(digest[:32]):
+            if path.stem.endswith(_digest(path)):
                 return path
             log.warning("training: checkpoint %s is damaged, taking the one before", path)
         return None
@@ -100,3 +97,11 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*-*.safetensors"))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except OSError as error:
+        raise ArtifactError(f"{path}: not readable ({error}); give the right to read it, or delete it") from error

@@ -27,8 +27,12 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
-    """Inside: PyTorch's random numbers are ours, and with `deterministic` its kernels repeat; after: all as before."""
+    """Inside: PyTorch's random numbers are ours, and with `deterministic` its kernels repeat; after: all as before.
+
+    On the CPU all kernels used here repeat anyhow (for the same number of threads).
+    """
     before = torch.are_deterministic_algorithms_enabled()
+    deterministic = deterministic and device.type != "cpu"
     if deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):

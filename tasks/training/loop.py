@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +27,12 @@ from tasks.training.metrics import Validation, score
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.predict import window_log_probabilities
 from tasks.training.schedule import rate_share
-from tasks.training.windows import Windows, batches, cut, gather, pool_documents
+from tasks.training.steps import SILENT, Listener, NotFiniteError, Steps
+from tasks.training.windows import Indices, Windows, batches, cut, gather, pool_documents
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.settings import TrainingSettings
-
-SECONDS_BETWEEN_REPORTS = 2.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training stands inside an epoch."""
-
-    epoch: int
-    epochs: int
-    share: float
-    loss: float
-    """Mean over the windows of this epoch so far."""
-    tokens_per_second: float
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ def train(
     validation: TokenizedDocuments,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    listener: Listener = SILENT,
 ) -> Trained:
     """Trains to the last epoch, or until `patience` epochs brought nothing; goes on from a checkpoint if there is one.
 
@@ -77,8 +63,8 @@ def train(
             run.restore(snapshot)
         while not run.finished:
             try:
-                run.epoch(report)
-            except _NotFinite as found:
+                run.epoch(listener)
+            except NotFiniteError as found:
                 raise TrainingError(_not_finite(found, checkpoints)) from None
             if checkpoints:
                 checkpoints.save(len(run.history), run.snapshot())
@@ -86,13 +72,7 @@ def train(
     return Trained(run.kept, history, run.kept_epoch)
 
 
-class _NotFinite(Exception):
-    def __init__(self, epoch: int, batch: int, what: str) -> None:
-        super().__init__()
-        self.epoch, self.batch, self.what = epoch, batch, what
-
-
-def _not_finite(found: _NotFinite, checkpoints: Checkpoints | None) -> str:
+def _not_finite(found: NotFiniteError, checkpoints: Checkpoints | None) -> str:
     kept = checkpoints.newest() if checkpoints else None
     return (
         f"epoch {found.epoch}, batch {found.batch}: the {found.what} is not finite; lower training.learning_rate or "
@@ -132,14 +112,14 @@ class _Run:
         done = len(self.history)
         return done >= self.settings.epochs or (done > 0 and done - self.kept_epoch >= self.settings.patience)
 
-    def epoch(self, report: Callable[[Progress], None]) -> None:
+    def epoch(self, listener: Listener) -> None:
         """Trains on every window of a fresh cut once, validates, and adds a row to the history."""
         number, started = len(self.history) + 1, time.monotonic()
         rng = np.random.default_rng((self.settings.seed, number))
         torch.manual_seed(int(rng.integers(2**63)))
         size = self.settings.window
         windows = cut(self.training.offsets, size, size, rng)
-        steps = _Steps(number, self.settings.epochs, windows, report)
+        steps = Steps(number, self.settings.epochs, windows, listener)
         groups = list(batches(windows, self.settings.batch_windows, rng))
         for step, batch in enumerate(groups):
             self._set_rate((number - 1 + step / len(groups)) / self.settings.epochs)
@@ -147,7 +127,7 @@ class _Run:
         trained = steps.summary(self.settings.clip_norm)
         validation = self._validate()
         if not math.isfinite(validation.loss):
-            raise _NotFinite(number, len(groups), "validation loss")
+            raise NotFiniteError(number, len(groups), "validation loss")
         if not self.history or validation.loss < min(row["validation_loss"] for row in self.history):
             self.kept_epoch = number
             self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
@@ -169,7 +149,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * share
 
-    def _step(self, windows: Windows, batch: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
+    def _step(self, windows: Windows, batch: Indices) -> Tensor:
         """One step; its loss, windows right and gradient norm, left on the device so that nothing waits for them."""
         ids, lengths = gather(self.training.ids, windows, batch, self.device)
         labels = torch.from_numpy(self.training.labels[windows.documents[batch]]).to(self.device)
@@ -212,54 +192,6 @@ class _Run:
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.kept, self.kept_epoch = parts["kept"], snapshot.facts["kept_epoch"]
         self.history = list(snapshot.facts["history"])
-
-
-class _Steps:
-    """Collects the steps' figures of an epoch; fetches them from the device every two seconds."""
-
-    def __init__(self, epoch: int, epochs: int, windows: Windows, report: Callable[[Progress], None]) -> None:
-        self.epoch, self.epochs, self.windows, self.report = epoch, epochs, windows, report
-        self.started = self.spoken = time.monotonic()
-        self.waiting: list[Tensor] = []
-        self.sizes: list[int] = []
-        self.tokens = 0
-        self.rows = np.empty((0, 3))
-
-    def add(self, batch: np.ndarray[Any, np.dtype[np.int64]], figures: Tensor) -> None:
-        self.waiting.append(figures)
-        self.sizes.append(len(batch))
-        self.tokens += int(self.windows.lengths[batch].sum())
-        now = time.monotonic()
-        if now - self.spoken >= SECONDS_BETWEEN_REPORTS:
-            self.spoken = now
-            self._fetch()
-            share = sum(self.sizes) / len(self.windows)
-            rate = self.tokens / (now - self.started)
-            self.report(Progress(self.epoch, self.epochs, share, self._loss(), rate))
-
-    def _fetch(self) -> None:
-        self.rows = np.concatenate([self.rows, torch.stack(self.waiting).cpu().double().numpy()])
-        self.waiting = []
-        bad = np.argwhere(~np.isfinite(self.rows[:, [0, 2]]))
-        if len(bad):
-            raise _NotFinite(self.epoch, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
-
-    def _loss(self) -> float:
-        return float(np.average(self.rows[:, 0], weights=self.sizes))
-
-    def summary(self, clip_norm: float) -> dict[str, float]:
-        """The epoch's figures, named as in the history."""
-        if self.waiting:
-            self._fetch()
-        norms = self.rows[:, 2]
-        return {
-            "train_loss": self._loss(),
-            "train_window_accuracy": float(self.rows[:, 1].sum() / len(self.windows)),
-            "gradient_norm_mean": float(norms.mean()),
-            "gradient_norm_max": float(norms.max()),
-            "clipped_share": float((norms > clip_norm).mean()),
-            "tokens_per_second": self.tokens / max(time.monotonic() - self.started, 1e-9),
-        }
 
 
 def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:

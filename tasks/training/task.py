@@ -21,11 +21,11 @@ from tasks.training import loop
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.config import identity, model_config
 from tasks.training.device import choose_device
-from tasks.training.loop import Progress
 from tasks.training.predict import CONFIG, TOKENIZER, WEIGHTS
 from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
 from tasks.training.schema import HISTORY, HISTORY_FILE
 from tasks.training.settings import TrainingSettings
+from tasks.training.steps import Listener, Progress
 
 log = logger("training")
 
@@ -47,7 +47,7 @@ def train(settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Pa
         "training: %s on %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device
     )
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
-    trained = loop.train(settings, training, validation, device, checkpoints, _say)
+    trained = loop.train(settings, training, validation, device, checkpoints, Listener(_say))
     save_file(trained.weights, out / WEIGHTS)
     write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
