@@ -165,3 +165,11 @@ def pipeline(tmp_path: Path, prefect_server: dict[str, str]) -> Pipeline:
     made = Pipeline(tmp_path, prefect_server)
     made.configure()
     return made
+
+
+@pytest.fixture(scope="session")
+def brown_environment() -> dict[str, str]:
+    """Where NLTK's data is on this machine; where it is nowhere, extraction downloads it."""
+    candidates = [os.environ.get("NLTK_DATA", ""), PROJECT / "data/nltk_data", PROJECT.parent / "shared/nltk_data"]
+    found = [str(place) for place in candidates if place and (Path(place) / "corpora/brown.zip").exists()]
+    return {"NLTK_DATA": found[0]} if found else {}

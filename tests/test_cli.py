@@ -1,0 +1,197 @@
+"""The command line: what it shows, and how it answers mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Pipeline, Result, write_corpus
+
+STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
+FOLDERS = dict(
+    zip(STAGES, "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_models 07_reports".split(), strict=True)
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Pipeline:
+    """A pipeline that has run once; tests must leave it as it is."""
+    root = tmp_path_factory.mktemp("done")
+    write_corpus(root / "texts")
+    made = Pipeline(root, prefect_server)
+    made.configure()
+    result = made("run")
+    assert result.code == 0, result.err
+    return made
+
+
+def refused(result: Result, code: int = 2) -> str:
+    """The one line that says what is wrong."""
+    assert result.code == code, (result.out, result.err)
+    assert result.out == ""
+    assert "Traceback" not in result.err
+    (line,) = [line for line in result.err.splitlines() if line.startswith("corpusflow: ")]
+    return line
+
+
+def test_help_teaches(done: Pipeline):
+    result = done("--help")
+    assert result.code == 0
+    for word in ("run", "why", "inspect", "predict", "prune", "verify", "--set", "Exit codes"):
+        assert word in result.out
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_path_and_inspect_show_each_stage(done: Pipeline, stage: str):
+    path = done.stage_path(stage)
+    assert path.parent.name == FOLDERS[stage]
+    shown = done("inspect", stage)
+    assert shown.code == 0, shown.err
+    assert "expectations hold" in shown.out
+    found = done("inspect", stage, "--json").json
+    assert found["rows"] > 0
+    assert all(check["success"] and check["reason"] for check in found["checks"])
+
+
+def test_inspect_decodes_tokens(done: Pipeline):
+    found = done("inspect", "tokenization", "--rows", "1", "--json").json
+    (row,) = found["datasets"]["tokens"]["sample"]
+    cleaned = pd.read_parquet(done.data / "02_cleaned/latest/documents").set_index("doc_id")
+    start = row["token_ids"].removesuffix("…").replace("⏎", "\n")
+    assert cleaned.loc[row["doc_id"], "text"].startswith(start)
+    assert len(start) > 50
+
+
+def test_runs_and_why_tell_the_story(done: Pipeline):
+    (record,) = done("runs", "--json").json["runs"]
+    assert record["status"] == "completed"
+    assert record["metrics"]["accuracy"] >= 0
+    assert done("why", "--run", record["run"][:10]).out.count("first time") == len(STAGES)
+    assert "no run 'zzz'" in refused(done("why", "--run", "zzz"))
+
+
+def test_predict_labels_files_and_standard_input(done: Pipeline, tmp_path: Path):
+    text = " ".join(["apple1 river1 stone1 cloud1 tiger1"] * 12)
+    (tmp_path / "a.txt").write_text(text)
+    result = done("predict", str(tmp_path / "a.txt"), "-", "--json", stdin=text)
+    assert result.code == 0, result.err
+    first, second = result.json["predictions"]
+    assert first["probabilities"] == second["probabilities"]
+    assert first["label"] == max(first["probabilities"], key=first["probabilities"].__getitem__)
+    assert abs(sum(first["probabilities"].values()) - 1) < 1e-6
+    assert set(first["probabilities"]) == {"label0", "label1", "label2"}
+
+
+def test_predict_refuses_what_is_no_text(done: Pipeline, tmp_path: Path):
+    (tmp_path / "bad.txt").write_bytes(b"abc\xff")
+    (tmp_path / "empty.txt").write_text(" \n")
+    assert "bad.txt: not UTF-8 at byte 3" in refused(done("predict", str(tmp_path / "bad.txt")))
+    assert "empty.txt: no text" in refused(done("predict", str(tmp_path / "empty.txt")))
+    assert "none.txt: cannot be read" in refused(done("predict", str(tmp_path / "none.txt")))
+    assert "cannot be read" in refused(done("predict", str(tmp_path)))
+
+
+def test_a_model_that_was_tampered_with_is_refused(done: Pipeline, tmp_path: Path):
+    text = tmp_path / "a.txt"
+    text.write_text("apple1 river1 of the and to a in that is was he")
+    assert "artifact.json" in refused(done("predict", str(text), "--model", str(tmp_path)), code=1)
+
+
+def test_a_command_before_the_first_run_says_what_to_do(pipeline: Pipeline):
+    assert "`corpusflow run` makes one" in refused(pipeline("path", "training"))
+    assert "`corpusflow run` makes one" in refused(pipeline("predict", "x.txt"))
+    assert "`corpusflow run` starts one" in refused(pipeline("why"))
+    assert "no runs yet" in pipeline("runs").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--set", "training.epoch=3"], "training.epoch: unknown key"),
+        (["run", "--set", "training.epochs"], "expected KEY=VALUE"),
+        (["run", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["inspect", "tokens"], None),
+        (["prune", "--keep", "0"], None),
+        (["nonsense"], None),
+    ],
+)
+def test_mistakes_end_in_exit_code_2(done: Pipeline, arguments: list[str], message: str | None):
+    result = done(*arguments)
+    assert result.code == 2
+    assert "Traceback" not in result.err
+    assert message is None or message in refused(result)
+
+
+def test_what_is_wrong_with_the_texts_is_named(pipeline: Pipeline):
+    bad = pipeline.texts / "label1" / "003.txt"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:40] + b"\xe9" + good[40:])
+    line = refused(pipeline("run"))
+    assert "003.txt" in line
+    assert "40" in line
+    bad.write_bytes(good)
+    for path in pipeline.texts.glob("label[12]/*"):
+        path.unlink()
+    assert "label0" in refused(pipeline("run"))
+    assert not list(pipeline.data.rglob(".staged-*"))
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(pipeline: Pipeline):
+    (pipeline.root / "file").write_text("")
+    pipeline.configure(data="file/data")
+    assert "file/data: cannot be written" in refused(pipeline("run"), code=1)
+
+
+def test_prune_keeps_what_the_newest_report_needs(pipeline: Pipeline):
+    for seed in (1, 2, 3):
+        pipeline.statuses("--set", f"training.seed={seed}")
+    before = pipeline.stage_path("evaluation")
+    dry = pipeline("prune", "--keep", "1", "--dry-run", "--json").json
+    assert {entry["stage"] for entry in dry["removed"]} == {"training", "evaluation"}
+    assert all(Path(entry["path"]).exists() for entry in dry["removed"])
+    removed = pipeline("prune", "--keep", "1", "--json").json["removed"]
+    assert removed == dry["removed"]
+    assert len(removed) == 4
+    assert not any(Path(entry["path"]).exists() for entry in removed)
+    assert pipeline.stage_path("evaluation") == before
+    assert pipeline("verify", "--json").json["artifacts"].__len__() == len(STAGES)
+    assert set(pipeline.statuses("--set", "training.seed=3").values()) == {"reused"}
+
+
+def test_the_embedded_server_needs_no_setup_and_touches_no_home(pipeline: Pipeline, tmp_path: Path):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {k: v for k, v in pipeline.environment.items() if not k.startswith("PREFECT_")}
+    pipeline.environment = environment | {"HOME": str(home), "PREFECT_HOME": str(tmp_path / "prefect")}
+    assert set(pipeline.statuses().values()) == {"built"}
+    assert not (home / ".prefect").exists()
+    assert (tmp_path / "prefect" / "prefect.db").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_leaves_nothing_half_written(pipeline: Pipeline, stage: str):
+    write_corpus(pipeline.texts, documents=1500)  # so that every stage takes long enough to be met
+    pipeline.configure(training={"epochs": 2}, evaluation={"bootstrap_samples": 20000})
+    process = pipeline.start("run", "--json")
+    folder = pipeline.data / FOLDERS[stage]
+    until = time.monotonic() + 200
+    while not list(folder.glob(".staged-*")) and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "interrupted; nothing is half-written" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert list(folder.glob(".staged-*")) == []
+    assert json.loads(pipeline("verify", "--json").out)["artifacts"].__len__() == STAGES.index(stage)
+    after = pipeline.statuses()
+    assert [after[name] for name in STAGES[: STAGES.index(stage)]] == ["reused"] * STAGES.index(stage)
+    assert after[stage] == "built"

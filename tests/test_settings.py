@@ -1,0 +1,117 @@
+"""pipeline.yaml: what is wrong is named, and nothing unknown is passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.settings import Pipeline, load_settings, merge_overrides
+from tasks.shared.errors import SettingsError
+from tasks.shared.fingerprint import PROJECT
+from tasks.shared.section import Section
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training: {epoch: 3}", r"pipeline\.yaml: training\.epoch: unknown key; did you mean 'epochs'\? allowed: "),
+        ("trainin: {}", r"pipeline\.yaml: trainin: unknown key; did you mean 'training'"),
+        ("training: {epochs: many}", r"pipeline\.yaml: training\.epochs: given \"many\"; should be a valid integer"),
+        ("training: {dropout: 1.5}", r"training\.dropout: given 1\.5; should be less than 1"),
+        ("training: {dropout: .nan}", r"training\.dropout: given NaN; should be a finite number"),
+        ("training: {cell: gruu}", r"training\.cell: given \"gruu\"; should be 'mingru', "),
+        ("training: 3", r"training: given 3; should be a valid dictionary"),
+        ("checks: {cleaning: {max_dropped: 1}}", r"checks\.cleaning\.max_dropped: unknown key"),
+        ("- a\n- b", r"pipeline\.yaml: holds a list; expected sections such as `extraction:`"),
+        ("training: {epochs: 3", r"pipeline\.yaml: no YAML \(line 1, column 21"),
+        ("training: {}\ncleaning: {}\ntraining: {}", r"no YAML \(line 1, column 1: the key 'training' stands twice\)"),
+        (
+            "!!python/object/apply:os.system ['true']",
+            r"pipeline\.yaml: no YAML \(line 1, column 1: could not determine",
+        ),
+        ("\x00", r"pipeline\.yaml: no YAML"),
+        ("extraction: {source: folder}", r"extraction: .*folder.*path"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, message: str):
+    with pytest.raises(SettingsError, match=message) as caught:
+        load_settings(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml: cannot be read \(No such file.*--config"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["training.epochs"], "expected KEY=VALUE"),
+        (["=3"], "expected KEY=VALUE"),
+        (["training.epochs=[1"], "the value is no YAML"),
+        (["training.epoch=3"], r"training\.epoch: unknown key"),
+        (["nothing.at.all=3"], "nothing: unknown key"),
+        (["training=3"], "should be a valid dictionary"),
+    ],
+)
+def test_overrides_are_checked_like_the_file(tmp_path: Path, texts: list[str], message: str):
+    with pytest.raises(SettingsError, match=message):
+        load_settings(write(tmp_path, "{}"), merge_overrides(texts))
+
+
+def test_an_override_goes_before_the_file_and_leaves_the_rest(tmp_path: Path):
+    path = write(tmp_path, "training: {epochs: 5, seed: 7}")
+    settings = load_settings(path, merge_overrides(["training.epochs=2", "training.epochs=3", "training.cell=rnn"]))
+    assert (settings.training.epochs, settings.training.seed, settings.training.cell) == (3, 7, "rnn")
+
+
+def test_paths_start_at_the_file_and_are_no_part_of_what_shapes_a_stage(tmp_path: Path):
+    path = write(tmp_path, "data: out\nextraction: {source: folder, folder: {path: texts}}")
+    settings = load_settings(path)
+    assert settings.data == tmp_path / "out"
+    assert settings.extraction.folder.path == tmp_path / "texts"
+    assert str(tmp_path) not in str(settings.extraction.shaping())
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path):
+    assert load_settings(write(tmp_path, "")).training == Pipeline().training
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> set[str]:
+    return {f"{prefix}{key}" for key in values} | {
+        nested for key, value in values.items() if isinstance(value, dict) for nested in _keys(value, f"{prefix}{key}.")
+    }
+
+
+def test_the_projects_pipeline_yaml_writes_every_value_out():
+    written = yaml.safe_load((PROJECT / "pipeline.yaml").read_text())
+    assert list(written) == list(Pipeline.model_fields)
+    assert _keys(written) == _keys(Pipeline().model_dump(mode="json"))
+    assert load_settings(PROJECT / "pipeline.yaml").training == Pipeline().training
+
+
+def _sections(model: type[Section]) -> set[type[Section]]:
+    inner = {type(value) for value in dict(model()).values() if isinstance(value, Section)}
+    return inner | {deeper for section in inner for deeper in _sections(section)}
+
+
+@pytest.mark.parametrize("section", sorted(_sections(Pipeline), key=lambda section: section.__name__))
+def test_every_value_is_described_and_frozen(section: type[Section]):
+    undescribed = [
+        name
+        for name, field in section.model_fields.items()
+        if not field.description and not isinstance(getattr(section(), name), Section)
+    ]
+    assert undescribed == []
+    assert section.model_config["frozen"]
+    assert section.model_config["extra"] == "forbid"
