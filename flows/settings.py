@@ -38,7 +38,7 @@ class Pipeline(Section):
     """The whole of pipeline.yaml, in the order of the stages."""
 
     name: str = Field(
-        "brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Names the pipeline in lists and in the UI."
+        "brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists."
     )
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for all that runs produce.")
     extraction: ExtractionSettings = ExtractionSettings()
