@@ -161,12 +161,14 @@ class Files:
             self._archive.close()
 
     def read(self, name: str) -> bytes:
+        """A file's content. Raises CorpusError where it is missing or damaged."""
         try:
             return self._read(name)
         except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise self._damaged(error) from error
 
     def text(self, name: str) -> str:
+        """A file's content as text; the whole corpus is ASCII."""
         try:
             return self.read(name).decode("ascii")
         except UnicodeDecodeError as error:
