@@ -210,6 +210,15 @@ def test_candidates_are_verified(monkeypatch):
     assert find({str(count): changed(words, count) for count in (0, 6, 12, 18)}, near="drop")[0] == {}
 
 
+def test_large_groups_are_found_by_their_first_members(monkeypatch):
+    monkeypatch.setattr("tasks.cleaning.duplicates._INDEXED_IN_A_GROUP", 2)
+    words = some_words(1)
+    texts = {str(number): " ".join([*words[:-1], f"variant{number}"]) for number in range(9)}
+    dropped, groups = find(texts)
+    assert not dropped
+    assert {groups.of(doc_id) for doc_id in texts} == {"0"}
+
+
 def test_equal_texts_that_are_to_be_kept_are_not_dropped_as_near():
     text = " ".join(some_words(1))
     dropped, groups = find({"a": text, "b": text}, exact="keep", near="drop")

@@ -5,18 +5,19 @@ Exact: equal digests of the text. Near: signatures (MinHash: Broder, On the rese
 decides. So an unlucky signature drops nothing; it can only overlook a duplicate, one in a thousand at the threshold.
 
 In memory stay a signature, its place in the index and a digest: about 2 kB a document, however long. The shingles,
-larger than the texts, go to a file, and are read again only for candidates. Time grows with the texts, and with the
-square of the largest group of near duplicates that are kept.
+larger than the texts, go to a file, and are read again only for candidates.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from rensa import RMinHash, RMinHashLSH
 
 from tasks.cleaning.groups import Groups
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from tasks.cleaning.settings import Policy
 
 _RECALL = 0.999
+_INDEXED_IN_A_GROUP = 1000
+"""Later documents are compared with that many of a large group of near duplicates, so that time does not grow with
+its square; one that is near to none of them, but to others of the group, is overlooked."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Duplicates:
         self._offsets = array("Q", [0])
         self._ids: list[str] = []
         self._digests: list[bytes] = []
+        self._leaders = array("Q")
+        self._followers: Counter[int] = Counter()
         self._first: dict[bytes, str] = {}
 
     def add(self, doc_id: str, text: str) -> Duplicate | None:
@@ -89,32 +95,56 @@ class Duplicates:
             return None  # no word in it: nothing to compare
         signature = RMinHash(self._permutations, self._seed)
         signature.update(own.view("V8").tolist())
-        best, group = None, self.groups.of(doc_id)
-        for candidate in sorted(set(self._index.query(signature))):
-            earlier = self._ids[candidate]
-            if self._digests[candidate] == digest or self.groups.of(earlier) == group:
-                continue  # an equal text that is to be kept; or tied already
-            similarity = jaccard(own, self._read(candidate))
-            if similarity < self._threshold:
-                continue
-            if self._near == "group":
-                self.groups.tie(earlier, doc_id)
-                group = self.groups.of(doc_id)
-            elif best is None or similarity > best.similarity:
-                best = Duplicate(earlier, similarity, exact=False)
-        if best is None:
-            self._keep(doc_id, digest, own, signature)
-        return best
+        candidates = np.array(sorted(self._index.query(signature)), np.int64)
+        if self._exact == "keep":  # otherwise no text gets here twice
+            candidates = candidates[[self._digests[candidate] != digest for candidate in candidates.tolist()]]
+        leader = len(self._ids)
+        if self._near == "group":
+            leader = self._tie(doc_id, own, candidates)
+        elif (nearest := self._nearest(own, candidates)) is not None:
+            return nearest
+        if self._followers[leader] < _INDEXED_IN_A_GROUP:
+            self._followers[leader] += 1
+            self._keep(doc_id, digest, own, signature, leader)
+        return None
 
-    def _keep(self, doc_id: str, digest: bytes, own: Hashes, signature: RMinHash) -> None:
+    def _keep(self, doc_id: str, digest: bytes, own: Hashes, signature: RMinHash, leader: int) -> None:
         self._index.insert(len(self._ids), signature)
         self._ids.append(doc_id)
         self._digests.append(digest)
+        self._leaders.append(leader)
         self._spill.seek(self._offsets[-1] * own.itemsize)
         self._spill.write(own.tobytes())
         self._offsets.append(self._offsets[-1] + len(own))
 
-    def _read(self, position: int) -> Hashes:
+    def _nearest(self, own: Hashes, candidates: npt.NDArray[np.int64]) -> Duplicate | None:
+        """The most similar candidate at or above the threshold, the first of equals."""
+        best = None
+        for candidate in candidates:
+            similarity = jaccard(own, self._read(candidate))
+            if similarity >= self._threshold and (best is None or similarity > best.similarity):
+                best = Duplicate(self._ids[candidate], similarity, exact=False)
+        return best
+
+    def _tie(self, doc_id: str, own: Hashes, candidates: npt.NDArray[np.int64]) -> int:
+        """Ties the document to all groups in which a candidate is near; returns the leader it follows.
+
+        Documents with the same leader were tied earlier, so one of them is enough: in a large group this spares
+        comparing each with each.
+        """
+        followed = len(self._ids)
+        leaders = np.frombuffer(self._leaders, np.uint64)[candidates]
+        while len(candidates):
+            first = int(candidates[0])
+            rest = np.arange(len(candidates)) > 0
+            if jaccard(own, self._read(first)) >= self._threshold:
+                self.groups.tie(self._ids[first], doc_id)
+                followed = min(followed, int(leaders[0]))
+                rest = leaders != leaders[0]
+            candidates, leaders = candidates[rest], leaders[rest]
+        return followed
+
+    def _read(self, position: int | np.int64) -> Hashes:
         start, end = self._offsets[position], self._offsets[position + 1]
         self._spill.seek(start * 8)
         return np.frombuffer(self._spill.read((end - start) * 8), np.uint64)
