@@ -79,7 +79,6 @@ _SPACING = _rules(
     (r" -- (?=-[a-z])", " --"),
 )
 
-_STRAIGHT = str.maketrans("“”‘’", "\"\"''")
 _PARENTHESES = re.compile(r"\n\n|(?<= )(?:\(|\)(?P<doubled> \))?)(?= )")
 _SINGLE_QUOTE = re.compile(r"\n\n|(?<= )'(?= )")
 
@@ -96,8 +95,9 @@ def detokenize(paragraphs: Iterable[Sequence[str]]) -> str:
     text = _SINGLE_QUOTE.sub(_SingleQuotes(text), text)
     for pattern, replacement in _SPACING:
         text = pattern.sub(replacement, text)
+    text = text.replace("“", '"').replace("”", '"').replace("‘", "'").replace("’", "'")
     stripped = (paragraph.strip() for paragraph in text.split(_BREAK))
-    return _BREAK.join(paragraph for paragraph in stripped if paragraph).translate(_STRAIGHT)
+    return _BREAK.join(paragraph for paragraph in stripped if paragraph)
 
 
 class _Parentheses:
