@@ -217,6 +217,12 @@ def test_excerpts_end_between_words() -> None:
     assert excerpt("anything", 0) == ""
 
 
+def test_settings_are_shown_as_they_are_written_in_yaml() -> None:
+    found = stages({"cleaning": {"fingerprint": "f", "settings": {"a": {"b": True}, "c": None, "d": "x", "e": [1]}}})
+    assert dict(found[0].settings) == {"a.b": "true", "c": "null", "d": "x", "e": "[1]"}
+    assert stages({"odd": "record"}) == []
+
+
 @pytest.mark.parametrize(
     ("lead", "said"),
     [

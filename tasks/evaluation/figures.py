@@ -57,7 +57,7 @@ def forest(names: Sequence[str], accuracy: Sequence[Estimate], macro_f1: Sequenc
         _whiskers(axes, rows + 0.14, macro_f1, palette.second, "s", "macro-F1")
         axes.axvline(accuracy[0].value, color=palette.first, linewidth=0.8, linestyle=":")
         axes.axvline(macro_f1[0].value, color=palette.second, linewidth=0.8, linestyle=":")
-        axes.set_xlim(0, 1)
+        axes.set_xlim(-0.02, 1.02)
         axes.get_yticklabels()[0].set_fontweight("bold")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
@@ -85,7 +85,7 @@ def confusion(names: Sequence[str], matrix: Ints) -> Picture:
     """The confusion matrix: shade is the share of the row, numbers are documents."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     numbers = len(names) <= 30
-    size = 1.5 + min(INCHES_PER_ROW * len(names), 7.5)
+    size = 1.5 + min(max(INCHES_PER_ROW * len(names), 1.8), 7.5)
 
     def draw(axes: Axes, palette: Palette) -> None:
         shades = LinearSegmentedColormap.from_list("shares", [palette.low, palette.high])
