@@ -55,6 +55,9 @@ def table(sizes: Counts, shares: Shares, placed: Counts, everywhere: npt.NDArray
     ideal = sizes[:, None] * shares
     least = np.maximum(placed, everywhere[:, None].astype(np.int64))
     counts = least.copy()
+    full = np.maximum(least, np.floor(ideal + _EPSILON).astype(np.int64))
+    fits = full.sum(axis=1) <= sizes
+    counts[fits] = full[fits]  # as many as the loop would hand out first, one by one
     for row in range(len(sizes)):
         for _ in range(sizes[row] - counts[row].sum()):
             counts[row, np.argmax(ideal[row] - counts[row])] += 1
