@@ -17,8 +17,7 @@ from safetensors.numpy import load_file
 from tasks.shared.batch import Batch
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.store import read_tokens
-from tasks.training.predict import CONFIG, TOKENIZER, WEIGHTS
-from tasks.training.schema import HISTORY, HISTORY_FILE
+from tasks.training.schema import CONFIG, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingLimits, TrainingSettings
 
 SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY}

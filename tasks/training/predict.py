@@ -23,9 +23,9 @@ from safetensors.torch import load_file
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.training.device import choose_device
 from tasks.training.model import Architecture, WindowClassifier
+from tasks.training.schema import CONFIG, WEIGHTS
 from tasks.training.windows import Windows, batches, cut, gather, pool_documents
 
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENS_AT_ONCE = 32_768
 """Tokens in a batch at prediction: bounds the memory whatever the window."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tasks.shared.errors import TrainingError
-from tasks.training.device import free_bytes
+from tasks.training.device import choose_device, free_bytes
 from tasks.training.model import Architecture, WindowClassifier
 
 if TYPE_CHECKING:
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 FLOAT = 4
 VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 10, "minlstm": 14}
 """Numbers held for the backward pass, per hidden unit, direction and token, with their gradients (measured)."""
+
+
+def ready_device(
+    settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments
+) -> torch.device:
+    """The device to train on. Raises what the functions below raise, and SettingsError if the device is not there."""
+    device = choose_device(settings.device)
+    check_part("train", training)
+    check_part("validation", validation)
+    check_labels(training)
+    longest = int(np.diff(training.offsets).max())
+    check_memory(needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest), device)
+    return device
 
 
 def check_part(name: str, part: TokenizedDocuments) -> None:

@@ -1,10 +1,10 @@
-"""The columns of history.parquet: one row an epoch."""
+"""The files of a model folder, and the columns of its history: one row an epoch."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-HISTORY_FILE = "history.parquet"
+WEIGHTS, CONFIG, TOKENIZER, HISTORY_FILE = "model.safetensors", "config.json", "tokenizer.json", "history.parquet"
 
 HISTORY = pa.schema(
     [

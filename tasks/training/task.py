@@ -6,46 +6,44 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors.torch import save_file
 
 from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
 from tasks.shared.stage import stage
-from tasks.tokenization.store import TokenizedDocuments, read_tokens
-from tasks.training import loop
-from tasks.training.checkpoint import Checkpoints
-from tasks.training.config import identity, model_config
-from tasks.training.device import choose_device
-from tasks.training.predict import CONFIG, TOKENIZER, WEIGHTS
-from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
-from tasks.training.schema import HISTORY, HISTORY_FILE
+from tasks.tokenization.store import read_tokens
+from tasks.training.schema import CONFIG, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
-from tasks.training.steps import Listener, Progress
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from tasks.training.steps import Progress
 
 log = logger("training")
 
 
-@stage(
-    "training",
-    folder="06_models",
-    libraries=("torch", "numpy", "safetensors"),
-    volatile=(HISTORY_FILE,),
-)
-def train(settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path) -> dict[str, Any]:
+@stage("training", folder="06_models", libraries=("torch", "numpy", "safetensors"), volatile=(HISTORY_FILE,))
+def train(
+    settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path
+) -> dict[str, JsonValue]:
     """Trains on the training part, keeps the epoch that does best on the validation part."""
-    device = choose_device(settings.device)
+    from safetensors.torch import save_file  # torch takes a second to import: a reused model does without it
+
+    from tasks.training import loop
+    from tasks.training.checkpoint import Checkpoints
+    from tasks.training.config import identity, model_config
+    from tasks.training.readiness import ready_device
+    from tasks.training.steps import Listener
+
     training, validation = read_tokens(tokens, "train"), read_tokens(tokens, "validation")
-    _check(settings, training, validation, vocabulary / TOKENIZER)
-    longest = int((training.offsets[1:] - training.offsets[:-1]).max())
-    check_memory(needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest), device)
-    log.info(
-        "training: %s on %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device
-    )
+    device = ready_device(settings, training, validation)
+    _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
+    log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
     trained = loop.train(settings, training, validation, device, checkpoints, Listener(_say))
     save_file(trained.weights, out / WEIGHTS)
@@ -61,17 +59,12 @@ def train(settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Pa
     }
 
 
-def _check(
-    settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments, tokenizer: Path
-) -> None:
-    check_part("train", training)
-    check_part("validation", validation)
-    check_labels(training)
+def _check_vocabulary(tokenizer: Path, expected: str) -> None:
     try:
         digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
     except OSError as error:
         raise ArtifactError(f"{tokenizer}: not readable ({error}); learn the vocabulary again") from error
-    if digest != training.vocabulary_digest:
+    if digest != expected:
         raise ArtifactError(f"{tokenizer}: is not the vocabulary that the tokens were made with; tokenize again")
 
 
