@@ -24,7 +24,7 @@ def predict_files(model: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
     from tasks.training.predict import load_classifier
 
     cleaning = CleaningSettings.model_validate(read_manifest(model).lineage["cleaning"]["settings"])
-    texts = [normalize(_read(file), cleaning) for file in files]
+    texts = [normalize(_read(file), **cleaning.normalization()) for file in files]
     for file, text in zip(files, texts, strict=True):
         if not text:
             raise InputError(f"{file}: no text in it")

@@ -37,9 +37,7 @@ class Limits(Section):
 class Pipeline(Section):
     """The whole of pipeline.yaml, in the order of the stages."""
 
-    name: str = Field(
-        "brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists."
-    )
+    name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for all that runs produce.")
     extraction: ExtractionSettings = ExtractionSettings()
     cleaning: CleaningSettings = CleaningSettings()
@@ -61,12 +59,16 @@ class Pipeline(Section):
         return {name: getattr(self.checks, name) for name in type(self.checks).model_fields}
 
 
+_SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isinstance(field.default, Section))
+
+
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
     """Reads pipeline.yaml; `overrides` (nested like the file) go before what it says.
 
     Raises SettingsError, in one line: file, key, what was given, what is allowed.
     """
-    values = _read(path)
+    values: dict[str, Any] = {name: {} for name in _SECTIONS}  # validated too, so that their paths start here
+    values |= _read(path)
     _merge(values, overrides or {})
     try:
         return Pipeline.model_validate(values, context={"root": path.resolve().parent})

@@ -44,6 +44,11 @@ class CleaningSettings(Section):
     min_characters: int = Field(20, ge=1, description="characters; a shorter text, once cleaned, is dropped")
     duplicates: DuplicateSettings = Field(default_factory=DuplicateSettings, description="texts that came before")
 
+    def normalization(self) -> dict[str, bool]:
+        """The options of `normalize`."""
+        names = ("normalize_unicode", "remove_controls", "straighten_quotes", "collapse_whitespace")
+        return {name: getattr(self, name) for name in names}
+
 
 class CleaningLimits(Section):
     """What the check of the cleaned documents tolerates."""

@@ -48,7 +48,7 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
                 if why is None:
                     group = groups.of(row["doc_id"])
                     grouped += group != row["doc_id"]
-                    cleaned.append({**row, "text": _normalize(row["text"], settings), "group": group})
+                    cleaned.append({**row, "text": normalize(row["text"], **settings.normalization()), "group": group})
                 else:
                     reasons[why.reason] += 1
                     rest.append({**row, "reason": why.reason, "detail": why.detail})
@@ -65,7 +65,7 @@ def _decide(settings: CleaningSettings, folder: Path, spill_file: Path) -> tuple
         duplicates = Duplicates(spill, **settings.duplicates.model_dump())
         rows = (row for batch in _documents(folder) for row in batch)
         for row in progress(rows, "cleaning", "documents"):
-            text = _normalize(row["text"], settings)
+            text = normalize(row["text"], **settings.normalization())
             why = _too_little(text, settings.min_characters)
             if why is None and (repeated := duplicates.add(row["doc_id"], text)) is not None:
                 why = _repeats(repeated)
@@ -78,16 +78,6 @@ def _documents(folder: Path) -> Iterator[list[dict[str, str]]]:
     columns = [field.name for field in DOCUMENTS if field.name != "group"]
     for batch in read_batches(folder, columns, rows=BATCH_ROWS):
         yield batch.to_pylist()
-
-
-def _normalize(text: str, settings: CleaningSettings) -> str:
-    return normalize(
-        text,
-        normalize_unicode=settings.normalize_unicode,
-        remove_controls=settings.remove_controls,
-        straighten_quotes=settings.straighten_quotes,
-        collapse_whitespace=settings.collapse_whitespace,
-    )
 
 
 def _too_little(text: str, min_characters: int) -> Dropped | None:

@@ -98,6 +98,8 @@ def _summarise(batch: Batch, outcome: ExpectationSuiteValidationResult) -> Itera
 def _observed(result: Mapping[str, Any]) -> Any:
     if "observed_value" in result:
         return result["observed_value"]
+    if result.get("element_count") == 1 and result.get("partial_unexpected_list"):
+        return result["partial_unexpected_list"][0]  # an aggregate: its value says more than a count
     return f"{result.get('unexpected_count', 0)} of {result.get('element_count', 0)} rows"
 
 

@@ -56,9 +56,7 @@ class Run:
             reasons = [] if reused else why_built(recipe, self.store.latest(stage.folder), fault)
             if fault is not None:
                 where = self.store.quarantine(job.place, {"stage": stage.name, "damage": fault})
-                logger(stage.name).warning(
-                    "%s: damaged, will be built again (%s); kept in %s", stage.name, fault, where
-                )
+                logger(stage.name).warning("%s: damaged, built again (%s); kept in %s", stage.name, fault, where)
             with transaction():
                 artifact = _build_task(stage, refresh=not reused)(job, inputs)
                 _check_task(job, artifact)(job, artifact, inputs)
