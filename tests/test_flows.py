@@ -98,6 +98,7 @@ def test_a_failing_check_stops_the_run_and_keeps_what_it_saw(pipeline: Pipeline)
     (quarantined,) = (pipeline.data / "quarantine").iterdir()
     why = json.loads((quarantined / "quarantine.json").read_text())
     assert why["failures"][0]["observed"] == 36
+    assert why["failures"][0]["reason"]
     assert (quarantined / "documents/part-00000.parquet").exists()
     assert not (pipeline.data / "02_cleaned").exists()
     assert not (pipeline.data / "01_documents/latest").exists()
