@@ -60,7 +60,8 @@ def run_contract(
 
 
 def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuiteValidationResult]]:
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it announces its temporary folders
+    # It announces its temporary folders, at a level that it sets itself.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     definition = (

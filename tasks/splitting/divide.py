@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from tasks.shared.errors import CorpusError
 from tasks.splitting.stratify import stratify
@@ -119,6 +118,8 @@ def _train_only(all_units: Sequence[Unit], labels: set[str]) -> None:
 
 def _folds(divided: Sequence[Unit], count: int, index: int, seed: int) -> None:
     """Makes one fold of groups of a single document, which bear its id and are sorted by it, the test part."""
+    from sklearn.model_selection import StratifiedKFold  # takes a second to import, and only folds need it
+
     labels = np.array([unit.label for unit in divided])
     _, test = list(StratifiedKFold(count, shuffle=True, random_state=seed).split(labels, labels))[index]
     for position in test:
