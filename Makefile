@@ -21,8 +21,8 @@ check: .venv/.installed  ## linters and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.installed  ## measure, and print what docs/benchmarks.md holds
-	$(BIN)/python -m benchmarks.all
+bench: .venv/.installed  ## measure, print the figures and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks.all | tee docs/benchmarks.md
 
 lock: .venv/.installed  ## renew requirements.lock from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --extra dev --no-annotate --no-header \
