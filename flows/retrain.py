@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
+from flows.parameters import Config, Overrides
 from flows.runs import open_run, read_metrics
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
@@ -18,11 +17,14 @@ from tasks.vocabulary.task import learn_vocabulary
 
 
 @flow(name="retrain", persist_result=False)
-def retrain(config: str = "pipeline.yaml", overrides: dict[str, Any] | None = None) -> RunRecord:
+def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None) -> RunRecord:
     """Trains and evaluates a classifier on the corpus that `config` names.
 
     A stage whose ingredients are unchanged is reused.
-    `overrides` are nested like the file, for example {"training": {"epochs": 3}}.
+
+    Args:
+        config: The settings file, from the project's folder.
+        overrides: Settings for this run alone, nested like the file: {"training": {"epochs": 3}}.
     """
     with open_run("retrain", config, overrides) as run:
         documents = run(extract)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from tasks.shared.run import Run
 @contextmanager
 def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Iterator[Run]:
     """A run over the stages of one pipeline; its record says afterwards how it went."""
+    logging.getLogger("corpusflow").setLevel(logging.INFO)  # in a worker nobody else does, and the UI would show nothing
     settings = load_settings(Path(config), overrides)
     store = open_store(settings)
     record = RunRecord(
