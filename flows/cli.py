@@ -12,7 +12,16 @@ import click
 from flows import environment
 from tasks.shared.errors import CorpusflowError
 
-STAGE_NAMES = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation")
+STAGE_NAMES = (
+    "extraction",
+    "cleaning",
+    "splitting",
+    "vocabulary",
+    "tokenization",
+    "training",
+    "evaluation",
+    "promotion",
+)
 
 config_option = click.option(
     "--config",
@@ -47,7 +56,7 @@ def cli() -> None:
     corpusflow run --set training.epochs=3  the same, with one setting changed
     corpusflow why training                 why a stage ran, or was reused
     corpusflow inspect tokenization         look into what a stage made
-    corpusflow predict letter.txt           label a text with the newest model
+    corpusflow predict letter.txt           label a text with the champion
 
     Exit codes: 0 fine, 1 the run failed, 2 the input or the settings are wrong.
     """
@@ -132,20 +141,25 @@ def runs(last: int, config: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE… | -", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the newest model by default.")
+@click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the champion by default.")
 @config_option
 @json_option
 def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: bool) -> None:
-    """Label texts with the newest model; `-` reads one text from standard input."""
+    """Label texts with the champion (the newest model where there is none); `-` reads from standard input."""
     from flows import display
+    from flows.champion import model_in_use
     from flows.prediction import predict_files
-    from flows.stages import newest
 
+    chosen = "chosen with --model"
     if model is None:
         store = _store(config)
-        model = store.locate(newest(store, "training"))
+        artifact, chosen = model_in_use(store)
+        model = store.locate(artifact)
+    if not as_json:
+        click.echo(f"model {model.name}, {chosen}", err=True)
     predictions = predict_files(model, files)
-    _print({"model": str(model), "predictions": predictions}, as_json, display.show_predictions, predictions)
+    found = {"model": str(model), "chosen": chosen, "predictions": predictions}
+    _print(found, as_json, display.show_predictions, predictions)
 
 
 @cli.command()
@@ -209,3 +223,6 @@ def main() -> None:
 def _stop(message: str, code: int) -> None:
     click.echo(f"corpusflow: {message}", err=True)
     sys.exit(code)
+
+
+from flows import cli_champion  # noqa: E402,F401 (adds its command)

@@ -25,6 +25,8 @@ def run_as_json(record: RunRecord) -> dict[str, Any]:
         "seconds": record.seconds,
         "stages": [entry.model_dump(mode="json", include=kept) for entry in record.stages],
         "metrics": record.metrics,
+        "decision": record.decision,
+        "message": record.message,
     }
 
 
@@ -37,8 +39,14 @@ def show_run(record: RunRecord) -> None:
     console.print(table)
     if record.metrics is not None:
         _show_metrics(record.metrics)
-        console.print(f"\nreport  {escape(record.stages[-1].path)}/report.html")
-    console.print(f"run     {record.id}, {record.seconds:.1f} s")
+        console.print(f"\nreport  {escape(_path(record, 'evaluation'))}/report.html")
+    if record.decision:
+        console.print(f"champion  {escape(record.decision)}")
+    console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")
+
+
+def _path(record: RunRecord, stage: str) -> str:
+    return next((entry.path for entry in record.stages if entry.stage == stage), "")
 
 
 def _show_metrics(metrics: Mapping[str, Any]) -> None:

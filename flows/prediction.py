@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tasks.shared.artifacts import read_manifest
 from tasks.shared.errors import InputError
 
 
@@ -18,19 +17,14 @@ def predict_files(model: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
 
     Raises InputError for a file that cannot be read as UTF-8 text or holds none, ArtifactError for a damaged model.
     """
-    from tasks.cleaning.normalize import normalize
-    from tasks.cleaning.settings import CleaningSettings
-    from tasks.tokenization.encode import Encoder
-    from tasks.training.predict import load_classifier
+    from tasks.training.texts import TextClassifier
 
-    cleaning = CleaningSettings.model_validate(read_manifest(model).lineage["cleaning"]["settings"])
-    texts = [normalize(_read(file), **cleaning.normalization()) for file in files]
-    for file, text in zip(files, texts, strict=True):
-        if not text:
+    texts = [_read(file) for file in files]
+    classifier = TextClassifier(model)
+    probabilities = classifier.probabilities(texts)
+    for file, row in zip(files, probabilities, strict=True):
+        if np.isnan(row).any():
             raise InputError(f"{file}: no text in it")
-    classifier = load_classifier(model)
-    encoded = Encoder.from_file(model / "tokenizer.json").encode(texts)
-    probabilities = np.exp(classifier.log_probabilities(encoded))
     return [
         {
             "source": str(file),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.champion import challenge
 from flows.parameters import Config, Overrides
-from flows.runs import open_run, read_metrics
+from flows.runs import ended, open_run, read_metrics
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
@@ -18,7 +19,7 @@ from tasks.vocabulary.task import learn_vocabulary
 
 @flow(name="retrain", persist_result=False)
 def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None) -> RunRecord:
-    """Trains and evaluates a classifier on the corpus that `config` names.
+    """Trains and evaluates a classifier on the corpus that `config` names; a better one becomes the champion.
 
     A stage whose ingredients are unchanged is reused.
 
@@ -35,4 +36,5 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
         model = run(train, tokens=tokens, vocabulary=vocabulary)
         report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
         run.record.metrics = read_metrics(run.store.locate(report))
-    return run.record
+        challenge(run, cleaned=cleaned, splits=splits, model=model, report=report)
+    return ended(run.record)

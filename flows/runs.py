@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from prefect.states import Completed
 
 from flows.settings import Pipeline, load_settings
 from tasks.shared.artifacts import Store
@@ -22,7 +24,9 @@ from tasks.shared.run import Run
 @contextmanager
 def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Iterator[Run]:
     """A run over the stages of one pipeline; its record says afterwards how it went."""
-    logging.getLogger("corpusflow").setLevel(logging.INFO)  # in a worker nobody else does, and the UI would show nothing
+    logging.getLogger("corpusflow").setLevel(
+        logging.INFO
+    )  # in a worker nobody else does, and the UI would show nothing
     settings = load_settings(Path(config), overrides)
     store = open_store(settings)
     record = RunRecord(
@@ -34,13 +38,20 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     started = time.monotonic()
     try:
         yield Run(store, settings.sections, settings.limits, record)
-        record.status = "completed"
+        record.status, record.message = "completed", _said(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
         raise
     finally:
         record.seconds = round(time.monotonic() - started, 3)
         record.save(store)
+
+
+def _said(record: RunRecord) -> str:
+    built = [entry.stage for entry in record.stages if entry.status == "built"]
+    if not built:
+        return f"nothing new: all {len(record.stages)} stages reused"
+    return f"built: {', '.join(built)}"
 
 
 def open_store(settings: Pipeline) -> Store:
@@ -55,6 +66,12 @@ def open_store(settings: Pipeline) -> Store:
             f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"
         ) from error
     return Store(settings.data)
+
+
+def ended(record: RunRecord) -> RunRecord:
+    """What a flow returns: for the caller the record, for the UI a state whose message says what there was to do."""
+    state: Any = Completed(message=record.message, data=record)
+    return cast(RunRecord, state)  # Prefect hands the caller the state's data
 
 
 def read_metrics(report: Path) -> dict[str, Any]:

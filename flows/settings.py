@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
+from tasks.promotion.settings import PromotionLimits, PromotionSettings
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import LocalPath, Section
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
@@ -32,6 +33,7 @@ class Limits(Section):
     tokenization: TokenizationLimits = TokenizationLimits()
     training: TrainingLimits = TrainingLimits()
     evaluation: EvaluationLimits = EvaluationLimits()
+    promotion: PromotionLimits = PromotionLimits()
 
 
 class Pipeline(Section):
@@ -46,6 +48,7 @@ class Pipeline(Section):
     tokenization: TokenizationSettings = TokenizationSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    promotion: PromotionSettings = PromotionSettings()
     checks: Limits = Limits()
 
     @property

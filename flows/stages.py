@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
+from tasks.promotion.task import promote
 from tasks.shared.artifacts import Artifact, Store
 from tasks.shared.errors import InputError
 from tasks.shared.stage import Stage
@@ -14,7 +15,7 @@ from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (extract, clean, split, learn_vocabulary, tokenize, train, evaluate)
+    stage.name: stage for stage in (extract, clean, split, learn_vocabulary, tokenize, train, evaluate, promote)
 }
 
 

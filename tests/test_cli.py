@@ -71,7 +71,7 @@ def test_runs_and_why_tell_the_story(done: Pipeline):
     (record,) = done("runs", "--json").json["runs"]
     assert record["status"] == "completed"
     assert record["metrics"]["accuracy"] >= 0
-    assert done("why", "--run", record["run"][:10]).out.count("first time") == len(STAGES)
+    assert done("why", "--run", record["run"][:10]).out.count("first time") == len(STAGES) + 1
     assert "no run 'zzz'" in refused(done("why", "--run", "zzz"))
 
 

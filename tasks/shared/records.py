@@ -44,6 +44,8 @@ class RunRecord(BaseModel):
     settings: dict[str, Any]
     stages: list[StageRecord] = []
     metrics: dict[str, Any] | None = None
+    decision: str = ""
+    """What became of the champion, in a sentence."""
 
     def save(self, store: Store) -> None:
         """Writes the record, replacing the one before."""

@@ -37,7 +37,7 @@ class Run:
         latest: bool = True,
     ) -> None:
         self.store, self.record = store, record
-        self._sections, self._limits, self._latest = sections, limits, latest
+        self.sections, self.limits, self._latest = sections, limits, latest
         record.save(store)
 
     def __call__(self, stage: Stage, **inputs: Artifact) -> Artifact:
@@ -46,10 +46,10 @@ class Run:
         Raises CheckFailed when the check fails, and whatever the stage raises; nothing is cached then.
         """
         started = time.monotonic()
-        settings = self._sections[stage.name]
+        settings = self.sections[stage.name]
         inputs |= continued(self.store, stage, settings, inputs)
         recipe = stage.recipe(settings, inputs)
-        job = Job(stage, self.store, settings, self._limits[stage.name], recipe)
+        job = Job(stage, self.store, settings, self.limits[stage.name], recipe)
         with _lock(job):
             fault = damage(job.place) if job.place.exists() else None
             reused = job.place.exists() and fault is None

@@ -1,0 +1,70 @@
+"""What must hold of a decision before the champion moves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
+from tasks.promotion.settings import PromotionLimits, PromotionSettings
+from tasks.shared.batch import Batch
+
+SCHEMAS: Mapping[str, pa.Schema] = {COMPARISON: ANSWERS}
+
+
+def batches(
+    artifact: Path, inputs: Mapping[str, Path], settings: PromotionSettings, limits: PromotionLimits
+) -> Iterator[Batch]:
+    """The documents that were compared on, then the decision beside them."""
+    compared = pq.read_table(artifact / COMPARISON).to_pandas()
+    test = pq.read_table(inputs["report"] / "predictions.parquet", columns=["doc_id"])["doc_id"].to_pylist()
+    yield Batch(
+        "comparison",
+        compared,
+        [
+            gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a document counted twice weighs twice"),
+            gxe.ExpectColumnValuesToBeInSet(
+                column="doc_id", value_set=test, notes="only the test part is new to the candidate"
+            ),
+        ],
+        key="doc_id",
+    )
+    yield Batch("decision", *_decision(artifact, compared, settings, limits))
+
+
+def _decision(
+    artifact: Path, compared: pd.DataFrame, settings: PromotionSettings, limits: PromotionLimits
+) -> tuple[pd.DataFrame, list[gxe.Expectation]]:
+    decision = json.loads((artifact / DECISION).read_text(encoding="utf-8"))
+    lead = (decision["candidate"] or 0) - (decision["rival"] or 0)
+    frame = pd.DataFrame(
+        {
+            "documents": [decision["documents"]],
+            "recount": [len(compared)],
+            "unfounded": [bool(decision["promote"]) and lead <= 0],
+            "has_reason": [bool(decision["reason"])],
+        }
+    )
+    return frame, [
+        gxe.ExpectColumnPairValuesToBeEqual(
+            column_A="documents", column_B="recount", notes="the decision is about these documents"
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="unfounded", value_set=[False], notes="a model that is not ahead takes nobody's place"
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="has_reason", value_set=[True], notes="people want to know why the champion moved or stayed"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="documents",
+            min_value=limits.min_documents,
+            severity="warning",
+            notes="on few documents candidate and champion can hardly be told apart (checks.promotion.min_documents)",
+        ),
+    ]
