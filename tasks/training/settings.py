@@ -65,7 +65,10 @@ class TrainingLimits(Section):
 
     max_gradient_norm: float = Field(1e4, gt=0, description="Largest gradient norm of any step, before clipping.")
     min_gain_over_majority: float = Field(
-        0.0, ge=-1, le=1, description="Validation accuracy of the kept epoch, less the share of the largest label."
+        -0.1,
+        ge=-1,
+        le=1,
+        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0 for chance.",
     )
     min_validation_accuracy: float | None = Field(
         None, ge=0, le=1, description="Floor of the kept epoch's validation accuracy; null for none."
