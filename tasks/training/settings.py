@@ -68,7 +68,7 @@ class TrainingLimits(Section):
         -0.1,
         ge=-1,
         le=1,
-        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0 for chance.",
+        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0: chance.",
     )
     min_validation_accuracy: float | None = Field(
         None, ge=0, le=1, description="Floor of the kept epoch's validation accuracy; null for none."
