@@ -21,6 +21,7 @@ STAGE_NAMES = (
     "training",
     "evaluation",
     "promotion",
+    "drift",
 )
 
 config_option = click.option(

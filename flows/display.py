@@ -41,7 +41,7 @@ def show_run(record: RunRecord) -> None:
         _show_metrics(record.metrics)
         console.print(f"\nreport  {escape(_path(record, 'evaluation'))}/report.html")
     if record.decision:
-        console.print(f"champion  {escape(record.decision)}")
+        console.print(f"promotion  {escape(record.decision)}")
     console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.champion import challenge
+from flows.drift import watch_drift
 from flows.parameters import Config, Overrides
 from flows.runs import ended, open_run, read_metrics
 from tasks.cleaning.task import clean
@@ -30,6 +31,7 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
     with open_run("retrain", config, overrides) as run:
         documents = run(extract)
         cleaned = run(clean, documents=documents)
+        watch_drift(run, cleaned=cleaned)
         splits = run(split, cleaned=cleaned)
         vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
+from tasks.drift.settings import DriftLimits, DriftSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
@@ -34,6 +35,7 @@ class Limits(Section):
     training: TrainingLimits = TrainingLimits()
     evaluation: EvaluationLimits = EvaluationLimits()
     promotion: PromotionLimits = PromotionLimits()
+    drift: DriftLimits = DriftLimits()
 
 
 class Pipeline(Section):
@@ -49,6 +51,7 @@ class Pipeline(Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
+    drift: DriftSettings = DriftSettings()
     checks: Limits = Limits()
 
     @property

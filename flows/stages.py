@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.cleaning.task import clean
+from tasks.drift.task import compare
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
 from tasks.promotion.task import promote
@@ -15,7 +16,8 @@ from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (extract, clean, split, learn_vocabulary, tokenize, train, evaluate, promote)
+    stage.name: stage
+    for stage in (extract, clean, split, learn_vocabulary, tokenize, train, evaluate, promote, compare)
 }
 
 

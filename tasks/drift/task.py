@@ -1,0 +1,115 @@
+"""The drift stage: today's cleaned texts beside those that the champion was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.drift.schema import FIGURES_FILE, PAGE
+from tasks.drift.settings import DriftSettings
+from tasks.shared.artifacts import write_text
+from tasks.shared.parquet import read_batches, read_table
+from tasks.shared.progress import logger, progress
+from tasks.shared.stage import stage
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from tasks.drift.measure import Profile
+    from tasks.tokenization.encode import Encoder
+
+ROWS = 256
+MOVED_TOKENS = 20
+QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
+
+
+@stage("drift", folder="09_drift", libraries=("numpy", "pyarrow", "tiktoken"))
+def compare(
+    settings: DriftSettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    champion_cleaned: Path,
+    champion_splits: Path,
+    champion_vocabulary: Path,
+) -> dict[str, JsonValue]:
+    """Measures how far today's texts have moved, in the tokens of the champion's vocabulary."""
+    from tasks.drift.page import page
+    from tasks.tokenization.encode import Encoder
+
+    encoder = Encoder.from_file(champion_vocabulary / "tokenizer.json")
+    vocabulary = read_table(champion_vocabulary / "tokens", ["token", "count"])
+    then = _training_profile(champion_cleaned, champion_splits, vocabulary["count"].to_numpy())
+    known = _ids(champion_cleaned)
+    now = _profile(cleaned, encoder, known if settings.compare == "new" else set())
+    new = len(_ids(cleaned) - known)
+    found = {"new_documents": new, **_compared(then, now, settings.rare_count, vocabulary["token"].to_pylist())}
+    write_text(out / FIGURES_FILE, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / PAGE, page(found))
+    logger("drift").info("drift: %s", ", ".join(f"{name} {value:.3f}" for name, value in found["shifts"].items()))
+    return {"rows": now.documents, "new_documents": new, **found["shifts"]}
+
+
+def _compared(then: Profile, now: Profile, rare_count: int, tokens: Sequence[str]) -> dict[str, Any]:
+    from tasks.drift.measure import most_moved, rare_share, shares, shifts
+
+    uses = [1000 * shares(profile.tokens) for profile in (then, now)]
+    return {
+        "shifts": asdict(shifts(then, now, rare_count)),
+        "then": _described(then) | {"rare_share": rare_share(then, then, rare_count)},
+        "now": _described(now) | {"rare_share": rare_share(then, now, rare_count)},
+        "labels": sorted({*then.labels, *now.labels}),
+        "tokens": [
+            {"token": tokens[i], "then": float(uses[0][i]), "now": float(uses[1][i])}
+            for i in most_moved(then.tokens, now.tokens, MOVED_TOKENS)
+        ],
+    }
+
+
+def _ids(cleaned: Path) -> set[str]:
+    return set(read_table(cleaned / "documents", ["doc_id"])["doc_id"].to_pylist())
+
+
+def _training_profile(cleaned: Path, splits: Path, tokens: Any) -> Profile:
+    """Labels and lengths of the training part; its tokens were counted when the vocabulary was learned."""
+    from tasks.drift.measure import Profile
+    from tasks.vocabulary.documents import split_documents
+
+    batches = split_documents(cleaned, splits)
+    learned = ((row.label, len(row.text)) for rows in batches for row in rows if row.split == "train")
+    return Profile(*_labels_and_lengths(learned), tokens)
+
+
+def _labels_and_lengths(texts: Iterable[tuple[str, int]]) -> tuple[Counter[str], Any]:
+    labels: Counter[str] = Counter()
+    lengths = []
+    for label, length in texts:
+        labels[label] += 1
+        lengths.append(length)
+    return labels, np.array(lengths, np.int64)
+
+
+def _profile(cleaned: Path, encoder: Encoder, left_out: set[str]) -> Profile:
+    """Labels, lengths and tokens of today's texts, a batch in memory at a time."""
+    from tasks.drift.measure import Profile
+
+    tokens = np.zeros(encoder.size, np.int64)
+    seen: list[tuple[str, int]] = []
+    batches = read_batches(cleaned / "documents", ["doc_id", "label", "text"], rows=ROWS)
+    for batch in progress(batches, "drift", "batches of documents"):
+        rows = [row for row in batch.to_pylist() if row["doc_id"] not in left_out]
+        seen += ((row["label"], len(row["text"])) for row in rows)
+        for ids in encoder.encode([row["text"] for row in rows]):
+            tokens += np.bincount(ids, minlength=encoder.size)
+    return Profile(*_labels_and_lengths(seen), tokens)
+
+
+def _described(profile: Profile) -> dict[str, Any]:
+    lengths = {name: int(np.quantile(profile.lengths, q)) if profile.documents else 0 for name, q in QUANTILES.items()}
+    return {"documents": profile.documents, "labels": dict(sorted(profile.labels.items())), "lengths": lengths}
