@@ -130,14 +130,17 @@ def inspect(stage: str, rows: int, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def runs(last: int, config: Path, as_json: bool) -> None:
-    """List past runs with their result."""
+    """List past runs with their result, and what the data folder takes on the disk."""
     from itertools import islice
 
     from flows import display
+    from flows.housekeeping import disk_use
     from tasks.shared.records import all_runs
 
-    records = list(islice(all_runs(_store(config)), last))
-    _print({"runs": [display.run_as_json(r) for r in records]}, as_json, display.show_runs, records)
+    store = _store(config)
+    records, disk = list(islice(all_runs(store), last)), disk_use(store)
+    found = {"runs": [display.run_as_json(r) for r in records], "disk": disk}
+    _print(found, as_json, display.show_runs, records, disk)
 
 
 @cli.command()
@@ -165,15 +168,18 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
 
 @cli.command()
 @click.option("--keep", required=True, type=click.IntRange(1), help="How many artifacts of each stage to keep.")
+@click.option(
+    "--champions", default=3, show_default=True, type=click.IntRange(0), help="How many former champions stay."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @config_option
 @json_option
-def prune(keep: int, dry_run: bool, config: Path, as_json: bool) -> None:
-    """Remove old artifacts; what the newest model and report were made from always stays."""
+def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool) -> None:
+    """Remove old artifacts; what the newest report, the champion and running runs need always stays."""
     from flows import display
     from flows.housekeeping import prune_store
 
-    removed = prune_store(_store(config), keep, dry_run)
+    removed = prune_store(_store(config), keep, dry_run, champions)
     _print({"dry_run": dry_run, "removed": removed}, as_json, display.show_pruned, removed, dry_run)
 
 

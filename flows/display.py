@@ -75,8 +75,8 @@ def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
         console.print(f"failed: {escape(record.message)}")
 
 
-def show_runs(records: Sequence[RunRecord]) -> None:
-    """A line per run."""
+def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
+    """A line per run, and one about the disk."""
     table = _table("run", "flow", "status", ">seconds", ">built", ">reused", ">accuracy", ">macro-F1", "")
     for r in records:
         built = sum(entry.status == "built" for entry in r.stages)
@@ -85,6 +85,9 @@ def show_runs(records: Sequence[RunRecord]) -> None:
         counts = (f"{r.seconds:.1f}", str(built), str(len(r.stages) - built))
         table.add_row(r.id, r.flow, r.status, *counts, *figures, escape(message))
     console.print(table if records else "no runs yet; `corpusflow run` starts one")
+    if disk:
+        folders = ", ".join(f"{name} {size(count)}" for name, count in disk.items() if count)
+        console.print(f"\ndisk    {size(sum(disk.values()))}: {escape(folders)}")
 
 
 def show_inspection(found: Mapping[str, Any]) -> None:

@@ -11,7 +11,9 @@ from filelock import FileLock, Timeout
 
 from flows.stages import STAGES
 from tasks.shared.artifacts import SCRATCH, STAGED, Store, damage, read_manifest
+from tasks.shared.champion import MODELS, read_champion
 from tasks.shared.errors import ArtifactError
+from tasks.shared.records import running
 
 
 def verify_store(store: Store) -> list[dict[str, Any]]:
@@ -23,30 +25,48 @@ def verify_store(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def prune_store(store: Store, keep: int, dry_run: bool = False) -> list[dict[str, Any]]:
+def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int = 3) -> list[dict[str, Any]]:
     """Removes all but the `keep` newest artifacts of each stage, and what interrupted builds left behind.
 
-    What a `latest` link points at stays, and so does all that it was made from. A build that is going on is left alone.
+    What a `latest` link points at stays, and so does all that it was made from; likewise the champion, the `champions`
+    models that were champion before it, and what runs that are going on have come by. A build that is going on is left
+    alone.
     """
-    needed = set(_needed(store))
+    needed = set(_needed(store, champions))
     removed = []
     for stage in STAGES.values():
         artifacts = sorted(store.all(stage.folder), key=_age, reverse=True)
         for path in [*artifacts[keep:], *_leftovers(store, stage.folder)]:
             fingerprint = path.name.removeprefix(STAGED).removeprefix(SCRATCH)
-            if (stage.name, path.name) in needed or _being_built(store, stage.name, fingerprint):
+            if (stage.name, path.name) in needed:
                 continue
-            removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
-            if not dry_run:
-                _remove(path)
+            try:
+                with FileLock(_lock(store, stage.name, fingerprint), timeout=0):  # a run that comes by waits
+                    removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
+                    if not dry_run:
+                        _remove(path)
+            except Timeout:
+                continue  # it is being built, or looked at
     return removed
 
 
-def _needed(store: Store) -> Iterator[tuple[str, str]]:
-    for stage in STAGES.values():
-        artifact = store.latest(stage.folder)
-        if artifact is not None:
-            yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
+def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
+    kept = [artifact for stage in STAGES.values() if (artifact := store.latest(stage.folder)) is not None]
+    champion = read_champion(store)
+    for model in champion.recent(champions) if champion else ():
+        try:
+            kept.append(read_manifest(store.place(MODELS, model)))
+        except ArtifactError:
+            yield "training", model  # damaged: what is left of it stays
+    for artifact in kept:
+        yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
+    for record in running(store):
+        yield from ((entry.stage, entry.fingerprint) for entry in record.stages)
+
+
+def disk_use(store: Store) -> dict[str, int]:
+    """Bytes of each folder in the data folder, in the order of their names."""
+    return {path.name: _bytes(path) for path in sorted(store.root.glob("*/")) if not path.is_symlink()}
 
 
 def _leftovers(store: Store, folder: str) -> Iterator[Path]:
@@ -54,15 +74,10 @@ def _leftovers(store: Store, folder: str) -> Iterator[Path]:
         yield from sorted((store.root / folder).glob(f"{prefix}*"))
 
 
-def _being_built(store: Store, stage: str, fingerprint: str) -> bool:
+def _lock(store: Store, stage: str, fingerprint: str) -> Path:
     path = store.root / ".locks" / f"{stage}-{fingerprint}.lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _age(path: Path) -> str:

@@ -17,7 +17,7 @@ from prefect.states import Completed
 from flows.settings import Pipeline, load_settings
 from tasks.shared.artifacts import Store
 from tasks.shared.errors import ArtifactError
-from tasks.shared.records import RunRecord
+from tasks.shared.records import RunRecord, going_on
 from tasks.shared.run import Run
 
 
@@ -27,7 +27,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     logging.getLogger("corpusflow").setLevel(
         logging.INFO
     )  # in a worker nobody else does, and the UI would show nothing
-    settings = load_settings(Path(config), overrides)
+    settings = _with_seed(load_settings(Path(config), overrides))
     store = open_store(settings)
     record = RunRecord(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
@@ -36,6 +36,8 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
         settings=settings.model_dump(mode="json"),
     )
     started = time.monotonic()
+    alive = going_on(store, record.id)
+    alive.acquire()
     try:
         yield Run(store, settings.sections, settings.limits, record)
         record.status, record.message = "completed", _said(record)
@@ -45,6 +47,16 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     finally:
         record.seconds = round(time.monotonic() - started, 3)
         record.save(store)
+        alive.release()
+        Path(alive.lock_file).unlink(missing_ok=True)
+
+
+def _with_seed(settings: Pipeline) -> Pipeline:
+    """The settings, with a seed of the moment where each run shall train a new model."""
+    if settings.retrain.when == "changed":
+        return settings
+    training = settings.training.model_copy(update={"seed": secrets.randbelow(2**31)})
+    return settings.model_copy(update={"training": training})
 
 
 def _said(record: RunRecord) -> str:

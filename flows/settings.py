@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -38,11 +38,22 @@ class Limits(Section):
     drift: DriftLimits = DriftLimits()
 
 
+class RetrainSettings(Section):
+    """When a run trains a new model."""
+
+    when: Literal["changed", "always"] = Field(
+        "changed",
+        description="changed: reuse the model while nothing that shapes it has changed; always: train a new one at "
+        "every run, with a seed of its own",
+    )
+
+
 class Pipeline(Section):
     """The whole of pipeline.yaml, in the order of the stages."""
 
     name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for all that runs produce.")
+    retrain: RetrainSettings = RetrainSettings()
     extraction: ExtractionSettings = ExtractionSettings()
     cleaning: CleaningSettings = CleaningSettings()
     splitting: SplittingSettings = SplittingSettings()

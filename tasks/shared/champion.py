@@ -13,7 +13,7 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.shared.artifacts import Artifact, Store, now, write_text
+from tasks.shared.artifacts import Artifact, Store, damage, now, write_text
 from tasks.shared.errors import ArtifactError, InputError
 
 By = Literal["promotion", "hand", "rollback"]
@@ -118,6 +118,9 @@ def roll_back(store: Store) -> Champion:
         if champion is None or not champion.earlier:
             raise InputError(f"{champion_file(store)}: no earlier champion to go back to; choose a model with --set ID")
         before = champion.earlier[0]
+        fault = damage(store.place(MODELS, before.model))
+        if fault is not None:
+            raise ArtifactError(f"{fault}; the earlier champion cannot come back, choose another with --set ID")
         reason = f"rolled back from {champion.present.model}"
         return _move(store, champion, before.model, before.digest, "rollback", reason, None)
 

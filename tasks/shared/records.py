@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.shared.artifacts import Artifact, Store, write_text
@@ -50,6 +51,25 @@ class RunRecord(BaseModel):
     def save(self, store: Store) -> None:
         """Writes the record, replacing the one before."""
         write_text(runs_folder(store) / f"{self.id}.json", self.model_dump_json(indent=1) + "\n")
+
+
+def going_on(store: Store, run_id: str) -> FileLock:
+    """The lock that a run holds while it goes on, however it ends: what tells a running run from a killed one."""
+    path = store.root / ".locks" / f"run-{run_id}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
+
+
+def running(store: Store) -> Iterator[RunRecord]:
+    """The runs that are going on at this moment, on any machine that shares the data folder's locks."""
+    for record in all_runs(store):
+        if record.status != "running":
+            continue
+        try:
+            with going_on(store, record.id).acquire(timeout=0):
+                continue  # it was killed: nobody holds its lock
+        except Timeout:
+            yield record
 
 
 def runs_folder(store: Store) -> Path:

@@ -63,7 +63,7 @@ class Run:
                 self.store.commit(artifact)
             if self._latest:
                 self.store.point_latest(artifact)
-        self._remember(job, artifact, "reused" if reused else "built", reasons, time.monotonic() - started)
+            self._remember(job, artifact, "reused" if reused else "built", reasons, time.monotonic() - started)
         return artifact
 
     def _remember(self, job: Job, artifact: Artifact, status: Any, reasons: list[str], seconds: float) -> None:
