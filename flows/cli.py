@@ -232,4 +232,4 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-from flows import cli_champion  # noqa: E402,F401 (adds its command)
+from flows import cli_batch, cli_champion  # noqa: E402,F401 (each adds its command)

@@ -81,7 +81,7 @@ def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
     for r in records:
         built = sum(entry.status == "built" for entry in r.stages)
         figures = [f"{r.metrics[key]:.3f}" if r.metrics else "" for key in ("accuracy", "macro_f1")]
-        message = r.message if len(r.message) <= 80 else f"{r.message[:79]}…"
+        message = r.message if len(r.message) <= 70 else f"{r.message[:69]}…"
         counts = (f"{r.seconds:.1f}", str(built), str(len(r.stages) - built))
         table.add_row(r.id, r.flow, r.status, *counts, *figures, escape(message))
     console.print(table if records else "no runs yet; `corpusflow run` starts one")

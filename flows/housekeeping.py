@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,16 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
                         _remove(path)
             except Timeout:
                 continue  # it is being built, or looked at
+    return removed
+
+
+def prune_quarantine(store: Store, before: datetime) -> list[dict[str, Any]]:
+    """Removes what was put into quarantine before a moment."""
+    removed = []
+    for path in sorted((store.root / "quarantine").glob("*/")):
+        if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+            removed.append({"stage": "quarantine", "path": str(path), "bytes": _bytes(path)})
+            _remove(path)
     return removed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import secrets
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from filelock import FileLock
 from prefect.states import Completed
 
 from flows.settings import Pipeline, load_settings
@@ -20,15 +22,17 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.records import RunRecord, going_on
 from tasks.shared.run import Run
 
+STORAGE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
+    *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
+}
+"""Errors that mean a full, broken or vanished disk; those of networks are Prefect's."""
+
 
 @contextmanager
 def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Iterator[Run]:
     """A run over the stages of one pipeline; its record says afterwards how it went."""
-    logging.getLogger("corpusflow").setLevel(
-        logging.INFO
-    )  # in a worker nobody else does, and the UI would show nothing
-    settings = _with_seed(load_settings(Path(config), overrides))
-    store = open_store(settings)
+    settings, store = open_pipeline(config, overrides)
     record = RunRecord(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         flow=flow,
@@ -39,16 +43,46 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     alive = going_on(store, record.id)
     alive.acquire()
     try:
-        yield Run(store, settings.sections, settings.limits, record)
+        with _storage_faults(store):
+            yield Run(store, settings.sections, settings.limits, record)
         record.status, record.message = "completed", _said(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
         raise
     finally:
         record.seconds = round(time.monotonic() - started, 3)
+        _close(store, record, alive)
+
+
+@contextmanager
+def _storage_faults(store: Store) -> Iterator[None]:
+    """Says in one line that the storage is full or gone, wherever in a run that shows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE_FAULTS:
+            raise
+        raise ArtifactError(
+            f"{error.filename or store.root}: the run cannot go on: {error.strerror or error}; "
+            "what was finished is kept: mend the storage and run again"
+        ) from error
+
+
+def _close(store: Store, record: RunRecord, alive: FileLock) -> None:
+    """Keeps the record; where that fails, what stopped the run is still what people read."""
+    try:
         record.save(store)
         alive.release()
         Path(alive.lock_file).unlink(missing_ok=True)
+    except OSError as error:
+        logging.getLogger("corpusflow").warning("the record of run %s cannot be kept: %s", record.id, error)
+
+
+def open_pipeline(config: str, overrides: Mapping[str, Any] | None = None) -> tuple[Pipeline, Store]:
+    """Settings and data folder of a flow; from here on its log lines reach Prefect's UI."""
+    logging.getLogger("corpusflow").setLevel(logging.INFO)  # in a worker nobody else does
+    settings = _with_seed(load_settings(Path(config), overrides))
+    return settings, open_store(settings)
 
 
 def _with_seed(settings: Pipeline) -> Pipeline:
@@ -72,7 +106,7 @@ def open_store(settings: Pipeline) -> Store:
         settings.data.mkdir(parents=True, exist_ok=True)
         probe = settings.data / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may look at the same moment
     except OSError as error:
         raise ArtifactError(
             f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"

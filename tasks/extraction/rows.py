@@ -27,12 +27,14 @@ class Columns:
     """Names of the columns to read."""
 
     text: str
-    label: str
+    label: str | None
     doc_id: str | None = None
+    setting: str = "extraction.table.{}_column"
+    """What names a column, for messages."""
 
     @property
     def names(self) -> list[str]:
-        """The columns in the order of a document's fields; without doc_id where there is none."""
+        """The columns in the order of a document's fields; without doc_id or label where there is none."""
         return [name for name in (self.doc_id, self.label, self.text) if name is not None]
 
 
@@ -95,7 +97,7 @@ def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
                     raise CorpusError(f"{where} is not a JSON object, but {_excerpt(line)}")
                 _require(columns, list(fields), where)
                 values = [_json_string(fields[name], name, columns, where) for name in columns.names]
-                yield _document(values, f"{file.name} line {number}")
+                yield _document(values, columns, f"{file.name} line {number}")
     except OSError as error:
         raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
 
@@ -108,12 +110,13 @@ def _documents(batch: pa.RecordBatch, columns: Columns, file: Path, done: int) -
             raise CorpusError(f"{file}: row {row} has no value in column {name!r}; fill it in or take the row out")
     strings = [array.cast(pa.string()).to_pylist() for array in arrays]
     for number, values in enumerate(zip(*strings, strict=True), done + 1):
-        yield _document(values, f"{file.name} row {number}")
+        yield _document(values, columns, f"{file.name} row {number}")
 
 
-def _document(values: Sequence[str], source: str) -> Document:
-    *doc_id, label, text = values
-    return Document(doc_id[0] if doc_id else "", label, source, text)
+def _document(values: Sequence[str], columns: Columns, source: str) -> Document:
+    given = iter(values)
+    doc_id, label = (next(given) if name is not None else "" for name in (columns.doc_id, columns.label))
+    return Document(doc_id, label, source, next(given))
 
 
 def _require(columns: Columns, found: Sequence[str], where: object) -> None:
@@ -122,7 +125,7 @@ def _require(columns: Columns, found: Sequence[str], where: object) -> None:
             setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
             raise CorpusError(
                 f"{where}: no column {name!r}, but {', '.join(found) or 'none at all'}; "
-                f"set extraction.table.{setting}_column"
+                f"set {columns.setting.format(setting)}"
             )
         if found.count(name) > 1:
             raise CorpusError(f"{where}: has more than one column {name!r}; rename one")

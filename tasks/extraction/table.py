@@ -39,10 +39,16 @@ def table_files(path: Path) -> list[Path]:
 
 def documents(path: Path, columns: Columns) -> Iterator[Document]:
     """The rows as documents, sorted by id. Raises CorpusError with file and row for whatever cannot be read."""
-    rows = (row for file in table_files(path) for row in _READERS[file.suffix.lower()](file, columns))
+    found = rows(path, columns)
     if columns.doc_id:
-        return in_order(rows)
-    return _numbered(in_order(row._replace(doc_id=_hash(row.text)) for row in rows))
+        return in_order(found)
+    return _numbered(in_order(row._replace(doc_id=_hash(row.text)) for row in found))
+
+
+def rows(path: Path, columns: Columns) -> Iterator[Document]:
+    """The rows as they come, the doc_id empty where no column has it."""
+    for file in table_files(path):
+        yield from _READERS[file.suffix.lower()](file, columns)
 
 
 def digest(path: Path) -> str:

@@ -180,8 +180,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes a whole file or nothing: a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}-{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError:  # a full disk: not even a part of it stays
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def now() -> str:

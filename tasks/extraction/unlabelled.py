@@ -1,0 +1,74 @@
+"""Texts without labels, to be labelled: a folder of text files, or a table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.extraction import table
+from tasks.extraction.folder import decode
+from tasks.extraction.rows import Columns
+from tasks.shared.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where texts lie, and how they are read; the columns matter for a table, the encoding for a folder of files."""
+
+    path: Path
+    text_column: str = "text"
+    doc_id_column: str | None = None
+    encoding: str = "utf-8"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether rows are read, not files: a table's file, or a folder that holds Parquet parts."""
+        return not self.path.is_dir() or any(self.path.glob("*.parquet"))
+
+
+def read_texts(source: Source) -> Iterator[tuple[str, str]]:
+    """doc_id and text, one after another, always in the same order. Raises CorpusError for what cannot be read.
+
+    A file's doc_id is its path inside the folder, a row's is its doc_id column or else file and row.
+    """
+    if source.is_table:
+        columns = Columns(source.text_column, None, source.doc_id_column, setting="{}_column")
+        for document in table.rows(source.path, columns):
+            yield document.doc_id or document.source, document.text
+    else:
+        for doc_id, file in _files(source.path):
+            yield doc_id, decode(_read(file), source.encoding, file)
+
+
+def source_digest(source: Source) -> str:
+    """sha256 of names and contents, and of how they are read."""
+    total = hashlib.sha256(repr((source.text_column, source.doc_id_column, source.encoding)).encode())
+    if source.is_table:
+        total.update(table.digest(source.path).encode())
+    else:
+        for doc_id, file in _files(source.path):
+            content = _read(file)
+            total.update(f"{doc_id}:{len(content)}\n".encode())
+            total.update(content)
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The files of a folder and of those in it, by their path inside; names that begin with a dot are left out."""
+    found = []
+    for file in folder.rglob("*"):
+        inside = file.relative_to(folder)
+        if file.is_file() and not any(part.startswith(".") for part in inside.parts):
+            found.append((inside.as_posix(), file))
+    if not found:
+        raise CorpusError(f"{folder}: no text file found; name a folder of text files, or a table")
+    return sorted(found)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
