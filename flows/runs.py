@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import secrets
@@ -17,16 +16,10 @@ from filelock import FileLock
 from prefect.states import Completed
 
 from flows.settings import Pipeline, load_settings
-from tasks.shared.artifacts import Store
+from tasks.shared.artifacts import Store, storage_faults
 from tasks.shared.errors import ArtifactError
 from tasks.shared.records import RunRecord, going_on
 from tasks.shared.run import Run
-
-STORAGE_FAULTS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
-    *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
-}
-"""Errors that mean a full, broken or vanished disk; those of networks are Prefect's."""
 
 
 @contextmanager
@@ -43,7 +36,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     alive = going_on(store, record.id)
     alive.acquire()
     try:
-        with _storage_faults(store):
+        with storage_faults(store.root):
             yield Run(store, settings.sections, settings.limits, record)
         record.status, record.message = "completed", _said(record)
     except BaseException as error:
@@ -52,20 +45,6 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     finally:
         record.seconds = round(time.monotonic() - started, 3)
         _close(store, record, alive)
-
-
-@contextmanager
-def _storage_faults(store: Store) -> Iterator[None]:
-    """Says in one line that the storage is full or gone, wherever in a run that shows."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in STORAGE_FAULTS:
-            raise
-        raise ArtifactError(
-            f"{error.filename or store.root}: the run cannot go on: {error.strerror or error}; "
-            "what was finished is kept: mend the storage and run again"
-        ) from error
 
 
 def _close(store: Store, record: RunRecord, alive: FileLock) -> None:

@@ -6,12 +6,14 @@ renamed into place. `artifact.json` in each says what it was made from and lists
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,11 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.fingerprint import Recipe, digest_of
 
 MANIFEST = "artifact.json"
+STORAGE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
+    *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
+}
+"""Errors that mean a full, broken or vanished disk; those of networks are Prefect's."""
 STAGED, SCRATCH = ".staged-", ".scratch-"
 
 
@@ -186,6 +193,20 @@ def write_text(path: Path, text: str) -> None:
     except OSError:  # a full disk: not even a part of it stays
         fresh.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def storage_faults(root: Path) -> Iterator[None]:
+    """Says in one line that the storage is full or gone, wherever inside that shows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE_FAULTS:
+            raise
+        raise ArtifactError(
+            f"{error.filename or root}: the run cannot go on: {error.strerror or error}; "
+            "what was finished is kept: mend the storage and run again"
+        ) from error
 
 
 def now() -> str:

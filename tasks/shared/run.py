@@ -15,7 +15,7 @@ from prefect import Task
 from prefect.transactions import transaction
 
 from tasks.shared import build as building
-from tasks.shared.artifacts import Artifact, Store, damage
+from tasks.shared.artifacts import Artifact, Store, damage, storage_faults
 from tasks.shared.build import Job
 from tasks.shared.check_report import CheckReport
 from tasks.shared.continuation import continued
@@ -99,7 +99,8 @@ def _lock(job: Job) -> FileLock:
 
 def _build_task(stage: Stage, refresh: bool) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
     def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
-        return building.build(job, inputs)
+        with storage_faults(job.store.root):
+            return building.build(job, inputs)
 
     return Task(
         build,
@@ -115,7 +116,8 @@ def _build_task(stage: Stage, refresh: bool) -> Task[[Job, Mapping[str, Artifact
 
 def _check_task(job: Job, artifact: Artifact) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
     def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
-        return building.check(job, artifact, inputs)
+        with storage_faults(job.store.root):
+            return building.check(job, artifact, inputs)
 
     key = f"check-{job.stage.name}-{job.stage.check_key(artifact, job.limits)}"
     return Task(
