@@ -1,0 +1,36 @@
+"""Brings the project's automations (`automations/*.yaml`) to a Prefect server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
+from pydantic import ValidationError
+
+from tasks.shared.errors import SettingsError
+
+
+def bring_automations(folder: Path) -> list[str]:
+    """Creates each automation of the folder, or renews the one of the same name; returns their names."""
+    automations = [_read(path) for path in sorted(folder.glob("*.yaml"))]
+    with get_client(sync_client=True) as client:
+        for automation in automations:
+            there = client.read_automations_by_name(automation.name)
+            if not there:
+                client.create_automation(automation)
+            elif AutomationCore.model_validate(there[0].model_dump()) != automation:
+                client.update_automation(there[0].id, automation)  # which makes it forget what it waits for
+    return [automation.name for automation in automations]
+
+
+def _read(path: Path) -> AutomationCore:
+    try:
+        return AutomationCore.model_validate(yaml.safe_load(path.read_bytes()))
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise SettingsError(f"{path}: {where}: {fault['msg']}; Prefect's documentation says what it may hold") from None
