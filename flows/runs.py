@@ -32,7 +32,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings.model_dump(mode="json"),
     )
-    started = time.monotonic()
+    started, here = time.monotonic(), _identity(store)
     alive = going_on(store, record.id)
     alive.acquire()
     try:
@@ -41,10 +41,25 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
         record.status, record.message = "completed", _said(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
+        if _identity(store) != here:
+            raise ArtifactError(
+                f"{store.root}: the storage went away in the middle of the run; bring it back and run again, "
+                "what was finished lies there"
+            ) from error
         raise
     finally:
         record.seconds = round(time.monotonic() - started, 3)
-        _close(store, record, alive)
+        if _identity(store) == here:
+            _close(store, record, alive)
+
+
+def _identity(store: Store) -> tuple[int, int] | None:
+    """Which folder lies at the data folder's path: another one, once a disk was unmounted."""
+    try:
+        found = store.root.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _close(store: Store, record: RunRecord, alive: FileLock) -> None:
