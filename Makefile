@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-all check bench lock clean help
+.PHONY: run serve test test-all check bench lock clean help
 
 help:  ## show what there is to do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/.installed  ## run the pipeline on the Brown Corpus
 	$(BIN)/corpusflow run
+
+serve: .venv/.installed  ## Prefect's server, a worker and the deployments, for a first look; Ctrl-C stops them
+	$(BIN)/corpusflow serve
 
 test: .venv/.installed  ## run the fast tests, and the pipeline once on the Brown Corpus
 	$(BIN)/pytest -m "not slow"

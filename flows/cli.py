@@ -74,6 +74,7 @@ def run(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     nested = merge_overrides(overrides)
     load_settings(config, nested)  # a mistake shows before anything starts
     environment.settle()
+    environment.reach_server()
     from flows.retrain import retrain
 
     environment.speak_plainly()
@@ -232,4 +233,4 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-from flows import cli_batch, cli_champion  # noqa: E402,F401 (each adds its command)
+from flows import cli_batch, cli_champion, cli_deploy  # noqa: E402,F401 (each adds its command)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.shared.errors import CorpusflowError
+from tasks.shared.errors import CorpusflowError, RunError
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +33,28 @@ def _flat(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]
             yield from _flat(value, name)
         else:
             yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def reach_server() -> None:
+    """Raises RunError when PREFECT_API_URL names a server that does not answer, or does not let us in."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if url is None:
+        return  # Prefect starts one itself
+    try:
+        get_client(sync_client=True, httpx_settings={"timeout": 5.0}).api_version()
+    except httpx.HTTPStatusError as error:
+        code = error.response.status_code
+        what = "PREFECT_API_AUTH_STRING is missing or wrong" if code == 401 else f"it answers {code}; is it Prefect's?"
+        raise RunError(f"PREFECT_API_URL {url}: {what}") from None
+    except (httpx.HTTPError, ValueError) as error:
+        what = str(error) or type(error).__name__
+        raise RunError(
+            f"PREFECT_API_URL {url}: no Prefect server answers there ({what}); start one, or unset the variable"
+        ) from None
 
 
 def speak_plainly() -> None:
