@@ -1,13 +1,14 @@
-"""Commands about deployments."""
+"""`corpusflow serve | automations`: what a deployed pipeline needs besides Prefect's own commands."""
 
 from __future__ import annotations
 
 import click
 
 from flows import environment
+from flows.cli import cli
 
 
-@click.command()
+@cli.command()
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="The server's port.")
 def serve(port: int) -> None:
     """Start server, work pool, deployments and worker on this machine; Ctrl-C stops them all."""
@@ -17,7 +18,7 @@ def serve(port: int) -> None:
     serve_all(port, environment.PROJECT / "data" / "prefect" / "logs")
 
 
-@click.command()
+@cli.command()
 def automations() -> None:
     """Bring the automations of automations/ to the server, creating or renewing them."""
     environment.settle()

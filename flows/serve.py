@@ -75,19 +75,30 @@ def _running(name: str, logs: Path, *arguments: str) -> Iterator[subprocess.Pope
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started: asks first, for a run has a state to report and files to put away."""
+    """Ends a process and all that it started: its children first, for a worker waits for its runs, however long.
+
+    Each is asked before it is killed: a run has a state to report and files to put away.
+    """
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    family = [*_descendants(process.pid), process.pid]
+    children = _descendants(process.pid)
     try:
-        _signal(family, signal.SIGTERM)  # a worker asked alone would wait for its runs, however long they take
+        _signal(children, signal.SIGTERM)
+        _wait_for_end(children)
+        process.terminate()
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     finally:
-        _signal(family[:-1], signal.SIGKILL)
+        _signal(children, signal.SIGKILL)
         for number, handler in ignored.items():
             signal.signal(number, handler)
+
+
+def _wait_for_end(pids: Sequence[int]) -> None:
+    until = time.monotonic() + STOP_SECONDS
+    while _signal(pids, 0) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _descendants(pid: int) -> list[int]:
@@ -102,10 +113,14 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _signal(pids: Sequence[int], number: int) -> None:
+def _signal(pids: Sequence[int], number: int) -> int:
+    """Sends a signal to those that are still there (0 only asks); returns how many that are."""
+    reached = 0
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+            reached += 1
+    return reached
 
 
 def _require_free(port: int) -> None:
