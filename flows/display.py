@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tasks.shared.note import size
 from tasks.shared.records import RunRecord, StageRecord
 
 console = Console(highlight=False, soft_wrap=True, width=max(160, shutil.get_terminal_size().columns))
@@ -146,15 +147,6 @@ def show_verified(found: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"damaged  {escape(entry['damage'])}")
     whole = sum(not entry["damage"] for entry in found)
     console.print(f"{whole} of {len(found)} artifacts are whole")
-
-
-def size(count: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 def _table(*columns: str) -> Table:

@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.champion import challenge
 from flows.drift import watch_drift
+from flows.naming import explain_failure, run_name
 from flows.parameters import Config, Overrides
 from flows.runs import ended, open_run, read_metrics
 from tasks.cleaning.task import clean
@@ -18,7 +19,7 @@ from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 
-@flow(name="retrain", persist_result=False)
+@flow(name="retrain", flow_run_name=run_name, on_failure=[explain_failure], persist_result=False)
 def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None) -> RunRecord:
     """Trains and evaluates a classifier on the corpus that `config` names; a better one becomes the champion.
 

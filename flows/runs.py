@@ -18,6 +18,7 @@ from prefect.states import Completed
 from flows.settings import Pipeline, load_settings
 from tasks.shared.artifacts import Store, storage_faults
 from tasks.shared.errors import ArtifactError
+from tasks.shared.publish import publish_run
 from tasks.shared.records import RunRecord, going_on
 from tasks.shared.run import Run
 
@@ -39,8 +40,10 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
         with storage_faults(store.root):
             yield Run(store, settings.sections, settings.limits, record)
         record.status, record.message = "completed", _said(record)
+        publish_run(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
+        error.add_note(record.at)
         if _identity(store) != here:
             raise ArtifactError(
                 f"{store.root}: the storage went away in the middle of the run; bring it back and run again, "

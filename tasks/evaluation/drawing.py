@@ -89,3 +89,10 @@ def _style(palette: Palette) -> dict[Any, Any]:
 
 def _data_uri(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+
+
+def opaque(uri: str) -> str:
+    """The same picture on white, for pages whose background is not known."""
+    svg = base64.b64decode(uri.partition(",")[2])
+    first = b'<g id="figure_1">'
+    return _data_uri(svg.replace(first, b'<rect width="100%" height="100%" fill="#ffffff"/>' + first, 1))

@@ -133,7 +133,7 @@ def render(report: Report) -> str:
         best=best_baseline(evaluation.baselines),
         verdict=verdict(evaluation.baselines, report.titles),
         pictures=_pictures(report),
-        curves=_curves(report.history),
+        curves=training_curves(report.history),
         kept=_kept_epoch(report.history),
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",
@@ -172,7 +172,8 @@ def _pictures(report: Report) -> dict[str, Picture]:
     }
 
 
-def _curves(history: Mapping[str, Floats]) -> list[Picture]:
+def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
+    """One picture for each entry of `CURVES` that the history has columns of."""
     kept = _kept_epoch(history)
     found = {
         title: [figures.Series(name, history[column]) for column, name in lines.items() if column in history]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tasks.extraction.detokenize import detokenize
 from tasks.extraction.schema import Document
-from tasks.shared.errors import CorpusError
+from tasks.shared.errors import CorpusError, DownloadError
 from tasks.shared.progress import logger
 
 _CATEGORIES = "cats.txt"
@@ -50,7 +50,7 @@ def download(data_folder: Path, index: str | None = None) -> Path:
 
     `index` is the address of the index, where it is not NLTK's own.
 
-    Raises CorpusError, with the ways to get the corpus by hand, when that fails.
+    Raises DownloadError, with the ways to get the corpus by hand, when that fails.
     """
     from nltk.downloader import Downloader, ErrorMessage, ProgressMessage  # takes a second to import
 
@@ -75,8 +75,8 @@ def _remove_remains(corpora: Path) -> None:
     shutil.rmtree(corpora / "brown", ignore_errors=True)
 
 
-def _missing(data_folder: Path, reason: str) -> CorpusError:
-    return CorpusError(
+def _missing(data_folder: Path, reason: str) -> DownloadError:
+    return DownloadError(
         f"Brown Corpus not found, and its download failed ({reason}). Three ways to get it: run again with access to "
         f"raw.githubusercontent.com; or put brown.zip (from https://www.nltk.org/nltk_data/) at "
         f"{data_folder / 'corpora' / 'brown.zip'}; or set NLTK_DATA to a folder that has corpora/brown.zip"

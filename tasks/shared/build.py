@@ -147,5 +147,6 @@ def _rejection(job: Job, artifact: Artifact, report: CheckReport) -> CheckFailed
     )
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return CheckFailed(
-        f"check of {job.stage.name} failed: {failures[0].sentence()}{more}; look at {where / 'quarantine.json'}"
+        f"check of {job.stage.name} failed: {failures[0].sentence()}{more}; look at {where / 'quarantine.json'}",
+        where,
     )

@@ -6,6 +6,7 @@ Each carries one line that names the file, the key or the document, what was fou
     ├── InputError             the user's texts, settings or arguments are wrong   (exit code 2)
     │   ├── SettingsError      pipeline.yaml or an override
     │   └── CorpusError        a file, a document or a column of the corpus
+    │       └── DownloadError  the corpus could not be fetched; trying again can help
     └── RunError               the run failed                                      (exit code 1)
         ├── CheckFailed        a data check stopped the run
         ├── ArtifactError      an artifact is missing, damaged or cannot be written
@@ -13,6 +14,9 @@ Each carries one line that names the file, the key or the document, what was fou
 """
 
 from __future__ import annotations
+
+import errno
+from pathlib import Path
 
 
 class CorpusflowError(Exception):
@@ -40,7 +44,11 @@ class RunError(CorpusflowError):
 
 
 class CheckFailed(RunError):
-    """A data check found something that must not go on to the next stage."""
+    """A data check found something that must not go on to the next stage; it lies in `quarantine`."""
+
+    def __init__(self, message: str, quarantine: Path | None = None) -> None:
+        super().__init__(message)
+        self.quarantine = quarantine
 
 
 class ArtifactError(RunError):
@@ -49,3 +57,20 @@ class ArtifactError(RunError):
 
 class TrainingError(RunError):
     """Training cannot start or cannot go on."""
+
+
+class DownloadError(CorpusError):
+    """A corpus could not be fetched."""
+
+
+_UNREACHABLE = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ECONNRESET)
+_PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, *_UNREACHABLE}
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether trying again can help: a download broke off, or storage did not answer. A full disk stays full."""
+    while error is not None:
+        if isinstance(error, DownloadError) or (isinstance(error, OSError) and error.errno in _PASSING):
+            return True
+        error = error.__cause__
+    return False

@@ -45,6 +45,8 @@ class RunRecord(BaseModel):
     settings: dict[str, Any]
     stages: list[StageRecord] = []
     metrics: dict[str, Any] | None = None
+    at: str = ""
+    """The stage at work, or the last one."""
     decision: str = ""
     """What became of the champion, in a sentence."""
 

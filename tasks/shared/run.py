@@ -7,7 +7,7 @@ small JSON record, and a hit counts only while the artifact's files are what the
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -19,10 +19,20 @@ from tasks.shared.artifacts import Artifact, Store, damage, storage_faults
 from tasks.shared.build import Job
 from tasks.shared.check_report import CheckReport
 from tasks.shared.continuation import continued
+from tasks.shared.errors import CheckFailed, may_pass
+from tasks.shared.fingerprint import Recipe
 from tasks.shared.progress import logger
+from tasks.shared.publish import publish_artifact, publish_check, showing_progress
 from tasks.shared.records import RunRecord, StageRecord, why_built
 from tasks.shared.section import Section
 from tasks.shared.stage import Stage
+
+PATIENT: Any = {
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_condition_fn": lambda task, task_run, state: may_pass(state.result(raise_on_failure=False)),
+}
+"""A task that is tried again, but only after what can pass by itself."""
 
 
 class Run:
@@ -46,9 +56,10 @@ class Run:
         Raises CheckFailed when the check fails, and whatever the stage raises; nothing is cached then.
         """
         started = time.monotonic()
+        self.record.at, name = stage.name, self.record.settings["name"]
         settings = self.sections[stage.name]
         inputs |= continued(self.store, stage, settings, inputs)
-        recipe = stage.recipe(settings, inputs)
+        recipe = _recipe(stage, settings, inputs)
         job = Job(stage, self.store, settings, self.limits[stage.name], recipe)
         with _lock(job):
             fault = damage(job.place) if job.place.exists() else None
@@ -58,8 +69,8 @@ class Run:
                 where = self.store.quarantine(job.place, {"stage": stage.name, "damage": fault})
                 logger(stage.name).warning("%s: damaged, built again (%s); kept in %s", stage.name, fault, where)
             with transaction():
-                artifact = _build_task(stage, refresh=not reused)(job, inputs)
-                _check_task(job, artifact)(job, artifact, inputs)
+                artifact = _build_task(stage, name, reused, reasons)(job, inputs)
+                _check_task(job, name, artifact)(job, artifact, inputs)
                 self.store.commit(artifact)
             if self._latest:
                 self.store.point_latest(artifact)
@@ -97,10 +108,28 @@ def _lock(job: Job) -> FileLock:
     return lock
 
 
-def _build_task(stage: Stage, refresh: bool) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
+def _recipe(stage: Stage, settings: Section, inputs: Mapping[str, Artifact]) -> Recipe:
+    """The stage's recipe; where what it reads outside must be fetched first and that fails, it is tried again."""
+    try:
+        return stage.recipe(settings, inputs)
+    except Exception as error:
+        if not may_pass(error):
+            raise
+        logger(stage.name).warning("%s: trying again (%s)", stage.name, error)
+    fetch = Task(stage.recipe, name=f"fetch for {stage.name}", task_run_name=f"fetch for {stage.name}", **PATIENT)
+    return fetch(settings, inputs)
+
+
+def _build_task(
+    stage: Stage, pipeline: str, reused: bool, reasons: Sequence[str]
+) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
     def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
         with storage_faults(job.store.root):
-            return building.build(job, inputs)
+            with showing_progress(pipeline, stage.name):
+                artifact = building.build(job, inputs)
+            if not reused:
+                publish_artifact(pipeline, job, artifact, reasons)
+            return artifact
 
     return Task(
         build,
@@ -110,14 +139,23 @@ def _build_task(stage: Stage, refresh: bool) -> Task[[Job, Mapping[str, Artifact
         cache_key_fn=lambda _, given: f"{stage.name}-{given['job'].recipe.fingerprint}",
         persist_result=True,
         result_serializer="json",
-        refresh_cache=refresh,
+        refresh_cache=not reused,
+        **PATIENT,
     )
 
 
-def _check_task(job: Job, artifact: Artifact) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
+def _check_task(
+    job: Job, pipeline: str, artifact: Artifact
+) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
     def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
         with storage_faults(job.store.root):
-            return building.check(job, artifact, inputs)
+            try:
+                report = building.check(job, artifact, inputs)
+            except CheckFailed:
+                publish_check(pipeline, job, artifact)
+                raise
+            publish_check(pipeline, job, artifact)
+            return report
 
     key = f"check-{job.stage.name}-{job.stage.check_key(artifact, job.limits)}"
     return Task(

@@ -143,6 +143,7 @@ class _Run:
                 "seconds": time.monotonic() - started,
             }
         )
+        listener.learned(self.history[-1])
 
     def _set_rate(self, done: float) -> None:
         share = rate_share(self.settings.schedule, done, self.settings.warmup_share)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class Listener:
     tell: Callable[[Progress], None]
     every: float = 2.0
     """Seconds from one call to the next."""
+    learned: Callable[[Mapping[str, Any]], None] = lambda row: None
+    """Hears of each epoch's row of the history."""
 
 
 SILENT = Listener(lambda progress: None)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
-from tasks.shared.progress import logger
+from tasks.shared.progress import logger, tell
 from tasks.shared.stage import stage
 from tasks.tokenization.store import read_tokens
 from tasks.training.schema import CONFIG, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
@@ -45,7 +47,9 @@ def train(
     _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
     log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
-    trained = loop.train(settings, training, validation, device, checkpoints, Listener(_say))
+    tell(0)
+    learned = partial(_say_epoch, settings.epochs)
+    trained = loop.train(settings, training, validation, device, checkpoints, Listener(_say, learned=learned))
     save_file(trained.weights, out / WEIGHTS)
     write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
@@ -77,3 +81,15 @@ def _say(progress: Progress) -> None:
         progress.loss,
         f"{progress.tokens_per_second:,.0f}",
     )
+    tell((progress.epoch - 1 + progress.share) / progress.epochs)
+
+
+def _say_epoch(epochs: int, row: Mapping[str, Any]) -> None:
+    log.info(
+        "training: epoch %d of %d done, validation loss %.3f, accuracy %.3f",
+        row["epoch"],
+        epochs,
+        row["validation_loss"],
+        row["validation_accuracy"],
+    )
+    tell(row["epoch"] / epochs)

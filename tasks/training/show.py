@@ -1,0 +1,35 @@
+"""What training shows in Prefect's UI: the learning curve, and the figures of each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.evaluation.drawing import opaque
+from tasks.evaluation.inputs import read_history
+from tasks.evaluation.report import training_curves
+from tasks.shared.note import Markdown, Note, table
+
+PICTURES = 2
+COLUMNS = {
+    "train_loss": "training loss",
+    "validation_loss": "validation loss",
+    "validation_accuracy": "validation accuracy",
+    "validation_macro_f1": "validation macro-F1",
+    "seconds": "seconds",
+}
+
+
+def notes(artifact: Path) -> Iterator[Note]:
+    """Loss and accuracy over the epochs."""
+    history = read_history(artifact)
+    pictures = training_curves(history)[:PICTURES]
+    rows = [
+        (f"{epoch:.0f}{' (kept)' if kept else ''}", *(f"{history[column][i]:.3f}" for column in COLUMNS))
+        for i, (epoch, kept) in enumerate(zip(history["epoch"], history["kept"], strict=True))
+    ]
+    parts = [
+        *(f"![{picture.alt}]({opaque(picture.light)})\n" for picture in pictures),
+        table(("epoch", *(f">{title}" for title in COLUMNS.values())), rows),
+    ]
+    yield Markdown("training-curve", f"Learning curve, {len(rows)} epochs", "\n".join(parts))
