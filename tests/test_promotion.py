@@ -1,0 +1,293 @@
+"""The champion: when a candidate takes its place, how the pointer moves, and what a damaged champion does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Pipeline, write_corpus
+
+from tasks.promotion.decide import Rule, decide, decide_first
+from tasks.promotion.settings import PromotionSettings
+from tasks.promotion.unseen import unseen
+from tasks.shared.artifacts import Artifact, Store, file_digest
+from tasks.shared.champion import Champion, Reign, crown, promote_over, read_champion, roll_back
+from tasks.shared.errors import ArtifactError, InputError
+from tasks.shared.fingerprint import Recipe
+
+LABELS = ["a", "b"] * 100
+
+
+def rule(**changes: Any) -> Rule:
+    values = {"metric": "accuracy", "least_gain": 0.0, "test": "bootstrap", "confidence": 0.95, "min_documents": 10}
+    return Rule(**{**values, "bootstrap_samples": 1000, "seed": 0, **changes})
+
+
+def answers(right: int, offset: int = 0) -> list[str]:
+    """Right for `right` documents, beginning with number `offset`, and wrong for the others."""
+    chosen = {(offset + i) % len(LABELS) for i in range(right)}
+    return [label if i in chosen else "ab"[label == "a"] for i, label in enumerate(LABELS)]
+
+
+def test_a_first_model_must_beat_the_majority_class():
+    good = decide_first(rule(), LABELS, answers(101), "a")
+    assert good.promote
+    assert (good.candidate, good.rival) == (0.505, 0.5)
+    even = decide_first(rule(), LABELS, answers(100), "a")
+    assert not even.promote
+    assert "does not beat the majority class: 0.500 against 0.500 on 200 documents" in even.reason
+
+
+def test_a_candidate_that_is_clearly_better_is_promoted():
+    decision = decide(rule(), LABELS, answers(180), answers(140))
+    assert decision.promote
+    assert decision.reason.startswith("better than the champion: accuracy 0.900 against the champion's 0.700 on 200")
+    low, high = decision.gain_interval
+    assert 0 < low < 0.2 < high
+    assert decision.sureness > 0.99
+
+
+@pytest.mark.parametrize(
+    ("changes", "candidate", "champion", "why"),
+    [
+        ({}, 140, 140, "not ahead at all"),
+        ({}, 130, 140, "not ahead at all"),
+        ({"least_gain": 0.1}, 155, 140, "not ahead by more than 0.1"),
+        ({}, 142, 140, "not surely enough (promotion.confidence is 0.95)"),
+        ({"min_documents": 201}, 200, 0, "only 200 documents of the test part are new to both models, too few"),
+    ],
+)
+def test_otherwise_the_champion_stays_and_the_reason_says_why(
+    changes: dict[str, Any], candidate: int, champion: int, why: str
+):
+    decision = decide(rule(**changes), LABELS, answers(candidate), answers(champion, offset=100))
+    assert not decision.promote
+    assert why in decision.reason
+
+
+def test_without_documents_that_are_new_to_both_nothing_is_compared():
+    decision = decide(rule(), [], [], [])
+    assert not decision.promote
+    assert decision.candidate is None
+    assert "no document of the test part is new to both models" in decision.reason
+
+
+def test_the_tests_agree_on_what_is_clear_and_none_takes_any_lead():
+    for test in ("bootstrap", "mcnemar", "none"):
+        assert decide(rule(test=test), LABELS, answers(180), answers(140)).promote
+        assert not decide(rule(test=test), LABELS, answers(140), answers(180)).promote
+    assert not decide(rule(test="mcnemar"), LABELS, answers(141), answers(140)).promote
+    assert decide(rule(test="none"), LABELS, answers(141), answers(140)).promote
+
+
+def test_the_paired_bootstrap_is_surer_than_scores_alone_would_allow():
+    paired = decide(rule(), LABELS, answers(110), answers(100))  # right wherever the champion is, and on ten more
+    apart = decide(rule(), LABELS, answers(110), answers(100, offset=100))
+    assert paired.sureness > 0.99 > apart.sureness
+
+
+def test_models_may_know_different_labels():
+    truth = ["a"] * 10 + ["new"] * 10
+    decision = decide(rule(metric="macro_f1"), truth, truth, ["a"] * 20)
+    assert decision.promote
+    assert decision.candidate == 1
+    assert decision.rival == pytest.approx((2 / 3) / 2)
+
+
+def test_mcnemar_needs_accuracy():
+    with pytest.raises(ValueError, match="it needs metric: accuracy"):
+        PromotionSettings(test="mcnemar", metric="macro_f1")
+
+
+def test_only_documents_that_are_new_to_both_count_near_duplicates_too():
+    groups = {"new": "new", "old": "old", "copy": "g", "copied": "g"}
+    test = {name: groups[name] for name in ("new", "old", "copy")}
+    assert unseen(test, groups, {"old", "copied", "gone"}) == ["new"]
+
+
+def model(name: str) -> Artifact:
+    recipe = Recipe(stage="training", settings={}, inputs={}, sources={}, code={}, libraries={})
+    values = {"rows": 1, "bytes": 1, "seconds": 0, "created": "", "summary": {}, "lineage": {}, "files": {}}
+    return Artifact(stage="training", folder="06_models", fingerprint=name, digest=f"#{name}", recipe=recipe, **values)
+
+
+def make_model(store: Store, name: str) -> Artifact:
+    store.seal(store.place("06_models", name), model(name))
+    return model(name)
+
+
+def test_the_pointer_moves_back_and_forth_and_remembers(tmp_path: Path):
+    store = Store(tmp_path)
+    assert read_champion(store) is None
+    a, b, c = (make_model(store, name) for name in "abc")
+    assert promote_over(store, None, a, "first", "run-1")
+    assert promote_over(store, "a", b, "better", "run-2")
+    assert not promote_over(store, "a", c, "decided against a champion that is no more", "run-3")
+    assert crown(store, c, "hand", "chosen").present.model == "c"
+    assert [roll_back(store).present.model for _ in range(2)] == ["b", "a"]
+    with pytest.raises(InputError, match="no earlier champion"):
+        roll_back(store)
+    champion = read_champion(store)
+    assert [reign.model for reign in champion.reigns] == list("abcba")
+    assert champion.deposed == {"#c", "#b"}
+    assert champion.recent(1) == ["a", "b"]
+    assert champion.reigns[1].run == "run-2"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["champion.json"]
+
+
+def test_a_model_that_a_person_brings_back_is_no_longer_deposed():
+    moves = [("a", "promotion"), ("b", "hand"), ("a", "hand"), ("c", "promotion")]
+    reigns = [Reign(model=m, digest=f"#{m}", since="", by=by, reason="") for m, by in moves]
+    assert Champion(reigns=tuple(reigns)).deposed == {"#b"}
+
+
+def test_an_earlier_champion_that_is_gone_cannot_come_back(tmp_path: Path):
+    store = Store(tmp_path)
+    crown(store, model("gone"), "hand", "")
+    crown(store, make_model(store, "here"), "hand", "")
+    with pytest.raises(ArtifactError, match=r"gone.*choose another with --set ID"):
+        roll_back(store)
+    assert read_champion(store).present.model == "here"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"reigns": []}', '{"version": 0, "model": "abc"}'])
+def test_a_pointer_that_cannot_be_understood_is_named(tmp_path: Path, content: str):
+    (tmp_path / "champion.json").write_text(content)
+    with pytest.raises(ArtifactError, match=r"champion\.json: not a champion's record .* move it away") as caught:
+        read_champion(Store(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+POOR = ("--set", "training.learning_rate=1e-9", "--set", "training.seed=5")
+
+
+@pytest.fixture
+def grown(pipeline: Pipeline) -> Pipeline:
+    """Enough texts for a test part that can tell models apart."""
+    write_corpus(pipeline.texts, documents=40)
+    pipeline.configure(training={"epochs": 3})
+    return pipeline
+
+
+def champion_of(pipeline: Pipeline) -> str | None:
+    shown = pipeline("champion", "--json")
+    assert shown.code == 0, shown.err
+    return shown.json["champion"] and shown.json["champion"]["model"]
+
+
+def run(pipeline: Pipeline, *arguments: str) -> dict[str, Any]:
+    result = pipeline("run", "--json", *arguments)
+    assert result.code == 0, result.err
+    return result.json
+
+
+@pytest.mark.slow
+def test_the_way_of_a_champion(grown: Pipeline):
+    assert "does not beat the majority class" in run(grown, *POOR)["decision"]
+    assert champion_of(grown) is None
+    assert "no champion yet" in grown("champion").out
+    again = run(grown, *POOR)
+    assert {stage["stage"]: stage["status"] for stage in again["stages"]}["promotion"] == "reused"
+    assert again["message"] == "nothing new: all 8 stages reused"
+
+    poor = grown.stage_path("training").name
+    assert grown("champion", "--set", poor[:12]).code == 0
+    promoted = run(grown)
+    good = grown.stage_path("training").name
+    assert promoted["decision"].startswith(f"{good} is the new champion: better than the champion: macro-F1 ")
+    assert champion_of(grown) == good
+
+    code = "import sys\nfrom flows.cli import cli\ncli(['run'], standalone_mode=False)\nprint('torch' in sys.modules)"
+    nothing = subprocess.run(
+        [sys.executable, "-c", code], cwd=grown.root, env=grown.environment, capture_output=True, text=True, check=True
+    )
+    assert "is the champion already" in nothing.stdout
+    assert "nothing new: all 7 stages reused" in nothing.stdout
+    assert nothing.stdout.strip().endswith("False")
+
+    assert grown("champion", "--rollback", "--json").json["champion"]["model"] == poor
+    assert "was taken out of use by hand and stays so" in run(grown)["decision"]
+    text = "apple1 river1 stone1 cloud1 tiger1 " * 12
+    assert grown("predict", "-", "--json", stdin=text).json["model"].endswith(poor)
+    assert f"model {poor}, the champion since" in grown("predict", "-", stdin=text).err
+
+
+@pytest.mark.slow
+def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_comes(grown: Pipeline):
+    run(grown)
+    first = champion_of(grown)
+    place = grown.data / "06_models" / first
+    config = (place / "config.json").read_bytes()
+    (place / "config.json").write_bytes(b"{}")
+    refused = grown("predict", "-", stdin="some text")
+    assert refused.code == 1
+    assert f"{place / 'config.json'}: content differs" in refused.err
+    assert "corpusflow champion --rollback" in refused.err
+    assert "damaged" in grown("champion").out
+    assert champion_of(grown) == first
+
+    (place / "config.json").write_bytes(config)
+    seal_again(place, "config.json", b'{"format": 1, "layers": []}')
+    record = run(grown, "--set", "training.seed=3")
+    second = grown.stage_path("training").name
+    assert second != first
+    assert record["decision"].startswith(f"{second} is the new champion: the champion cannot be used")
+    assert "not a model's configuration" in record["decision"]
+    assert "beats the majority class" in record["decision"]
+    assert champion_of(grown) == second
+    assert place.exists()
+
+    (grown.data / "champion.json").write_text("{")
+    stopped = grown("run", "--set", "training.seed=4")
+    assert stopped.code == 1
+    assert "champion.json: not a champion's record" in stopped.err.splitlines()[-1]
+
+
+def seal_again(place: Path, name: str, content: bytes) -> None:
+    """What an older version might have left: a whole artifact, in another format."""
+    (place / name).write_bytes(content)
+    manifest = json.loads((place / "artifact.json").read_text())
+    manifest["files"][name] = {"sha256": file_digest(place / name), "bytes": len(content), "rows": None}
+    (place / "artifact.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.slow
+def test_texts_that_both_models_know_are_left_out(grown: Pipeline):
+    run(grown, *POOR)
+    grown("champion", "--set", grown.stage_path("training").name)
+    record = run(grown, "--set", "splitting.seed=1", "--set", "promotion.min_documents=1")
+    promotion = next(stage for stage in record["stages"] if stage["stage"] == "promotion")
+    test = next(stage for stage in record["stages"] if stage["stage"] == "evaluation")
+    assert promotion["rows"] < test["rows"]  # divided anew, so the champion has learned most of today's test part
+    decision = json.loads(Path(promotion["path"], "decision.json").read_text())
+    assert decision["documents"] == promotion["rows"]
+    assert "test part" in decision["reason"] or "document" in decision["reason"]
+
+
+@pytest.mark.slow
+def test_each_run_trains_anew_when_told_so(pipeline: Pipeline):
+    pipeline.configure(retrain={"when": "always"}, promotion={"when": "by_hand", "test": "none", "min_documents": 1})
+    first, second = (run(pipeline) for _ in range(2))
+    models = [next(s["path"] for s in record["stages"] if s["stage"] == "training") for record in (first, second)]
+    assert models[0] != models[1]
+    assert [s["status"] for s in second["stages"] if s["stage"] == "tokenization"] == ["reused"]
+    assert champion_of(pipeline) is None
+    assert not os.path.lexists(pipeline.data / "champion.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "abc"], "no model begins so; there are: none"),
+        (["--rollback"], "no earlier champion"),
+    ],
+)
+def test_a_champion_that_is_not_there_is_said_so(pipeline: Pipeline, arguments: list[str], message: str):
+    result = pipeline("champion", *arguments)
+    assert result.code == 2
+    assert message in result.err
