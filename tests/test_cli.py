@@ -148,6 +148,7 @@ def test_a_data_folder_that_cannot_be_written_is_named(pipeline: Pipeline):
 
 
 def test_prune_keeps_what_the_newest_report_needs(pipeline: Pipeline):
+    pipeline.configure(promotion={"when": "by_hand"})
     for seed in (1, 2, 3):
         pipeline.statuses("--set", f"training.seed={seed}")
     before = pipeline.stage_path("evaluation")
@@ -156,10 +157,10 @@ def test_prune_keeps_what_the_newest_report_needs(pipeline: Pipeline):
     assert all(Path(entry["path"]).exists() for entry in dry["removed"])
     removed = pipeline("prune", "--keep", "1", "--json").json["removed"]
     assert removed == dry["removed"]
-    assert len(removed) == 4
+    assert len(removed) == 6
     assert not any(Path(entry["path"]).exists() for entry in removed)
     assert pipeline.stage_path("evaluation") == before
-    assert pipeline("verify", "--json").json["artifacts"].__len__() == len(STAGES)
+    assert pipeline("verify", "--json").json["artifacts"].__len__() == len(STAGES) + 1
     assert set(pipeline.statuses("--set", "training.seed=3").values()) == {"reused"}
 
 
