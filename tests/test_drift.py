@@ -1,0 +1,227 @@
+"""Drift: the figures are the textbook's, limits warn or stop, and Prefect hears of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import PROJECT, Pipeline, write_corpus
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import ks_2samp
+
+from flows.drift import passed
+from tasks.cleaning.schema import DOCUMENTS
+from tasks.drift.contract import batches
+from tasks.drift.measure import Profile, divergence_terms, label_shift, length_shift, most_moved, shifts
+from tasks.drift.page import page
+from tasks.drift.settings import DriftLimits, DriftSettings
+from tasks.drift.task import compare
+from tasks.shared.parquet import PartWriter
+from tasks.splitting.schema import SPLITS
+from tasks.vocabulary.settings import VocabularySettings
+from tasks.vocabulary.task import learn_vocabulary
+
+counts = st.lists(st.integers(0, 1000), min_size=3, max_size=3).filter(any).map(np.array)
+
+
+@given(counts, counts)
+def test_the_divergence_is_jensen_shannons_in_base_2(then: Any, now: Any):
+    found = divergence_terms(then, now).sum()
+    assert found == pytest.approx(jensenshannon(then, now, base=2) ** 2, abs=1e-9)
+    assert -1e-12 <= found <= 1 + 1e-12
+
+
+@given(st.lists(st.integers(0, 50), min_size=4), st.lists(st.integers(0, 50), min_size=4))
+def test_the_length_shift_is_kolmogorov_smirnovs(then: list[int], now: list[int]):
+    assert length_shift(np.array(then), np.array(now)) == pytest.approx(ks_2samp(then, now, method="asymp").statistic)
+
+
+def test_labels_that_come_and_go_count():
+    assert label_shift({"a": 5, "b": 5}, {"a": 50, "b": 50}) == 0
+    assert label_shift({"a": 5, "b": 5}, {"a": 5, "c": 5}) == 0.5
+    assert label_shift({"a": 1}, {"c": 1}) == 1
+
+
+def profile(tokens: list[int], documents: int = 4) -> Profile:
+    return Profile({"a": documents}, np.full(documents, 10), np.array(tokens))
+
+
+def test_rare_tokens_and_what_moved_most():
+    then = profile([90, 6, 4, 0])
+    found = shifts(then, profile([50, 0, 30, 20]), rare_count=5)
+    assert found.rare_rise == pytest.approx(0.5 - 0.04)
+    assert shifts(then, profile([100, 0, 0, 0]), rare_count=5).rare_rise == 0
+    assert most_moved(then.tokens, np.array([90, 6, 0, 4]), 9) == [2, 3]
+    assert shifts(then, Profile({}, np.array([], int), np.zeros(4, int)), 5).token_divergence == 0
+
+
+def test_only_limits_that_are_passed_are_told():
+    limits = DriftLimits().model_dump()
+    figures = {"label_shift": 0.25, "length_shift": 0.3, "rare_rise": 0.0, "token_divergence": 0.1}
+    assert passed(figures, limits, documents=30) == ["label shares moved by 0.250, the limit is 0.2"]
+    assert passed(figures, limits, documents=29) == []
+    assert passed(figures, limits | {"beyond": "ignore"}, documents=30) == []
+
+
+def write_documents(root: Path, name: str, texts: dict[str, tuple[str, str]]) -> Path:
+    with PartWriter(root / name / "documents", DOCUMENTS) as writer:
+        for doc_id, (label, text) in sorted(texts.items()):
+            writer.write([{"doc_id": doc_id, "label": label, "source": doc_id, "text": text, "group": doc_id}])
+    return root / name
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> dict[str, Path]:
+    """What a champion was trained on: forty texts in two labels, the first thirty-two of them for training."""
+    words = {"a": "the cat sat on the mat and the dog sat too", "b": "a boat on the sea and a fish in the sea"}
+    texts = {f"{i:02d}": ("ab"[i % 2], words["ab"[i % 2]] + f" once or {'twice ' * (i % 3)}") for i in range(40)}
+    cleaned = write_documents(tmp_path, "then", texts)
+    with PartWriter(tmp_path / "splits/splits", SPLITS) as writer:
+        for number, (doc_id, (label, _)) in enumerate(sorted(texts.items())):
+            part = "train" if number < 32 else "test"
+            writer.write([{"doc_id": doc_id, "label": label, "group": doc_id, "split": part}])
+    (tmp_path / "vocabulary").mkdir()
+    made = {"cleaned": cleaned, "splits": tmp_path / "splits"}
+    learn_vocabulary.function(VocabularySettings(size=300), tmp_path / "vocabulary", **made)
+    return {f"champion_{name}": path for name, path in made.items()} | {"champion_vocabulary": tmp_path / "vocabulary"}
+
+
+def figures(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "drift.json").read_text()))
+
+
+def test_the_same_texts_have_hardly_moved_and_strange_ones_have(tmp_path: Path, reference: dict[str, Path]):
+    same, strange = tmp_path / "same", tmp_path / "strange"
+    for out in (same, strange):
+        out.mkdir()
+    found = compare.function(DriftSettings(), same, cleaned=reference["champion_cleaned"], **reference)
+    assert found["rows"] == 40
+    assert found["new_documents"] == 0
+    assert max(figures(same)["shifts"].values()) < 0.05
+    texts = {f"x{i}": ("c", "ZZZ QQQ 12345 " * 30) for i in range(40)}
+    cleaned = write_documents(tmp_path, "now", texts)
+    compare.function(DriftSettings(compare="new"), strange, cleaned=cleaned, **reference)
+    moved = figures(strange)["shifts"]
+    assert min(moved.values()) > 0.7
+    shown = (strange / "drift.md").read_text()
+    assert "| label shares | 1.000 |" in shown
+    assert "| share of c | 0.0% | 100.0% |" in shown
+
+    def severities(limits: DriftLimits) -> set[str]:
+        (batch,) = batches(strange, {}, DriftSettings(), limits)
+        return {str(e.severity.value) for e in batch.expectations if e.max_value < 0.5}
+
+    assert severities(DriftLimits()) == {"warning"}
+    assert severities(DriftLimits(beyond="stop")) == {"critical"}
+    assert severities(DriftLimits(beyond="ignore")) == severities(DriftLimits(min_documents=41)) == set()
+
+
+def test_new_texts_alone_are_compared_when_told_so(tmp_path: Path, reference: dict[str, Path]):
+    rows = {f"{i:02d}": ("a", "the cat sat on the mat and the dog sat too") for i in range(40)} | {
+        "x": ("c", "ZZZ QQQ")
+    }
+    out = tmp_path / "out"
+    out.mkdir()
+    cleaned = write_documents(tmp_path, "now", rows)
+    found = compare.function(DriftSettings(compare="new"), out, cleaned=cleaned, **reference)
+    assert (found["rows"], found["new_documents"], found["label_shift"]) == (1, 1, 1.0)
+
+
+def test_the_page_survives_any_label_and_token():
+    found = {
+        "shifts": dict.fromkeys(("label_shift", "length_shift", "rare_rise", "token_divergence"), 0.5),
+        "new_documents": 1,
+        "labels": ["a|b\n<script>"],
+        "tokens": [{"token": "|`", "then": 1.0, "now": 2.0}],
+        "then": {"documents": 0, "labels": {}, "lengths": {"median": 0}, "rare_share": 0.0},
+        "now": {"documents": 1, "labels": {"a|b\n<script>": 1}, "lengths": {"median": 1}, "rare_share": 0.0},
+    }
+    lines = page(found).splitlines()
+    assert "| share of a\\|b \\<script\\> | 0.0% | 100.0% |" in lines
+    assert "| \\|\\` | 1.00 | 2.00 |" in lines
+
+
+def drifted(pipeline: Pipeline) -> None:
+    write_corpus(pipeline.root / "more", documents=30, seed=1)
+    for path in (pipeline.root / "more").rglob("*.txt"):
+        text = path.read_text().replace("the", "xyzzy").replace("apple", "QUUX")
+        (pipeline.texts / path.parent.name / f"new-{path.name}").write_text(text)
+
+
+@pytest.mark.slow
+def test_a_run_tells_prefect_and_an_automation_hears_it(pipeline: Pipeline):
+    name = f"drifting-{time.time_ns()}"
+    write_corpus(pipeline.texts, documents=30)
+    limits = {"drift": {"max_token_divergence": 0.01}, "training": {"min_gain_over_majority": -1}}
+    pipeline.configure(name=name, training={"epochs": 3}, checks=limits)
+    assert "drift" not in pipeline.statuses()
+    assert pipeline("champion", "--json").json["champion"] is not None
+    drifted(pipeline)
+    automation = (PROJECT / "automations/drift.yaml").read_text()
+    (pipeline.root / "drift.yaml").write_text(automation.replace("pause on drift", name))
+    prefect("automation", "create", "--from-file", "drift.yaml", pipeline=pipeline)
+    assert "corpusflow.drift.stopped" in prefect("automation", "inspect", name, pipeline=pipeline)
+
+    result = pipeline("run", "--json")
+    assert result.code == 0, result.err
+    assert "drift: figures" in result.err
+    statuses = {stage["stage"]: stage["status"] for stage in result.json["stages"]}
+    assert list(statuses)[:3] == ["extraction", "cleaning", "drift"]
+    stopping = json.loads(json.dumps(limits)) | {"drift": {"max_token_divergence": 0.01, "beyond": "stop"}}
+    pipeline.configure(name=name, training={"epochs": 3}, checks=stopping)
+    if champion_is_newest(pipeline):  # it learned from today's texts: go back to the one that did not
+        assert pipeline("champion", "--rollback").code == 0
+    stopped = pipeline("run")
+    assert stopped.code == 1
+    assert "corpusflow: check of drift failed: figures: " in stopped.err
+    assert "checks.drift.max_token_divergence" in stopped.err
+    assert "Traceback" not in stopped.err
+
+    found = events(pipeline, name)
+    assert [event["event"] for event in found] == ["corpusflow.drift.warned", "corpusflow.drift.stopped"]
+    assert "distribution of tokens moved by" in found[0]["payload"]["message"]
+    assert found[0]["payload"]["figures"]["token_divergence"] > 0.01
+
+
+def champion_is_newest(pipeline: Pipeline) -> bool:
+    return bool(pipeline("champion", "--json").json["champion"]["model"] == pipeline.stage_path("training").name)
+
+
+def prefect(*arguments: str, pipeline: Pipeline) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        cwd=pipeline.root,
+        env=pipeline.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def events(pipeline: Pipeline, name: str) -> list[dict[str, Any]]:
+    """What the server has heard of this pipeline, the oldest first."""
+    code = (
+        "import json, sys\nfrom prefect.client.orchestration import get_client\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    answer = client.request('POST', '/events/filter', json={'filter': {'event': {'prefix': ['corpusflow.']},"
+        f" 'resource': {{'id': ['corpusflow.pipeline.{name}']}}}}}})\n"
+        "    print(json.dumps(answer.json()['events']))"
+    )
+    until = time.monotonic() + 60
+    while True:
+        shown = subprocess.run(
+            [sys.executable, "-c", code], env=pipeline.environment, capture_output=True, text=True, check=True
+        ).stdout
+        found = sorted(json.loads(shown), key=lambda event: event["occurred"])
+        if len(found) >= 2 or time.monotonic() > until:
+            return found
+        time.sleep(1)
