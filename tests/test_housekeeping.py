@@ -1,0 +1,234 @@
+"""Housekeeping: what pruning spares, what maintenance forgets, and what a full or vanished disk does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Pipeline, write_corpus
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+from flows.housekeeping import disk_use, prune_quarantine, prune_store
+from flows.results import forget_results
+from flows.settings import Pipeline as Settings
+from flows.stages import STAGES
+from tasks.shared.artifacts import Artifact, Store
+from tasks.shared.champion import crown
+from tasks.shared.fingerprint import Recipe
+from tasks.shared.records import RunRecord, StageRecord, going_on, running
+
+CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation")
+
+
+def make_chain(store: Store, number: int) -> Artifact:
+    """An artifact of each stage, as the run of that number would have left them; returns the model."""
+    lineage: dict[str, Any] = {}
+    made = {}
+    for stage in CHAIN:
+        name = f"{stage}{number}"
+        lineage[stage] = {"fingerprint": name, "settings": {}}
+        recipe = Recipe(stage=stage, settings={}, inputs={}, sources={}, code={}, libraries={})
+        values = {"rows": 1, "bytes": 1, "seconds": 0, "summary": {}, "files": {}, "lineage": dict(lineage)}
+        folder, created = STAGES[stage].folder, f"2026-01-{number:02d}"
+        made[stage] = Artifact(
+            stage=stage, folder=folder, fingerprint=name, digest=name, created=created, recipe=recipe, **values
+        )
+        store.seal(store.place(folder, name), made[stage])
+        store.point_latest(made[stage])
+    return made["training"]
+
+
+def models(store: Store) -> list[str]:
+    return [path.name for path in store.all("06_models")]
+
+
+def test_the_champion_and_its_history_stay_with_all_that_they_were_made_from(tmp_path: Path):
+    store = Store(tmp_path)
+    chain = [make_chain(store, number) for number in range(1, 9)]
+    for number in (1, 2, 3, 4):
+        crown(store, chain[number], "hand", "")
+    prune_store(store, keep=1, champions=2)
+    assert models(store) == ["training3", "training4", "training5", "training8"]
+    for number in (3, 4, 5, 8):
+        assert store.place("02_cleaned", f"cleaning{number}").exists()
+    assert not store.place("02_cleaned", "cleaning2").exists()
+    prune_store(store, keep=1, champions=0)
+    assert models(store) == ["training5", "training8"]
+    assert prune_store(store, keep=1, champions=0) == []
+
+
+def test_a_damaged_champion_is_not_swept_away(tmp_path: Path):
+    store = Store(tmp_path)
+    crown(store, make_chain(store, 1), "hand", "")
+    for number in (2, 3):
+        make_chain(store, number)
+    (store.place("06_models", "training1") / "artifact.json").write_text("{")
+    prune_store(store, keep=1)
+    assert models(store) == ["training1", "training3"]
+
+
+def test_what_a_run_that_goes_on_has_come_by_stays_and_a_killed_runs_does_not(tmp_path: Path):
+    store = Store(tmp_path)
+    for number in (1, 2, 3):
+        make_chain(store, number)
+    for number, run_id in ((1, "alive"), (2, "killed")):
+        RunRecord(id=run_id, flow="retrain", started="", settings={}, stages=[stage_record(number)]).save(store)
+    with going_on(store, "alive"):
+        assert [record.id for record in running(store)] == ["alive"]
+        prune_store(store, keep=1)
+        assert models(store) == ["training1", "training3"]
+    assert list(running(store)) == []
+    prune_store(store, keep=1)
+    assert models(store) == ["training3"]
+
+
+def stage_record(number: int) -> StageRecord:
+    values: dict[str, Any] = {"status": "built", "rows": 1, "seconds": 0, "bytes": 1, "path": "", "reasons": []}
+    return StageRecord(stage="training", fingerprint=f"training{number}", **values)
+
+
+def test_quarantine_and_result_records_go_by_age_unless_needed(tmp_path: Path):
+    store = Store(tmp_path / "data")
+    make_chain(store, 1)
+    limits = Settings().limits
+    key = STAGES["training"].check_key(store.latest("06_models"), limits["training"])
+    storage = tmp_path / "storage"
+    names = ["training-training1", f"check-training-{key}", "training-gone", "check-training-gone", "somebody-elses"]
+    for path in [*(storage / name for name in names), store.root / "quarantine/old/x", store.root / "quarantine/new/x"]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    long_ago = (datetime.now(UTC) - timedelta(days=90)).timestamp()
+    for path in [*storage.iterdir(), store.root / "quarantine/old"]:
+        os.utime(path, (long_ago, long_ago))
+    (storage / "cleaning-young").write_text("x")
+    before = datetime.now(UTC) - timedelta(days=30)
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
+        assert forget_results(store, limits, before) == 2
+    left = {"training-training1", f"check-training-{key}", "somebody-elses", "cleaning-young"}
+    assert {path.name for path in storage.iterdir()} == left
+    assert [Path(entry["path"]).name for entry in prune_quarantine(store, before)] == ["old"]
+    assert [path.name for path in (store.root / "quarantine").iterdir()] == ["new"]
+
+
+def test_disk_use_names_each_folder(tmp_path: Path):
+    (tmp_path / "06_models/abc").mkdir(parents=True)
+    (tmp_path / "06_models/abc/weights").write_bytes(b"x" * 100)
+    (tmp_path / "06_models/latest").symlink_to("abc")
+    (tmp_path / "runs").mkdir()
+    assert disk_use(Store(tmp_path)) == {"06_models": 100, "runs": 0}
+
+
+MAINTAIN = """
+import json, sys
+from flows.maintenance import maintenance
+import flows.maintenance
+from datetime import timedelta
+flows.maintenance.timedelta = lambda days: timedelta(seconds=-60)  # whatever has ended is old
+print(json.dumps(maintenance(keep=1, champions=0)))
+"""
+
+
+@pytest.mark.slow
+def test_maintenance_forgets_old_runs_and_the_next_run_reuses_everything(pipeline: Pipeline):
+    pipeline.environment = pipeline.environment | {"PREFECT_LOCAL_STORAGE_PATH": str(pipeline.root / "storage")}
+    pipeline.configure(promotion={"when": "by_hand"})
+    for seed in (1, 2):
+        pipeline.statuses("--set", f"training.seed={seed}")
+    code = [sys.executable, "-c", MAINTAIN]
+    done = subprocess.run(code, cwd=pipeline.root, env=pipeline.environment, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert found["artifacts"] == 3
+    assert found["results"] >= 3
+    assert found["flow_runs"] >= 2
+    assert set(pipeline.statuses("--set", "training.seed=2").values()) == {"reused"}
+    assert "06_models" in pipeline("runs", "--json").json["disk"]
+
+
+def in_a_small_world(pipeline: Pipeline, script: str) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script that may mount a disk of its own; the disk goes with the script."""
+    return subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-euc", script, "sh", sys.executable],
+        cwd=pipeline.root,
+        env=pipeline.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], tail: Mapping[str, str]) -> None:
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("corpusflow: ")]
+    assert len(lines) == 1, done.stderr
+    for word in tail.values():
+        assert word in lines[0]
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_run_in_one_line_and_spares_the_champion(pipeline: Pipeline):
+    write_corpus(pipeline.texts, documents=30)
+    pipeline.configure(training={"epochs": 3})
+    assert pipeline("run").code == 0
+    champion = pipeline("champion", "--json").json["champion"]["model"]
+    shutil.copytree(pipeline.data, pipeline.root / "kept", symlinks=True)
+    write_corpus(pipeline.texts, documents=1200, seed=3)  # more than the disk has room for
+    done = in_a_small_world(
+        pipeline,
+        """
+        mount -t tmpfs -o size=3m none data
+        cp -a kept/. data/
+        "$1" -m flows run || code=$?
+        echo "code $code"
+        df --output=avail data | tail -1
+        "$1" -m flows verify
+        find data -name '.staged-*' -o -name '.artifact.json-*' -o -name '.champion.json-*'
+        "$1" -m flows champion --json
+        echo "apple1 river1 stone1 cloud1 tiger1 apple1" | "$1" -m flows predict -
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    one_line(done, {"what": "No space left on device", "where": "data"})
+    assert "code 1" in done.stdout
+    assert "artifacts are whole" in done.stdout
+    assert "damaged  " not in done.stdout
+    assert ".staged-" not in done.stdout
+    assert f'"model": "{champion}"' in done.stdout
+    assert "label1" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_storage_that_goes_away_is_named_and_the_next_run_goes_on(pipeline: Pipeline):
+    (pipeline.root / "disk").mkdir()
+    pipeline.configure(training={"epochs": 60})
+    done = in_a_small_world(
+        pipeline,
+        """
+        mkdir data
+        mount -t tmpfs -o size=20m none disk
+        mount --bind disk data
+        ( while ! ls -d data/06_models/.scratch-* > /dev/null 2>&1; do sleep 0.02; done; umount -l data ) &
+        "$1" -m flows run || echo "code $?"
+        wait
+        find data -type f
+        mount --bind disk data
+        "$1" -m flows verify
+        "$1" -m flows run --json --set training.epochs=2
+        """,
+    )
+    assert done.returncode == 0, done.stderr
+    one_line(done, {"what": "the storage went away in the middle of the run", "where": str(pipeline.data)})
+    out = done.stdout
+    assert out.startswith("code 1\n5 of 5 artifacts are whole\n"), out
+    record = json.loads(out[out.index("{") :])
+    statuses = [stage["status"] for stage in record["stages"]]
+    assert statuses[:5] == ["reused"] * 5
+    assert statuses[5] == "built"

@@ -1,0 +1,128 @@
+"""Batch prediction: what is read, what is written, and that an interruption costs one part at most."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Pipeline, write_corpus
+
+from tasks.extraction.unlabelled import Source, read_texts, source_digest
+from tasks.shared.errors import CorpusError
+
+
+def test_a_folder_is_read_with_the_folders_in_it(tmp_path: Path):
+    (tmp_path / "in/.hidden").mkdir(parents=True)
+    (tmp_path / "b.txt").write_text("zwei")
+    (tmp_path / "in/a.txt").write_bytes("eins ä".encode("latin-1"))
+    (tmp_path / "in/.hidden/c.txt").write_text("nicht")
+    source = Source(tmp_path, encoding="latin-1")
+    assert list(read_texts(source)) == [("b.txt", "zwei"), ("in/a.txt", "eins ä")]
+    with pytest.raises(CorpusError, match=r"a\.txt: not utf-8 at byte 5"):
+        list(read_texts(Source(tmp_path)))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_table_needs_no_labels(tmp_path: Path, kind: str):
+    frame = pd.DataFrame({"id": ["x", "y"], "text": ["one", "two"], "other": [1, 2]})
+    path = tmp_path / f"t.{kind}"
+    {
+        "parquet": lambda: frame.to_parquet(path),
+        "csv": lambda: frame.to_csv(path, index=False),
+        "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+    }[kind]()
+    row = "line" if kind == "jsonl" else "row"
+    assert list(read_texts(Source(path))) == [(f"t.{kind} {row} 1", "one"), (f"t.{kind} {row} 2", "two")]
+    assert list(read_texts(Source(path, doc_id_column="id"))) == [("x", "one"), ("y", "two")]
+    with pytest.raises(CorpusError, match=r"no column 'body', but id, text, other; set text_column"):
+        list(read_texts(Source(path, text_column="body")))
+
+
+def test_a_digest_changes_with_the_content_and_the_way_of_reading(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("one")
+    before = source_digest(Source(tmp_path))
+    assert source_digest(Source(tmp_path)) == before
+    assert source_digest(Source(tmp_path, encoding="latin-1")) != before
+    (tmp_path / "a.txt").write_text("two")
+    assert source_digest(Source(tmp_path)) != before
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
+def test_what_is_no_source_is_named(tmp_path: Path, make: Any):
+    make(tmp_path / "thing")
+    with pytest.raises(CorpusError, match="thing: "):
+        list(read_texts(Source(tmp_path / "thing")))
+
+
+def read(result: Any) -> pd.DataFrame:
+    return pd.read_parquet(result["path"])
+
+
+@pytest.mark.slow
+def test_a_batch_survives_a_kill_and_gives_what_an_undisturbed_one_gives(pipeline: Pipeline):
+    write_corpus(pipeline.texts, documents=30)
+    pipeline.configure(training={"epochs": 3})
+    assert pipeline("run").code == 0
+    words = "apple1 river1 stone1 cloud1 tiger1 the of and to a".split()
+    texts = [" ".join(words[(i + k) % 10] for k in range(60)) for i in range(6000)]
+    frame = pd.DataFrame({"id": [f"{i:05d}" for i in range(6000)], "text": texts})
+    frame.loc[17, "text"] = " \t"
+    frame.to_parquet(pipeline.root / "many.parquet")
+    command = ("predict-batch", "many.parquet", "--doc-id-column", "id", "--part-rows", "500", "--json")
+
+    process = pipeline.start(*command)
+    until = time.monotonic() + 200
+    while len(parts := finished_parts(pipeline)) < 2 and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert 2 <= len(parts) < 12
+    kept = {path: path.stat().st_mtime_ns for path in finished_parts(pipeline)}
+
+    resumed = pipeline(*command)
+    assert resumed.code == 0, resumed.err
+    assert (resumed.json["rows"], resumed.json["parts"]) == (6000, 12)
+    assert resumed.json["reused_parts"] == len(kept)
+    assert resumed.json["without_text"] == 1
+    assert "part 12 finished, 6,000 texts so far" in resumed.err
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    table = read(resumed.json)
+    assert list(table["doc_id"]) == list(frame["id"])
+    champion = pipeline("champion", "--json").json["champion"]["model"]
+    assert set(table["model"]) == {champion} == {resumed.json["model"]}
+    shares = table.filter(like="probability_")
+    assert list(shares) == ["probability_label0", "probability_label1", "probability_label2"]
+    assert shares.iloc[17].isna().all()
+    assert table["predicted"].isna().sum() == 1
+    assert np.allclose(shares.drop(index=17).sum(axis=1), 1)
+
+    one = pipeline("predict", "-", "--json", stdin=texts[5000]).json["predictions"][0]["probabilities"]
+    assert np.allclose(list(one.values()), shares.iloc[5000])
+    again = pipeline(*command)
+    assert again.json["reused_parts"] == 12
+    assert json.loads(Path(again.json["path"], "_predictions.json").read_text())["rows"] == 6000
+    other = pipeline("predict-batch", str(pipeline.texts), "--json")
+    assert other.json["path"] != again.json["path"]
+    assert set(read(other.json)["doc_id"]) == {
+        p.relative_to(pipeline.texts).as_posix() for p in pipeline.texts.rglob("*.txt")
+    }
+
+
+def finished_parts(pipeline: Pipeline) -> list[Path]:
+    return sorted(pipeline.data.glob("predictions/*/part-*.parquet"))
+
+
+def test_a_batch_without_a_model_says_what_to_do(pipeline: Pipeline):
+    result = pipeline("predict-batch", "texts")
+    assert result.code == 2
+    assert "corpusflow: " in result.err
+    assert "no training artifact yet; `corpusflow run` makes one" in result.err
+    assert "Traceback" not in result.err
