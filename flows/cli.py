@@ -233,4 +233,4 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-from flows import cli_batch, cli_champion, cli_deploy  # noqa: E402,F401 (each adds its command)
+from flows import cli_batch, cli_champion, cli_crossvalidate, cli_deploy  # noqa: E402,F401 (each adds its command)

@@ -24,8 +24,11 @@ from tasks.shared.run import Run
 
 
 @contextmanager
-def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Iterator[Run]:
-    """A run over the stages of one pipeline; its record says afterwards how it went."""
+def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest: bool = True) -> Iterator[Run]:
+    """A run over the stages of one pipeline; its record says afterwards how it went.
+
+    Without `latest`, the stages' `latest` links stay where they are.
+    """
     settings, store = open_pipeline(config, overrides)
     record = RunRecord(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
@@ -38,7 +41,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None) -> Ite
     alive.acquire()
     try:
         with storage_faults(store.root):
-            yield Run(store, settings.sections, settings.limits, record)
+            yield Run(store, settings.sections, settings.limits, record, latest)
         record.status, record.message = "completed", _said(record)
         publish_run(record)
     except BaseException as error:

@@ -189,7 +189,7 @@ def test_baselines_answer_for_every_text_and_the_same_each_time(name: str) -> No
         assert found[:2].tolist() == [2, 0]
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", sorted(BASELINES.keys() - {"tfidf_char_svm"}))  # "…" is a character, but no word
 @pytest.mark.parametrize(
     ("texts", "labels"),
     [(["alpha", "beta", "gamma"], [1, 1, 0]), (["…", "…", "!"], [1, 1, 0]), (["same words", "same words"], [1, 1])],
@@ -199,7 +199,8 @@ def test_texts_without_shared_words_get_the_majority_class(name: str, texts: lis
 
 
 def test_settings_name_the_baselines_that_exist() -> None:
-    assert set(get_args(BaselineName)) == set(BASELINES) == set(EvaluationSettings().baselines)
+    assert set(get_args(BaselineName)) == set(BASELINES)
+    assert set(EvaluationSettings().baselines) == set(BASELINES) - {"tfidf_char_svm"}  # slow, for cross-validation
 
 
 @pytest.mark.parametrize("names", [["tfidf_svm"], ["majority", "majority"], [], ["majority", "bert"]])

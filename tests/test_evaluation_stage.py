@@ -25,7 +25,7 @@ from tasks.shared.parquet import PartWriter, read_table
 from tasks.training.predict import load_classifier
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
-FILES = ["metrics.json", "predictions.parquet", "report.html"]
+FILES = ["baselines.parquet", "metrics.json", "predictions.parquet", "report.html"]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,13 @@ def test_baselines_stand_beside_the_model(artifact: Path) -> None:
     assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
     assert baselines["tfidf_svm"]["accuracy"] > 0.8
     assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0
+
+
+def test_baselines_answers_are_those_that_were_counted(artifact: Path) -> None:
+    answers, predictions = (pd.read_parquet(artifact / f"{name}.parquet") for name in ("baselines", "predictions"))
+    assert list(answers["doc_id"]) == list(predictions["doc_id"])
+    for name, found in read_metrics(artifact)["baselines"].items():
+        assert (answers[name] == predictions["label"]).mean() == pytest.approx(found["accuracy"])
 
 
 def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Simple classifiers of texts that a model has to be seen beside, each trained on the training texts alone.
 
 Words are runs of two or more letters or digits, lower-cased, in two or more training texts. Where texts share no such
-word there is nothing to learn from, and the word classifiers answer with the majority class.
+word there is nothing to learn from, and the word classifiers answer with the majority class. Characters likewise.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def linear_svm(
     class_weight: Literal["balanced"] | None = None,
 ) -> Ints:
     """Linear support vector machine (C = 1, one class against the rest) on sublinear TF-IDF of words."""
-    return _classify_words(
+    return _classify_counted(
         TfidfVectorizer(sublinear_tf=True, min_df=2),
         LinearSVC(C=1.0, class_weight=class_weight, random_state=0),
         train_texts,
@@ -51,21 +51,39 @@ def linear_svm(
     )
 
 
+def character_svm(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
+    """Linear support vector machine (C = 10) on sublinear TF-IDF of 2 to 5 characters in a row, inside words.
+
+    It takes ten times as long as words do.
+    """
+    return _classify_counted(
+        TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2, max_features=200_000, dtype=np.float32
+        ),
+        LinearSVC(C=10.0, random_state=0),
+        train_texts,
+        train_labels,
+        test_texts,
+    )
+
+
 def naive_bayes(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
     """Multinomial naive Bayes on counts of words, additive smoothing 0.05."""
-    return _classify_words(CountVectorizer(min_df=2), MultinomialNB(alpha=0.05), train_texts, train_labels, test_texts)
+    return _classify_counted(
+        CountVectorizer(min_df=2), MultinomialNB(alpha=0.05), train_texts, train_labels, test_texts
+    )
 
 
-def _classify_words(
+def _classify_counted(
     vectorizer: Any, classifier: Any, train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]
 ) -> Ints:
     if len(np.unique(train_labels)) < 2:
         return majority(train_texts, train_labels, test_texts)
     try:
-        words = vectorizer.fit_transform(train_texts)
+        counted = vectorizer.fit_transform(train_texts)
     except ValueError:  # what scikit-learn raises for an empty vocabulary
         return majority(train_texts, train_labels, test_texts)
-    classifier.fit(words, train_labels)
+    classifier.fit(counted, train_labels)
     return np.asarray(classifier.predict(vectorizer.transform(test_texts)), np.int64)
 
 
@@ -73,5 +91,6 @@ BASELINES: Mapping[str, Baseline] = {
     "majority": Baseline("Majority class", majority),
     "tfidf_svm": Baseline("TF-IDF words + linear SVM", linear_svm),
     "tfidf_svm_balanced": Baseline("TF-IDF words + balanced SVM", partial(linear_svm, class_weight="balanced")),
+    "tfidf_char_svm": Baseline("TF-IDF characters 2–5 + linear SVM", character_svm),
     "naive_bayes": Baseline("Naive Bayes of words", naive_bayes),
 }

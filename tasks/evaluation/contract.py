@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.schema import METRICS, PREDICTIONS, REPORT, predictions_schema
+from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.shared.batch import Batch
 from tasks.shared.errors import ArtifactError
@@ -173,6 +173,7 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
         ("confusion: documents", float(matrix.sum()), float(len(written))),
         ("confusion: right predictions", float(np.trace(matrix)), float(right)),
         ("accuracy", float(metrics["accuracy"]), right / max(1, len(written))),
+        ("baselines: documents", float(metrics["documents"]), float(pq.read_metadata(artifact / ANSWERS).num_rows)),
         ("report is complete", float(report.is_file() and b"</html>" in report.read_bytes()[-64:]), 1.0),
     ]
     return Batch(

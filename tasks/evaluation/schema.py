@@ -1,14 +1,16 @@
-"""The columns of predictions.parquet: one row per test document, one probability per label."""
+"""The columns of predictions.parquet (a probability per label) and baselines.parquet: a row per test document."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from tasks.evaluation.metrics import Ints
 from tasks.evaluation.scores import Predictions
 
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
+ANSWERS = "baselines.parquet"
 
 
 def probability_column(label: str) -> str:
@@ -32,3 +34,10 @@ def predictions_table(predictions: Predictions, label_names: Sequence[str]) -> p
         *(pa.array(predictions.probabilities[:, i], pa.float64()) for i in range(len(label_names))),
     ]
     return pa.Table.from_arrays(columns, schema=predictions_schema(label_names))
+
+
+def answers_table(doc_ids: Sequence[str], answers: Mapping[str, Ints], label_names: Sequence[str]) -> pa.Table:
+    """The label that each baseline (a column) gives each test document."""
+    labels = {name: [label_names[i] for i in predicted] for name, predicted in answers.items()}
+    columns = {"doc_id": list(doc_ids), **labels}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

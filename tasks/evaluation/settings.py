@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from tasks.shared.section import Section
 
-BaselineName = Literal["majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"]
+BaselineName = Literal["majority", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "naive_bayes"]
 
 
 class EvaluationSettings(Section):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import PARTS, count_labels, read_history, read_lineage, read_texts
-from tasks.evaluation.schema import METRICS, PREDICTIONS, REPORT, predictions_table
+from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answers_table, predictions_table
 from tasks.evaluation.scores import Evaluation, Predictions, Resampling
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
@@ -57,10 +57,11 @@ def evaluate(
     _check_fit(classifier, test, model)
     predictions = _predict(classifier, test)
     texts = read_texts(cleaned, {*train.doc_ids, *test.doc_ids})
+    baselines = _baselines(settings, train, test, texts)
     evaluation = measure(
         predictions,
         _predict(classifier, validation),
-        _baselines(settings, train, test, texts),
+        baselines,
         train.labels,
         test.label_names,
         Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
@@ -69,6 +70,7 @@ def evaluate(
     found = json.dumps(metrics(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / METRICS, found + "\n")
     pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
+    pq.write_table(answers_table(test.doc_ids, baselines, test.label_names), out / ANSWERS)
     write_text(out / REPORT, render(_report(settings, evaluation, predictions, texts, splits, model)))
     return _summary(evaluation)
 

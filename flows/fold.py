@@ -1,0 +1,144 @@
+"""One fold of a cross-validation: the stages of a retraining, with one fold as the test part.
+
+`python -m flows.fold` runs it in a process of its own: the order comes as one line of JSON, the result leaves as JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict
+
+from flows import environment
+from flows.runs import open_run, read_metrics
+from flows.settings import Pipeline, load_settings
+from tasks.evaluation.task import evaluate
+from tasks.shared.artifacts import Artifact
+from tasks.shared.errors import CorpusflowError
+from tasks.shared.run import Run
+from tasks.splitting.task import split
+from tasks.tokenization.task import tokenize
+from tasks.training.task import train
+from tasks.vocabulary.task import learn_vocabulary
+
+BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm")
+
+
+class FoldOrder(BaseModel):
+    """Which fold to run, with which settings, on which documents."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: str
+    overrides: dict[str, Any]
+    repeat: int
+    fold: int
+    folds: int
+    seed: int
+    cleaned: Artifact
+
+    def pipeline(self) -> Pipeline:
+        """The settings of the fold."""
+        return load_settings(Path(self.config), self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """The overrides, and those that make the fold; baselines that were named in them stand."""
+        fold = {"seed": self.seed, "fold": {"count": self.folds, "index": self.fold}}
+        named = self.overrides.get("evaluation", {})
+        return with_sections(self.overrides, splitting=fold, evaluation={"baselines": list(BASELINES), **named})
+
+    def bag(self) -> Pipeline:
+        """The settings of the bag of embeddings: the same training without the recurrent cell."""
+        bag = with_sections(self.settings(), training={"cell": "none", "skip": True})
+        return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
+
+
+class FoldResult(BaseModel):
+    """How a fold went, and where its predictions lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repeat: int
+    fold: int
+    seed: int
+    run: str
+    status: str
+    """Whether the model was built or reused."""
+    seconds: float
+    """What training took when the model was built."""
+    documents: int
+    accuracy: float
+    macro_f1: float
+    report: str
+    bag_of_embeddings: str | None
+    """The report of the bag of embeddings; None where the model itself is one."""
+
+
+@flow(name="fold", flow_run_name="repeat {order.repeat}, fold {order.fold}", persist_result=False)
+def run_fold(order: FoldOrder) -> FoldResult:
+    """Trains and evaluates on one fold; the `latest` links stay where they are."""
+    cleaned = order.cleaned
+    with open_run("fold", order.config, order.settings(), latest=False) as run:
+        splits = run(split, cleaned=cleaned)
+        vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
+        tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
+        model = run(train, tokens=tokens, vocabulary=vocabulary)
+        status = run.record.stages[-1].status
+        report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
+        run.record.metrics = metrics = read_metrics(run.store.locate(report))
+        bag_report = None
+        if order.pipeline().training.cell != "none":
+            with_bag = Run(run.store, order.bag().sections, order.bag().limits, run.record, latest=False)
+            bag = with_bag(train, tokens=tokens, vocabulary=vocabulary)
+            bag_report = with_bag(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=bag)
+    return FoldResult(
+        repeat=order.repeat,
+        fold=order.fold,
+        seed=order.seed,
+        run=run.record.id,
+        status=status,
+        seconds=model.seconds,
+        documents=report.rows,
+        accuracy=metrics["accuracy"],
+        macro_f1=metrics["macro_f1"],
+        report=str(run.store.locate(report)),
+        bag_of_embeddings=None if bag_report is None else str(run.store.locate(bag_report)),
+    )
+
+
+def with_sections(overrides: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides with these values of these sections set."""
+    return {**overrides, **{name: {**overrides.get(name, {}), **values} for name, values in sections.items()}}
+
+
+def main() -> None:
+    """Runs the fold that is ordered on standard input; when that closes, whoever ordered it is gone."""
+    environment.speak_plainly()
+    for handler in logging.getLogger("corpusflow").handlers:
+        handler.setLevel(logging.WARNING)  # the lines of several folds at once would mix
+    order = FoldOrder.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_stop_when_the_input_closes, daemon=True).start()
+    try:
+        sys.stdout.write(run_fold(order).model_dump_json())
+    except CorpusflowError as error:
+        sys.stdout.write(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _stop_when_the_input_closes() -> None:
+    os.read(0, 1)  # not through sys.stdin, whose lock would be missed at exit
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()
