@@ -46,7 +46,7 @@ def test_prefect_reads_every_deployment():
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_a_deployment_names_what_is_there(name: str):
     entry = DEPLOYMENTS[name]
-    assert load_flow_from_entrypoint(str(PROJECT / entry["entrypoint"])).name == name.split("/")[0]
+    assert load_flow_from_entrypoint(str(PROJECT / entry["entrypoint"])).name == name.partition("/")[0]
     assert validate(entry["parameters"], schema_of(name), ignore_required=True) == []
     assert entry["work_pool"]["name"] == "corpusflow"
     assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
