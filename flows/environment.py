@@ -22,6 +22,8 @@ def settle() -> None:
     settings = tomllib.loads((PROJECT / "prefect.toml").read_text(encoding="utf-8"))
     settings["home"] = str(PROJECT / settings["home"])
     (PROJECT / "data").mkdir(exist_ok=True)  # Prefect makes its home, but not the folder above it
+    # On a machine that others use too, threads of torch that spin while they wait take each other's time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name, value in _flat(settings, "PREFECT"):
         os.environ.setdefault(name, value)
 

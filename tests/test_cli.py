@@ -177,7 +177,7 @@ def test_the_embedded_server_needs_no_setup_and_touches_no_home(pipeline: Pipeli
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_leaves_nothing_half_written(pipeline: Pipeline, stage: str):
-    write_corpus(pipeline.texts, documents=1500)  # so that every stage takes long enough to be met
+    write_corpus(pipeline.texts, documents=400)  # so that every stage takes long enough to be met
     pipeline.configure(training={"epochs": 2}, evaluation={"bootstrap_samples": 20000})
     process = pipeline.start("run", "--json")
     folder = pipeline.data / FOLDERS[stage]
