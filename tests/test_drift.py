@@ -65,7 +65,7 @@ def test_rare_tokens_and_what_moved_most():
 
 def test_only_limits_that_are_passed_are_told():
     limits = DriftLimits().model_dump()
-    figures = {"label_shift": 0.25, "length_shift": 0.3, "rare_rise": 0.0, "token_divergence": 0.1}
+    figures = {"label_shift": 0.25, "length_shift": 0.3, "rare_rise": 0.0, "token_divergence": 0.05}
     assert passed(figures, limits, documents=30) == ["label shares moved by 0.250, the limit is 0.2"]
     assert passed(figures, limits, documents=29) == []
     assert passed(figures, limits | {"beyond": "ignore"}, documents=30) == []

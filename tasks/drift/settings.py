@@ -29,7 +29,7 @@ class DriftLimits(Section):
     )
     max_rare_rise: float = Field(0.05, ge=0, le=1, description="rise of the share of rare tokens")
     max_token_divergence: float = Field(
-        0.1, ge=0, le=1, description="Jensen-Shannon divergence of the token distributions, base 2"
+        0.05, ge=0, le=1, description="Jensen-Shannon divergence of the token distributions, base 2"
     )
     min_documents: int = Field(30, ge=1, description="fewest texts to judge; of fewer the figures are only noted")
     beyond: Literal["ignore", "warn", "stop"] = Field("warn", description="what happens beyond one of these limits")
