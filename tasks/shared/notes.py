@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tasks.shared.look import Decode, count_values, datasets, rows_of, sample_ro
 from tasks.shared.note import Markdown, Table, escape, plain, size, table
 from tasks.shared.records import RunRecord
 
+_ROWS = re.compile(r"^(\d+) of (\d+) rows$")
 SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 
 
@@ -28,11 +30,13 @@ def about_artifact(
         "lies in": place,
         "built because": "; ".join(reasons) or "its artifact was asked for again",
     }
+    found = [(name, files, count_values(files)) for name, files in datasets(folder)]
+    counted = [counts for _, _, columns in found for counts in columns.values()]
     parts = [
         f"## {artifact.stage}\n",
         table(("", ""), facts.items()),
-        *_summary(artifact.summary),
-        *(part for name, files in datasets(folder) for part in _dataset(name, files, decode)),
+        *_summary({key: value for key, value in artifact.summary.items() if value not in counted}),
+        *(part for name, files, columns in found for part in _dataset(name, files, columns, decode)),
     ]
     return Markdown(artifact.stage, f"{artifact.rows:,} rows, {size(artifact.bytes)}", "\n".join(parts))
 
@@ -49,9 +53,6 @@ def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _counted(title: str, counts: Mapping[str, Any]) -> Iterator[str]:
     yield f"**{escape(title)}**\n"
-    if not counts:
-        yield "none\n"
-        return
     total = sum(counts.values())
     whole = isinstance(total, int)
     rows = [(name, count, f"{count / total:.1%}" if whole and total else None) for name, count in counts.items()]
@@ -60,15 +61,18 @@ def _counted(title: str, counts: Mapping[str, Any]) -> Iterator[str]:
         yield f"… and {len(rows) - VALUES_SHOWN:,} more\n"
 
 
-def _dataset(name: str, files: Sequence[Path], decode: Decode | None) -> Iterator[str]:
+def _dataset(
+    name: str, files: Sequence[Path], columns: Mapping[str, Mapping[str, int]], decode: Decode | None
+) -> Iterator[str]:
     yield f"### {escape(name)}\n\n{rows_of(files):,} rows in {len(files)} file{'s' * (len(files) > 1)}\n"
-    for column, counts in count_values(files).items():
-        yield from _counted(column, counts)
+    for column, counts in columns.items():
+        if counts:
+            yield from _counted(column, counts)
     sample = sample_rows(files, SAMPLE_ROWS, SAMPLE_CHARACTERS, decode)
     if sample:
-        columns = list(sample[0])[:SAMPLE_COLUMNS]
+        names = list(sample[0])[:SAMPLE_COLUMNS]
         yield "**first rows**\n"
-        yield table([escape(column) for column in columns], ([row[column] for column in columns] for row in sample))
+        yield table([escape(name) for name in names], ([row[name] for name in names] for row in sample))
 
 
 def about_check(stage: str, report: CheckReport) -> Table:
@@ -82,16 +86,24 @@ def about_check(stage: str, report: CheckReport) -> Table:
 
 def _expectation(result: Expected) -> dict[str, str]:
     verdict = "✓" if result.success else "✗ stops" if result.severity == "critical" else "! warns"
-    arguments = ", ".join(f"{key}={_json(value)}" for key, value in result.arguments.items())
+    arguments = dict(result.arguments)
+    column = arguments.pop("column", "column")
+    given = ", ".join(f"{key}={_json(value)}" for key, value in arguments.items())
     return {
         "holds": verdict,
         "of": plain(result.batch),
-        "expectation": plain(result.expectation.removeprefix("expect_").replace("_", " ")),
-        "observed": plain(_json(result.observed), 100),
+        "expectation": plain(
+            result.expectation.removeprefix("expect_").replace("_", " ").replace("column", str(column), 1)
+        ),
+        "observed": plain(_ROWS.sub(_observed_rows, _json(result.observed)), 100),
         "because": plain(result.reason),
-        "given": plain(arguments),
+        "given": plain(given),
         "examples": plain(_json(result.examples)) if result.examples else "",
     }
+
+
+def _observed_rows(found: re.Match[str]) -> str:
+    return f"so in all {found[2]} rows" if found[1] == "0" else f"not so in {found[1]} of {found[2]} rows"
 
 
 def _json(value: object) -> str:
