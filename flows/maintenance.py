@@ -9,13 +9,14 @@ from prefect import flow
 from pydantic import Field
 
 from flows.housekeeping import prune_quarantine, prune_store
+from flows.naming import explain_failure, run_name
 from flows.parameters import Config
 from flows.results import forget_flow_runs, forget_results
 from flows.runs import open_pipeline
 from tasks.shared.progress import logger
 
 
-@flow(name="maintenance", persist_result=False)
+@flow(name="maintenance", flow_run_name=run_name, on_failure=[explain_failure], persist_result=False)
 def maintenance(
     keep: Annotated[int, Field(ge=1)] = 5,
     champions: Annotated[int, Field(ge=0)] = 3,

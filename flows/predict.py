@@ -10,13 +10,15 @@ from pydantic import Field
 
 from flows.batch import Batch, label_parts
 from flows.champion import model_in_use
+from flows.naming import explain_failure, run_name
 from flows.parameters import Config
 from flows.runs import open_pipeline
 from tasks.extraction.unlabelled import Source, read_texts, source_digest
+from tasks.shared.artifacts import storage_faults
 from tasks.shared.progress import logger
 
 
-@flow(name="predict", persist_result=False)
+@flow(name="predict", flow_run_name=run_name, on_failure=[explain_failure], persist_result=False)
 def predict(
     source: Annotated[str, Field(min_length=1)],
     text_column: Annotated[str, Field(min_length=1)] = "text",
@@ -39,8 +41,9 @@ def predict(
         config: The settings file, from the project's folder; its data folder holds the champion and the predictions.
     """
     _, store = open_pipeline(config)
-    model, which = model_in_use(store)
-    logger("predict").info("predict: model %s, %s", model.fingerprint, which)
     texts = Source(Path(source), text_column, doc_id_column, encoding)
-    batch = Batch(store, model, source_digest(texts), part_rows)
-    return label_parts(batch, read_texts(texts), texts.path)
+    with storage_faults(store.root):
+        model, which = model_in_use(store)
+        logger("predict").info("predict: model %s, %s", model.fingerprint, which)
+        batch = Batch(store, model, source_digest(texts), part_rows)
+        return label_parts(batch, read_texts(texts), texts.path)

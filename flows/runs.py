@@ -30,6 +30,8 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     Without `latest`, the stages' `latest` links stay where they are.
     """
     settings, store = open_pipeline(config, overrides)
+    if flow == "retrain" and settings.retrain.when == "always":
+        settings = _with_new_seed(settings)
     record = RunRecord(
         id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         flow=flow,
@@ -81,14 +83,12 @@ def _close(store: Store, record: RunRecord, alive: FileLock) -> None:
 def open_pipeline(config: str, overrides: Mapping[str, Any] | None = None) -> tuple[Pipeline, Store]:
     """Settings and data folder of a flow; from here on its log lines reach Prefect's UI."""
     logging.getLogger("corpusflow").setLevel(logging.INFO)  # in a worker nobody else does
-    settings = _with_seed(load_settings(Path(config), overrides))
+    settings = load_settings(Path(config), overrides)
     return settings, open_store(settings)
 
 
-def _with_seed(settings: Pipeline) -> Pipeline:
-    """The settings, with a seed of the moment where each run shall train a new model."""
-    if settings.retrain.when == "changed":
-        return settings
+def _with_new_seed(settings: Pipeline) -> Pipeline:
+    """The settings with a seed of this run's own, so that it trains a new model."""
     training = settings.training.model_copy(update={"seed": secrets.randbelow(2**31)})
     return settings.model_copy(update={"training": training})
 

@@ -54,6 +54,11 @@ def test_a_digest_changes_with_the_content_and_the_way_of_reading(tmp_path: Path
     assert source_digest(Source(tmp_path)) != before
 
 
+def test_an_encoding_that_nobody_knows_is_named(tmp_path: Path):
+    with pytest.raises(CorpusError, match="'utf-9' is no encoding"):
+        Source(tmp_path, encoding="utf-9")
+
+
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
 def test_what_is_no_source_is_named(tmp_path: Path, make: Any):
     make(tmp_path / "thing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ class Source:
     text_column: str = "text"
     doc_id_column: str | None = None
     encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise CorpusError(f"{self.encoding!r} is no encoding that Python knows; try utf-8 or cp1252") from None
 
     @property
     def is_table(self) -> bool:
