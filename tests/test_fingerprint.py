@@ -96,3 +96,33 @@ def test_same_recipe_same_fingerprint_whatever_the_order_of_keys():
     turned = RECIPE.model_copy(update={"settings": {"nested": {"a": 1}, "epochs": 8}})
     assert turned.fingerprint == RECIPE.fingerprint
     assert differences(RECIPE, turned) == []
+
+
+RACE = """
+import gc, sys, threading, time
+from pathlib import Path
+from tasks.shared.fingerprint import parse
+
+gc.set_threshold(50)
+gc.callbacks.append(lambda *_: time.sleep(0))  # lets other threads in while a tree is made
+sources = [path.read_text() for path in Path(sys.argv[1]).rglob("*.py")]
+failed = []
+
+def work():
+    try:
+        for source in sources:
+            parse(source)
+    except SystemError as error:
+        failed.append(error)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(failed)
+"""
+
+
+def test_parsing_in_several_threads_at_once_does_not_fail():
+    arguments = [sys.executable, "-c", RACE, str(PROJECT / "tasks")]
+    done = subprocess.run(arguments, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -202,7 +202,10 @@ def test_the_way_of_a_champion(grown: Pipeline):
     assert promoted["decision"].startswith(f"{good} is the new champion: better than the champion: macro-F1 ")
     assert champion_of(grown) == good
 
-    code = "import sys\nfrom flows.cli import cli\ncli(['run'], standalone_mode=False)\nprint({'torch', 'great_expectations'} & {*sys.modules})"
+    code = (
+        "import sys\nfrom flows.cli import cli\ncli(['run'], standalone_mode=False)\n"
+        "print({'torch', 'great_expectations'} & {*sys.modules})"
+    )
     nothing = subprocess.run(
         [sys.executable, "-c", code], cwd=grown.root, env=grown.environment, capture_output=True, text=True, check=True
     )

@@ -27,6 +27,7 @@ LEFT_OUT = frozenset(
     f"tasks.shared.{name}" for name in ("stage", "progress", "errors", "artifacts", "section", "fingerprint")
 )
 """Modules that decide when a stage runs, or what people are told, but not what comes out."""
+ATTEMPTS = 20
 LEFT_OUT_ANYWHERE = frozenset({"contract", "settings"})
 """In every stage's folder: what judges the output, and what declares values that the recipe holds anyway."""
 
@@ -119,9 +120,23 @@ def _read_module(name: str) -> tuple[str, tuple[str, ...]]:
     path = _module_file(name)
     if path is None:
         raise LookupError(f"{name} is no module of the project")
-    tree = _Meaning().visit(ast.parse(path.read_text(encoding="utf-8")))
+    tree = _Meaning().visit(parse(path.read_text(encoding="utf-8")))
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     return digest, tuple(sorted({found for node in ast.walk(tree) for found in _imported(node, name)}))
+
+
+def parse(source: str) -> ast.Module:
+    """`ast.parse`, tried again where another thread parses at the same moment.
+
+    Python 3.11 and 3.12 count the depth of a tree for all threads together, and raise SystemError when a collection of
+    garbage lets another thread in (CPython gh-106905). Prefect's threads parse too.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
 
 
 def _imported(node: ast.AST, module: str) -> Iterator[str]:
