@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def run_name() -> str:
     return f"{context.flow.name}-{pipeline_name(context.parameters)}-{datetime.now().astimezone():%Y-%m-%d}"
 
 
-def pipeline_name(parameters: dict[str, Any] | None) -> str:
+def pipeline_name(parameters: Mapping[str, Any] | None) -> str:
     """The name in the settings that a flow was given; `unknown` where they cannot be read."""
     given = parameters or {}
     try:

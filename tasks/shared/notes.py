@@ -15,6 +15,11 @@ from tasks.shared.look import Decode, count_values, datasets, rows_of, sample_ro
 from tasks.shared.note import Markdown, Table, escape, plain, size, table
 from tasks.shared.records import RunRecord
 
+AGAIN = {
+    "crossvalidate": "corpusflow crossvalidate",
+    "predict": "corpusflow predict-batch SOURCE",
+    "maintenance": "corpusflow prune --keep 5",
+}
 _ROWS = re.compile(r"^(\d+) of (\d+) rows$")
 SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 
@@ -130,7 +135,7 @@ def about_failure(flow: str, error: BaseException) -> Markdown:
     if isinstance(error, CheckFailed) and error.quarantine:
         facts["quarantine"] = error.quarantine
     message = str(error) if isinstance(error, CorpusflowError) else f"{type(error).__name__}: {error}"
-    advice, command = _next(error, stage)
+    advice, command = _next(flow, error, stage)
     lines = [
         f"## {escape(flow)} failed\n",
         f"{escape(message, 2000)}\n",
@@ -150,9 +155,9 @@ def _stage(error: BaseException | None) -> str:
     return ""
 
 
-def _next(error: BaseException, stage: str) -> tuple[str, str]:
+def _next(flow: str, error: BaseException, stage: str) -> tuple[str, str]:
     """What a person should do, and the command for it."""
-    again = "corpusflow run"
+    again = AGAIN.get(flow, "corpusflow run")
     if isinstance(error, CheckFailed):
         key = f"`checks.{stage}` in pipeline.yaml"
         return (

@@ -41,8 +41,10 @@ SECONDS_BETWEEN_UPDATES = 1.0
 log = logger("publish")
 
 
-def publish_artifact(pipeline: str, job: Job, artifact: Artifact, reasons: Sequence[str]) -> None:
-    """What a stage made; called while it is being built."""
+def publish_artifact(pipeline: str | None, job: Job, artifact: Artifact, reasons: Sequence[str]) -> None:
+    """What a stage made; called while it is being built. Without a pipeline's name nothing is published."""
+    if pipeline is None:
+        return
     folder = job.store.locate(artifact)
     _publish(pipeline, about_artifact(artifact, folder, job.place, reasons, decoder(job.store, artifact)))
     show = f"{job.stage.function.__module__.rpartition('.')[0]}.show"
@@ -51,8 +53,10 @@ def publish_artifact(pipeline: str, job: Job, artifact: Artifact, reasons: Seque
             _publish(pipeline, note)
 
 
-def publish_check(pipeline: str, job: Job, artifact: Artifact) -> None:
+def publish_check(pipeline: str | None, job: Job, artifact: Artifact) -> None:
     """How the check of an artifact went; its results must have been written."""
+    if pipeline is None:
+        return
     results = check_results(job.store, job.stage.name, artifact.fingerprint)
     _publish(pipeline, about_check(job.stage.name, CheckReport.model_validate_json(results.read_bytes())))
 
@@ -78,8 +82,11 @@ def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id:
 
 
 @contextmanager
-def showing_progress(pipeline: str, stage: str) -> Iterator[None]:
+def showing_progress(pipeline: str | None, stage: str) -> Iterator[None]:
     """Shows, as a bar that moves, what the stage tells of its progress; one that tells nothing has no bar."""
+    if pipeline is None:
+        yield
+        return
     bar = _Bar(f"{pipeline}-{stage}-progress", f"{stage}: share of the work that is done")
     with listening(bar):
         yield

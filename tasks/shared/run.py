@@ -56,7 +56,8 @@ class Run:
         Raises CheckFailed when the check fails, and whatever the stage raises; nothing is cached then.
         """
         started = time.monotonic()
-        self.record.at, name = stage.name, self.record.settings["name"]
+        self.record.at = stage.name
+        name = self.record.settings["name"] if self._latest else None  # a fold is no step of the pipeline's history
         settings = self.sections[stage.name]
         inputs |= continued(self.store, stage, settings, inputs)
         recipe = _recipe(stage, settings, inputs)
@@ -121,7 +122,7 @@ def _recipe(stage: Stage, settings: Section, inputs: Mapping[str, Artifact]) -> 
 
 
 def _build_task(
-    stage: Stage, pipeline: str, reused: bool, reasons: Sequence[str]
+    stage: Stage, pipeline: str | None, reused: bool, reasons: Sequence[str]
 ) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
     def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
         with storage_faults(job.store.root):
@@ -145,7 +146,7 @@ def _build_task(
 
 
 def _check_task(
-    job: Job, pipeline: str, artifact: Artifact
+    job: Job, pipeline: str | None, artifact: Artifact
 ) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
     def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
         with storage_faults(job.store.root):
