@@ -64,7 +64,7 @@ def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Arti
     if not decision.summary["promote"]:
         return f"{'no champion yet' if champion is None else 'champion kept'}: {reason}"
     if run.sections["promotion"].model_dump()["when"] == "by_hand":
-        return f"{model.fingerprint} is {reason}; {BY_HAND}"
+        return f"{model.fingerprint} deserves to be the champion: {reason}; {BY_HAND}"
     rival = champion.present.model if champion else None
     if promote_over(run.store, rival, model, reason, run.record.id):
         return f"{model.fingerprint} is the new champion: {reason}"
