@@ -1,0 +1,181 @@
+"""A copy of the project, deployed for real: Prefect's server, a work pool and a worker, each a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from conftest import PROJECT, TINY, Result, write_corpus
+
+T = TypeVar("T")
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(ask: Callable[[], T | None], seconds: float = 150) -> T:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if answer := ask():
+            return answer
+        time.sleep(0.3)
+    raise AssertionError(f"nothing came of {ask} in {seconds} seconds")
+
+
+@dataclass
+class Site:
+    """The folder of the copy, and where its server answers."""
+
+    root: Path
+    port: int = field(default_factory=free_port)
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        quick = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        path = os.pathsep.join(filter(None, [str(self.root), os.environ.get("PYTHONPATH")]))
+        own = {"PYTHONPATH": path, "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api"}
+        return inherited | quick | own | {"OMP_NUM_THREADS": "1"} | self.extra
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    def python(self, *arguments: str) -> Result:
+        command = [sys.executable, "-m", *arguments]
+        where: Any = {"cwd": self.root, "env": self.environment, "text": True, "timeout": 240}
+        done = subprocess.run(command, **where, capture_output=True, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def prefect(self, *arguments: str) -> str:
+        done = self.python("prefect", "--no-prompt", *arguments)
+        assert done.code == 0, (arguments, done)
+        return done.out
+
+    @contextmanager
+    def running(self, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A process that lives as long as the block, and whatever it started no longer than that."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            command = [sys.executable, "-m", *arguments]
+            where: Any = {"cwd": self.root, "env": self.environment, "stdout": log, "stderr": log}
+            process = subprocess.Popen(command, **where, start_new_session=True)
+        try:
+            yield process
+        finally:
+            kill([*descendants(process.pid), process.pid], signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            kill([*descendants(process.pid), process.pid], signal.SIGKILL)
+            process.wait()
+
+    @contextmanager
+    def server(self) -> Iterator[subprocess.Popen[bytes]]:
+        place = ("--host", "127.0.0.1", "--port", str(self.port))
+        with self.running("server", "prefect", "server", "start", *place) as process:
+            wait_until(lambda: self.healthy() or process.poll() is not None)
+            assert process.poll() is None, (self.root / "server.log").read_text()
+            yield process
+
+    def healthy(self) -> bool:
+        with suppress(OSError):
+            return bool(self.ask("/health"))
+        return False
+
+    def worker(self) -> Any:
+        return self.running("worker", "prefect", "worker", "start", "--pool", "corpusflow")
+
+    def deploy(self) -> None:
+        self.prefect("work-pool", "create", "corpusflow", "--type", "process")
+        self.prefect("deploy", "--all")
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What the server's API answers."""
+        login = base64.b64encode(self.extra.get("PREFECT_API_AUTH_STRING", "").encode()).decode()
+        headers = {"content-type": "application/json", "authorization": f"Basic {login}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """Asks for a run, as a user does; returns its id."""
+        out = self.prefect("deployment", "run", deployment, *given(parameters))
+        found = re.search(r"UUID: ([0-9a-f-]{36})", out)
+        assert found, out
+        return found[1]
+
+    def state(self, run: str) -> dict[str, Any]:
+        return dict(self.ask(f"/flow_runs/{run}")["state"])
+
+    def end(self, run: str) -> dict[str, Any]:
+        """The state that the run ends in."""
+        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None)
+
+    def logs(self, run: str) -> str:
+        ours = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(line["message"] for line in self.ask("/logs/filter", ours))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The project's own records of its runs, the newest first."""
+        paths = sorted((self.data / "runs").glob("*.json"), reverse=True)
+        return [json.loads(path.read_text()) for path in paths]
+
+
+def given(parameters: dict[str, Any]) -> list[str]:
+    return [part for name, value in parameters.items() for part in ("--param", f"{name}={json.dumps(value)}")]
+
+
+def statuses(record: dict[str, Any]) -> set[str]:
+    return {stage["status"] for stage in record["stages"]}
+
+
+def make_site(root: Path, **extra: str) -> Site:
+    """The project's files as in a clone, with small texts in place of a large corpus."""
+    for name in ("flows", "tasks", "automations"):
+        shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.yaml", "prefect.toml"):
+        shutil.copy(PROJECT / name, root / name)
+    (root / "data").mkdir()
+    (root / "examples").mkdir()
+    write_corpus(root / "texts")
+    (root / "pipeline.yaml").write_text(yaml.safe_dump(TINY))
+    same = TINY | {"data": "../data", "extraction": {"source": "folder", "folder": {"path": "../texts"}}}
+    (root / "examples/own-texts.yaml").write_text(yaml.safe_dump(same))
+    return Site(root, extra=extra)
+
+
+def descendants(pid: int) -> list[int]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listing.splitlines()]
+    found: list[int] = []
+    generation = {pid}
+    while generation:
+        generation = {child for child, parent in pairs if parent in generation}
+        found += generation
+    return found
+
+
+def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

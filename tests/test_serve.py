@@ -1,0 +1,73 @@
+"""`corpusflow serve`: everything in one command, and nothing left of it after Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from deployed import Site, descendants, make_site, wait_until
+
+MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_windows": 4}}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
+
+
+def start(site: Site) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", STARTED_IN_A_TERMINAL, "serve", "--port", str(site.port)],
+        cwd=site.root,
+        env=site.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+STARTED_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
+from flows.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_middle_of_a_run_leaves_no_process_and_a_run_that_says_how_it_ended(tmp_path: Path):
+    site = make_site(tmp_path)
+    served = start(site)
+    assert served.stdout is not None
+    assert served.stdout.readline().startswith(f"Prefect's UI: http://127.0.0.1:{site.port} ")
+    run = site.start("retrain/brown", overrides=MANY)
+    wait_until(lambda: list(site.data.glob("06_models/.scratch-*/epoch-*")))
+    family = [served.pid, *descendants(served.pid)]
+    assert len(family) >= 4  # itself, the server, the worker, the run
+    os.kill(served.pid, signal.SIGINT)
+    out, err = served.communicate(timeout=100)
+    assert (served.returncode, out, err) == (0, "stopped: worker and server\n", "")
+    assert [pid for pid in family if alive(pid)] == []
+    assert not list(site.data.glob("06_models/.staged-*"))
+    said = (site.data / "prefect/logs/worker.log").read_text()
+    assert "Finished in state Crashed('Execution was aborted by a termination signal.')" in said
+    with site.server():  # the same database again
+        assert site.state(run)["type"] == "CRASHED"
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path):
+    site = make_site(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", site.port))
+        taken.listen()
+        refused = site.python("flows", "serve", "--port", str(site.port))
+    assert refused.code == 1
+    told = f"port {site.port} is taken (Address already in use); choose another: corpusflow serve --port 4300"
+    assert refused.err == f"corpusflow: {told}\n"
