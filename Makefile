@@ -14,10 +14,10 @@ serve: .venv/.installed  ## Prefect's server, a worker and the deployments, for 
 	$(BIN)/corpusflow serve
 
 test: .venv/.installed  ## run the fast tests, and the pipeline once on the Brown Corpus
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n auto -m "not slow"
 
 test-all: .venv/.installed  ## run every test, the slow and hostile ones too
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: .venv/.installed  ## linters and types
 	$(BIN)/ruff check .
