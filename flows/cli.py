@@ -78,7 +78,8 @@ def run(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from flows.retrain import retrain
 
     environment.speak_plainly()
-    record = retrain(str(config), nested)
+    with environment.telling_when_the_server_is_lost():
+        record = retrain(str(config), nested)
     from flows import display
 
     _print(display.run_as_json(record), as_json, display.show_run, record)

@@ -32,6 +32,7 @@ def predict_batch(
     Call it again after an interruption: parts that are finished are not done again.
     """
     environment.settle()
+    environment.reach_server()
     from flows.predict import predict
 
     environment.speak_plainly()

@@ -35,10 +35,12 @@ def crossvalidate(
     nested = merge_overrides(overrides)
     load_settings(config, nested)  # a mistake shows before anything starts
     environment.settle()
+    environment.reach_server()
     from flows.crossvalidate import crossvalidate as run
 
     environment.speak_plainly()
-    found = run(str(config), nested, folds, repeats, seed, jobs)
+    with environment.telling_when_the_server_is_lost():
+        found = run(str(config), nested, folds, repeats, seed, jobs)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:

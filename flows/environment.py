@@ -6,6 +6,7 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,19 @@ def reach_server() -> None:
         raise RunError(
             f"PREFECT_API_URL {url}: no Prefect server answers there ({what}); start one, or unset the variable"
         ) from None
+
+
+@contextmanager
+def telling_when_the_server_is_lost() -> Iterator[None]:
+    """Makes one line of what Prefect raises when its server goes away in the middle of a run."""
+    import httpx
+    from prefect.settings import get_current_settings
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        what = f"Prefect's server at {get_current_settings().api.url} is gone ({error or type(error).__name__})"
+        raise RunError(f"{what}; what was made stays, and the next run goes on from there") from None
 
 
 def speak_plainly() -> None:

@@ -98,24 +98,27 @@ class _Bar:
         self.key, self.description = key, description
         self.id: UUID | None = None
         self.moved = 0.0
+        self.broken = False
 
     def __call__(self, share: float) -> None:
         now = time.monotonic()
-        if self.id is None or now - self.moved >= SECONDS_BETWEEN_UPDATES:
+        if not self.broken and (self.id is None or now - self.moved >= SECONDS_BETWEEN_UPDATES):
             self.moved = now
             self._show(share)
 
     def _show(self, share: float) -> None:
         percent = round(100 * share, 1)
+        self.broken = True  # once is enough: without a server each attempt takes a minute to fail
         with _only_logged(self.key):
             if self.id is None:
                 made = create_progress_artifact(percent, key=self.key, description=self.description)
                 self.id = cast(UUID, made)  # a coroutine only in asynchronous code
             else:
                 update_progress_artifact(self.id, percent)
+            self.broken = False
 
     def finish(self) -> None:
-        if self.id is not None:
+        if self.id is not None and not self.broken:
             self._show(1.0)
 
 
