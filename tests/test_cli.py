@@ -153,7 +153,7 @@ def test_prune_keeps_what_the_newest_report_needs(pipeline: Pipeline):
         pipeline.statuses("--set", f"training.seed={seed}")
     before = pipeline.stage_path("evaluation")
     dry = pipeline("prune", "--keep", "1", "--dry-run", "--json").json
-    assert {entry["stage"] for entry in dry["removed"]} == {"training", "evaluation"}
+    assert {entry["stage"] for entry in dry["removed"]} == {"training", "evaluation", "promotion"}
     assert all(Path(entry["path"]).exists() for entry in dry["removed"])
     removed = pipeline("prune", "--keep", "1", "--json").json["removed"]
     assert removed == dry["removed"]
