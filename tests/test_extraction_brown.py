@@ -206,13 +206,13 @@ def test_a_missing_corpus_is_downloaded_with_progress(tmp_path: Path, mirror: st
 def test_a_download_with_another_checksum_is_refused_and_removed(tmp_path: Path, mirror: str) -> None:
     _Mirror.checksum = "0" * 32
     done = download(tmp_path / "data", "http://data.example/index.xml", mirror)
-    assert done.stdout.startswith("CorpusError Brown Corpus not found, and its download failed")
+    assert done.stdout.startswith("DownloadError Brown Corpus not found, and its download failed")
     assert brown.find([tmp_path / "data"]) is None
 
 
 def test_without_a_network_the_error_names_three_ways(tmp_path: Path) -> None:
     done = download(tmp_path / "data", "http://data.example/index.xml", "http://127.0.0.1:9")
-    assert done.stdout.startswith("CorpusError Brown Corpus not found")
+    assert done.stdout.startswith("DownloadError Brown Corpus not found")
     for way in ("run again with access to", str(tmp_path / "data" / "corpora" / "brown.zip"), "set NLTK_DATA"):
         assert way in done.stdout
     assert len(done.stdout.splitlines()) == 1

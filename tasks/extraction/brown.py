@@ -14,9 +14,11 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.extraction.detokenize import detokenize
@@ -25,6 +27,8 @@ from tasks.shared.errors import CorpusError, DownloadError
 from tasks.shared.progress import logger
 
 _CATEGORIES = "cats.txt"
+SECONDS_OF_SILENCE = 60.0
+"""A download that brings nothing for so long has failed."""
 _BLANK_LINES = re.compile(r"\n\s*\n")
 TaggedParagraph = list[tuple[str, str]]
 
@@ -57,16 +61,28 @@ def download(data_folder: Path, index: str | None = None) -> Path:
     log = logger("extraction")
     log.info("extraction: Brown Corpus not found; downloading it to %s (3 MB)", data_folder)
     data_folder.mkdir(parents=True, exist_ok=True)
-    for message in Downloader(index).incr_download("brown", str(data_folder)):
-        if isinstance(message, ProgressMessage):
-            log.info("extraction: Brown Corpus, %.0f %% downloaded", message.progress)
-        elif isinstance(message, ErrorMessage):
-            _remove_remains(data_folder / "corpora")
-            raise _missing(data_folder, str(message.message))
+    with _patience(SECONDS_OF_SILENCE):
+        for message in Downloader(index).incr_download("brown", str(data_folder)):
+            if isinstance(message, ProgressMessage):
+                log.info("extraction: Brown Corpus, %.0f %% downloaded", message.progress)
+            elif isinstance(message, ErrorMessage):
+                _remove_remains(data_folder / "corpora")
+                raise _missing(data_folder, str(message.message))
     found = find([data_folder])
     if found is None:
         raise _missing(data_folder, "NLTK's downloader left nothing there")
     return found
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """NLTK's downloader sets no time limit of its own, and would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _remove_remains(corpora: Path) -> None:

@@ -162,6 +162,7 @@ def _check_task(
     return Task(
         check,
         name=f"check {job.stage.name}",
+        description=f"Judges what {job.stage.name} made; nothing after it runs if it must not go on.",
         task_run_name=f"check {job.stage.name}",
         cache_key_fn=lambda *_: key,
         persist_result=True,
