@@ -26,7 +26,7 @@ def serve(port: int, logs: Path) -> None:
     """Runs server and worker until Ctrl-C, or until one of them ends; what they say goes into `logs`."""
     _require_free(port)
     address = f"http://127.0.0.1:{port}"
-    os.environ |= {"PREFECT_API_URL": f"{address}/api", "PREFECT_UI_API_URL": f"{address}/api"}
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
     logs.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops it as Ctrl-C does
     try:
