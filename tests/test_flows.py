@@ -68,6 +68,8 @@ def test_texts_that_were_assigned_stay_where_they_were(pipeline: Pipeline):
     after = splits(pipeline)
     assert len(after) == len(before) + 27
     assert {doc_id: after[doc_id] for doc_id in before} == before
+    manifest = json.loads((pipeline.data / "06_models/latest/artifact.json").read_text())
+    assert manifest["lineage"]["cleaning"]["fingerprint"] == pipeline.stage_path("cleaning").name  # not yesterday's
     assert built(pipeline.statuses()) == []
 
 

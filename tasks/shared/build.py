@@ -23,6 +23,7 @@ from tasks.shared.artifacts import (
     write_text,
 )
 from tasks.shared.check_report import CheckReport
+from tasks.shared.continuation import PREVIOUS
 from tasks.shared.errors import ArtifactError, CheckFailed
 from tasks.shared.fingerprint import Recipe
 from tasks.shared.progress import logger
@@ -102,8 +103,9 @@ def _fill(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
 
 def _lineage(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     before: dict[str, Any] = {}
-    for artifact in inputs.values():
-        before |= artifact.lineage
+    for name, artifact in inputs.items():
+        if name != PREVIOUS:  # what is continued was made from yesterday's inputs
+            before |= artifact.lineage
     return before | {job.stage.name: {"fingerprint": job.recipe.fingerprint, "settings": job.recipe.settings}}
 
 
