@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from flows import environment
 from flows.runs import open_run, read_metrics
 from flows.settings import Pipeline, load_settings
+from tasks.evaluation.inputs import read_history
 from tasks.evaluation.task import evaluate
 from tasks.shared.artifacts import Artifact
 from tasks.shared.errors import CorpusflowError
@@ -73,7 +74,7 @@ class FoldResult(BaseModel):
     status: str
     """Whether the model was built or reused."""
     seconds: float
-    """What training took when the model was built."""
+    """What the epochs of its training took, an interruption between them not counted."""
     documents: int
     accuracy: float
     macro_f1: float
@@ -105,7 +106,7 @@ def run_fold(order: FoldOrder) -> FoldResult:
         seed=order.seed,
         run=run.record.id,
         status=status,
-        seconds=model.seconds,
+        seconds=float(read_history(run.store.locate(model))["seconds"].sum()),
         documents=report.rows,
         accuracy=metrics["accuracy"],
         macro_f1=metrics["macro_f1"],

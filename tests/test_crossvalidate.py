@@ -16,6 +16,7 @@ from conftest import Pipeline, Result, write_corpus
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
+from flows.cli_crossvalidate import show
 from tasks.evaluation.bootstrap import interval, mcnemar, resamples
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
 from tasks.evaluation.scores import Resampling
@@ -45,16 +46,15 @@ def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str
 
 
 @pytest.fixture(scope="module")
-def shown(done: Pipeline) -> Result:
-    """The first call, as people make it."""
-    return done(*COMMAND)
+def result(done: Pipeline) -> Result:
+    """How the first call ended."""
+    return done(*COMMAND, "--json")
 
 
 @pytest.fixture(scope="module")
-def found(done: Pipeline, shown: Result) -> dict:
-    """What a second call says: all folds are there by then."""
-    assert shown.code == 0, shown.err
-    return crossvalidated(done)
+def found(result: Result) -> dict:
+    assert result.code == 0, result.err
+    return result.json
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_the_result_is_one_object_and_is_kept(found: dict):
     assert {label: scores["support"] for label, scores in found["per_label"].items()} == {"label0": 9, "label1": 9}
 
 
-def test_finished_folds_are_reused_and_no_link_moves(done: Pipeline, found: dict):
-    assert [fold["status"] for fold in found["folds"]] == ["reused"] * 3
+def test_a_fold_trains_the_model_and_the_bag_and_moves_no_link(done: Pipeline, found: dict):
+    assert [fold["status"] for fold in found["folds"]] == ["built"] * 3
     assert latest(done) == {}
     assert len(list((done.data / "06_models").glob("[0-9a-f]*"))) == 6
 
@@ -119,10 +119,12 @@ def test_the_vocabulary_knows_a_folds_training_texts_alone(done: Pipeline, found
     assert len(digests) == 3
 
 
-def test_people_get_a_table(shown: Result):
+def test_people_get_a_table_and_a_line_per_fold(found: dict, result: Result, capsys: pytest.CaptureFixture[str]):
+    show(found)
+    shown = capsys.readouterr().out
     for word in ("model", "tfidf_char_svm", "bag_of_embeddings", "macro-F1", "label1", "3 folds × 1, 18 texts"):
-        assert word in shown.out
-    assert "crossvalidate: 3 of 3 folds" in shown.err
+        assert word in shown
+    assert "crossvalidate: 3 of 3 folds" in result.err
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,12 @@ def test_mistakes_are_named(done: Pipeline, arguments: list[str], message: str):
 
 
 @pytest.mark.slow
-def test_folds_side_by_side_and_repeats_differ(done: Pipeline, found: dict):
+@pytest.mark.timeout(600)  # ten processes, each of which loads its libraries
+def test_finished_folds_are_reused_and_others_run_side_by_side(done: Pipeline, found: dict):
+    again = crossvalidated(done)
+    figures = [name for name in found if name not in {"run", "path", "folds"}]
+    assert {name: again[name] for name in figures} == {name: found[name] for name in figures}
+    assert [fold["status"] for fold in again["folds"]] == ["reused"] * 3
     both = crossvalidated(done, "--repeats", "2", "--jobs", "2")
     assert [fold["status"] for fold in both["folds"]] == ["reused"] * 3 + ["built"] * 3
     assert [(fold["repeat"], fold["fold"], fold["seed"]) for fold in both["folds"]] == [
@@ -154,24 +161,29 @@ def test_folds_side_by_side_and_repeats_differ(done: Pipeline, found: dict):
     once, again = (rows[rows["repeat"] == repeat].set_index("doc_id")["fold"] for repeat in range(2))
     assert (once != again.reindex(once.index)).any()
     assert both["accuracy"]["mean"] == pytest.approx(np.mean([f["accuracy"] for f in both["folds"]]))
-    refused = done(*COMMAND, "--jobs", "2", "--set", "checks.training.min_validation_accuracy=1.0")
+
+
+@pytest.mark.slow
+def test_the_first_fold_that_fails_ends_the_others(done: Pipeline, found: dict):
+    assert len(found["folds"]) == 3
+    refused = done(*COMMAND, "--jobs", "2", "--set", "checks.training.max_gradient_norm=1e-9")
     assert refused.code == 1
     assert "check of training failed" in refused.err.splitlines()[-1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_killed_run_goes_on_with_the_folds_that_are_left(pipeline: Pipeline, jobs: str):
+@pytest.mark.timeout(600)  # ten processes, each of which loads its libraries
+def test_a_killed_run_goes_on_with_the_folds_that_are_left(pipeline: Pipeline):
     assert set(pipeline.statuses().values()) == {"built"}
     links = latest(pipeline)
-    process = pipeline.start(*COMMAND, "--jobs", jobs)
+    process = pipeline.start(*COMMAND, "--jobs", "2")
     until = time.monotonic() + 200
     while len(list((pipeline.data / "07_reports").glob("[0-9a-f]*"))) < 3 and time.monotonic() < until:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)  # the folds' processes hold standard error: they end too
-    statuses = [fold["status"] for fold in crossvalidated(pipeline, "--jobs", jobs)["folds"]]
+    process.communicate(timeout=200)  # the folds' processes hold standard error: they end too
+    statuses = [fold["status"] for fold in crossvalidated(pipeline)["folds"]]
     assert "reused" in statuses
     assert latest(pipeline) == links
     assert pipeline("verify").code == 0
