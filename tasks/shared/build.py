@@ -104,7 +104,7 @@ def _fill(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
 def _lineage(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     before: dict[str, Any] = {}
     for name, artifact in inputs.items():
-        if name != PREVIOUS:  # what is continued was made from yesterday's inputs
+        if name != PREVIOUS and not name.startswith("champion"):  # made from yesterday's inputs, not from these
             before |= artifact.lineage
     return before | {job.stage.name: {"fingerprint": job.recipe.fingerprint, "settings": job.recipe.settings}}
 
