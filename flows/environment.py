@@ -85,11 +85,15 @@ def speak_plainly() -> None:
         engine = logging.getLogger(name)
         engine.setLevel(logging.WARNING)
         engine.addFilter(_foreseen)
+    for name in ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # each event that a lost server did not take
 
 
 def _foreseen(record: logging.LogRecord) -> bool:
     """Drops the engine's account of an error whose message the command prints anyway."""
+    from httpx import HTTPError
+
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, CorpusflowError | KeyboardInterrupt):
+    if isinstance(error, CorpusflowError | KeyboardInterrupt | HTTPError):
         return False
     return "Finished in state" not in record.getMessage()

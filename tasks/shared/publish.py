@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tasks.shared.records import RunRecord
 
 SECONDS_BETWEEN_UPDATES = 1.0
+SECONDS_OF_PAUSE = 60.0
 log = logger("publish")
 
 
@@ -98,31 +99,46 @@ class _Bar:
         self.key, self.description = key, description
         self.id: UUID | None = None
         self.moved = 0.0
-        self.broken = False
 
     def __call__(self, share: float) -> None:
         now = time.monotonic()
-        if not self.broken and (self.id is None or now - self.moved >= SECONDS_BETWEEN_UPDATES):
+        if self.id is None or now - self.moved >= SECONDS_BETWEEN_UPDATES:
             self.moved = now
             self._show(share)
 
     def _show(self, share: float) -> None:
+        if _Pause.now():
+            return
         percent = round(100 * share, 1)
-        self.broken = True  # once is enough: without a server each attempt takes a minute to fail
         with _only_logged(self.key):
             if self.id is None:
                 made = create_progress_artifact(percent, key=self.key, description=self.description)
                 self.id = cast(UUID, made)  # a coroutine only in asynchronous code
             else:
                 update_progress_artifact(self.id, percent)
-            self.broken = False
 
     def finish(self) -> None:
-        if self.id is not None and not self.broken:
+        if self.id is not None:
             self._show(1.0)
 
 
+class _Pause:
+    """Spares a run the wait for a server that has just not answered; without it every note would cost seconds."""
+
+    until = 0.0
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.until = time.monotonic() + SECONDS_OF_PAUSE
+
+    @classmethod
+    def now(cls) -> bool:
+        return time.monotonic() < cls.until
+
+
 def _publish(pipeline: str, note: Note) -> None:
+    if _Pause.now():
+        return
     key = f"{pipeline}-{note.key}"
     with _only_logged(key):
         if isinstance(note, Markdown):
@@ -137,3 +153,4 @@ def _only_logged(key: str) -> Iterator[None]:
         yield
     except (HTTPError, PrefectException, OSError) as error:
         log.warning("%s could not be published (%s)", key, error)
+        _Pause.begin()
