@@ -5,7 +5,7 @@ occurs most often. Of pairs that occur equally often, the one with the smallest 
 the merges depend on nothing but the texts, not even on their order or on the number of threads.
 
 `rustbpe` does the work. It follows that rule to the letter, and was the fastest of the libraries measured
-(`benchmarks/vocabulary.py`): 3 to 5 times as fast as `tokenizers`, and a little faster than sentencepiece, which does
+(`benchmarks/vocabulary.py`): some 3 times as fast as `tokenizers`, and a little faster than sentencepiece, which does
 not cut texts by a given pattern. The texts stream through; what stays in memory is a counter of distinct pieces.
 It counts in 32 bits, which is enough up to some 50 GB of text.
 """
