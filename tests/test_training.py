@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
-from training_texts import DIGEST, LABELS, VOCABULARY, documents, small, write_inputs
+from training_texts import DIGEST, LABELS, VOCABULARY, documents, learn, small, write_inputs
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
 from tasks.training.device import choose_device
-from tasks.training.loop import train
 from tasks.training.metrics import macro_f1
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.predict import load_classifier
@@ -91,19 +90,19 @@ def test_schedules_start_peak_and_end_where_they_should() -> None:
 @pytest.mark.parametrize("cell", ["none", "rnn", "gru", "lstm", "mingru", "minlstm"])
 def test_every_cell_learns_to_tell_the_labels_apart(cell: str) -> None:
     settings = small(cell=cell, epochs=12, dropout=0, layers=2, pooling="mean_max", learning_rate=0.02)
-    trained = train(settings, documents(12), documents(12, seed=1), CPU)
+    trained = learn(settings, documents(12), documents(12, seed=1))
     assert max(row["validation_accuracy"] for row in trained.history) > 0.8
     assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
 
 
 def test_the_weights_with_the_lowest_validation_loss_are_kept_and_training_stops_when_it_rises() -> None:
     settings = small(epochs=60, patience=2, learning_rate=0.5, schedule="constant", dropout=0)
-    trained = train(settings, documents(), documents(seed=1), CPU)
+    trained = learn(settings, documents(), documents(seed=1))
     losses = [row["validation_loss"] for row in trained.history]
     assert trained.kept_epoch == np.argmin(losses) + 1
     assert [row["epoch"] for row in trained.history if row["kept"]] == [trained.kept_epoch]
     assert len(losses) == trained.kept_epoch + 2 < 60
-    again = train(small(**settings.model_dump() | {"patience": 50}), documents(), documents(seed=1), CPU)
+    again = learn(small(**settings.model_dump() | {"patience": 50}), documents(), documents(seed=1))
     assert [row["train_loss"] for row in again.history[: len(losses)]] == [row["train_loss"] for row in trained.history]
 
 
@@ -111,13 +110,13 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train(small(epochs=1), documents(), documents(seed=1), CPU)
+    learn(small(epochs=1), documents(), documents(seed=1))
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_progress_is_told_while_an_epoch_runs() -> None:
     told: list[Progress] = []
-    train(small(epochs=2), documents(), documents(seed=1), CPU, listener=Listener(told.append, every=0))
+    learn(small(epochs=2), documents(), documents(seed=1), listener=Listener(told.append, every=0))
     assert [progress.epoch for progress in told] == sorted(progress.epoch for progress in told)
     assert {progress.epoch for progress in told} == {1, 2}
     assert told[-1].share == 1.0

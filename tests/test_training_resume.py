@@ -12,21 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from training_texts import documents, small, write_inputs
+from training_texts import documents, learn, small, write_inputs
 
 from tasks.shared.errors import ArtifactError, TrainingError
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.config import identity
-from tasks.training.loop import Trained, train
+from tasks.training.loop import Trained
 from tasks.training.settings import TrainingSettings
 
-CPU = torch.device("cpu")
 TRAINING, VALIDATION = documents(), documents(seed=1)
 
 
 def checkpointed(folder: Path, settings: TrainingSettings) -> Trained:
     checkpoints = Checkpoints(folder, identity(settings, TRAINING, VALIDATION))
-    return train(settings, TRAINING, VALIDATION, CPU, checkpoints)
+    return learn(settings, TRAINING, VALIDATION, checkpoints=checkpoints)
 
 
 def same(one: Trained, other: Trained) -> bool:
@@ -92,7 +91,7 @@ def test_a_checkpoint_from_another_vocabulary_names_the_difference(tmp_path: Pat
     checkpointed(tmp_path, small())
     facts = identity(small(), TRAINING, VALIDATION) | {"the vocabulary's digest": "f00d"}
     with pytest.raises(TrainingError, match=r"the vocabulary's digest was .* and is now 'f00d'"):
-        train(small(), TRAINING, VALIDATION, CPU, Checkpoints(tmp_path, facts))
+        learn(small(), TRAINING, VALIDATION, checkpoints=Checkpoints(tmp_path, facts))
 
 
 def test_a_checkpoint_may_move_to_another_device(tmp_path: Path) -> None:

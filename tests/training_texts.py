@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tasks.shared.parquet import PartWriter
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.store import TokenizedDocuments
+from tasks.training.loop import Trained, train
+from tasks.training.objective import objective_of
 from tasks.training.settings import TrainingSettings
 
 LABELS = ("fable", "news", "recipe")
@@ -54,6 +57,14 @@ def documents(per_label: int = 6, seed: int = 0) -> TokenizedDocuments:
         vocabulary_size=VOCABULARY,
         vocabulary_digest=DIGEST,
     )
+
+
+def learn(
+    settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments, **others: Any
+) -> Trained:
+    """Trains on the CPU what the settings ask for."""
+    cpu = torch.device("cpu")
+    return train(settings, objective_of(settings, training, validation, cpu), training, cpu, **others)
 
 
 def write_inputs(folder: Path, per_label: int = 6) -> dict[str, Path]:

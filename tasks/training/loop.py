@@ -1,7 +1,7 @@
-"""The training loop: epochs of windows, validation by documents, early stopping, checkpoints.
+"""The training loop: epochs of windows, validation, early stopping, checkpoints.
 
-The weights of the epoch with the lowest validation log-loss over documents are kept. Log-loss and not accuracy:
-with some fifty validation texts one text is two points of accuracy, and many epochs tie.
+What is learned is the objective's affair (objective.py). The weights of the epoch with the lowest validation loss are
+kept.
 
 All that is random in an epoch (window offsets, shuffling, dropout) comes from the seed and the epoch's number, and the
 learning rate from the share of training done. So a checkpoint needs neither generator nor scheduler states, and a run
@@ -18,20 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tasks.shared.errors import TrainingError
 from tasks.training.checkpoint import Checkpoints, Snapshot
 from tasks.training.device import repeatable
-from tasks.training.metrics import Validation, score
-from tasks.training.model import Architecture, Noise, WindowClassifier
-from tasks.training.predict import window_log_probabilities
 from tasks.training.schedule import rate_share
 from tasks.training.steps import SILENT, Listener, NotFiniteError, Steps
-from tasks.training.windows import Indices, Windows, batches, cut, gather, pool_documents
+from tasks.training.windows import Indices, Windows, batches, cut, gather
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.objective import Objective
     from tasks.training.settings import TrainingSettings
 
 
@@ -46,8 +43,8 @@ class Trained:
 
 def train(
     settings: TrainingSettings,
+    objective: Objective,
     training: TokenizedDocuments,
-    validation: TokenizedDocuments,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
     listener: Listener = SILENT,
@@ -57,7 +54,7 @@ def train(
     Raises TrainingError as soon as a loss or a gradient is not finite, and where a checkpoint is of another training.
     """
     with repeatable(device, settings.deterministic):
-        run = _Run(settings, training, validation, device)
+        run = _Run(settings, objective, training, device)
         snapshot = checkpoints.load() if checkpoints else None
         if snapshot:
             run.restore(snapshot)
@@ -86,23 +83,18 @@ class _Run:
     def __init__(
         self,
         settings: TrainingSettings,
+        objective: Objective,
         training: TokenizedDocuments,
-        validation: TokenizedDocuments,
         device: torch.device,
     ) -> None:
-        self.settings, self.training, self.validation, self.device = settings, training, validation, device
-        torch.manual_seed(settings.seed)
-        architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
-        noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
-        self.model = WindowClassifier(architecture, noise).to(device)
+        self.settings, self.objective, self.training, self.device = settings, objective, training, device
+        self.model = objective.model
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=device.type != "mps",
         )
-        self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
-        self.held_out = cut(validation.offsets, settings.window, settings.stride)
         self.history: list[dict[str, Any]] = []
         self.kept: dict[str, Tensor] = {}
         self.kept_epoch = 0
@@ -125,7 +117,7 @@ class _Run:
             self._set_rate((number - 1 + step / len(groups)) / self.settings.epochs)
             steps.add(batch, self._step(windows, batch))
         trained = steps.summary(self.settings.clip_norm)
-        validation = self._validate()
+        validation = self.objective.validate()
         if not math.isfinite(validation.loss):
             raise NotFiniteError(number, len(groups), "validation loss")
         if not self.history or validation.loss < min(row["validation_loss"] for row in self.history):
@@ -153,23 +145,13 @@ class _Run:
     def _step(self, windows: Windows, batch: Indices) -> Tensor:
         """One step; its loss, windows right and gradient norm, left on the device so that nothing waits for them."""
         ids, lengths = gather(self.training.ids, windows, batch, self.device)
-        labels = torch.from_numpy(self.training.labels[windows.documents[batch]]).to(self.device)
         self.model.train()
-        logits = self.model(ids, lengths)
-        loss = functional.cross_entropy(
-            logits, labels, weight=self.label_weights, label_smoothing=self.settings.label_smoothing
-        )
+        loss, right = self.objective.loss(ids, lengths, windows.documents[batch])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
-        return torch.stack([loss.detach(), (logits.detach().argmax(-1) == labels).sum().to(loss), norm.detach()])
-
-    def _validate(self) -> Validation:
-        answers = window_log_probabilities(self.model, self.validation.ids, self.held_out, self.device)
-        labels = self.validation.labels
-        right = float((answers.argmax(axis=1) == labels[self.held_out.documents]).mean())
-        return score(pool_documents(answers, self.held_out.documents, len(labels)), labels, right)
+        return torch.stack([loss.detach(), right.to(loss), norm.detach()])
 
     def snapshot(self) -> Snapshot:
         tensors = {
@@ -193,10 +175,3 @@ class _Run:
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.kept, self.kept_epoch = parts["kept"], snapshot.facts["kept_epoch"]
         self.history = list(snapshot.facts["history"])
-
-
-def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:
-    """count^-power of each label, scaled so that a training document weighs one on average."""
-    counts = np.bincount(training.labels, minlength=len(training.label_names))
-    weights = counts.astype(np.float64) ** -power
-    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

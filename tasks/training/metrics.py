@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Validation:
-    """How well texts that were not trained on are classified."""
+    """How well texts that were not trained on are judged; a figure that the objective does not have is None."""
 
     loss: float
-    """Mean -log p(label) over documents, in nats."""
-    accuracy: float
-    macro_f1: float
-    window_accuracy: float
+    """The lower the better, in nats; of labels: mean -log p(label) over documents."""
+    window_accuracy: float | None = None
+    accuracy: float | None = None
+    """Share of the documents."""
+    macro_f1: float | None = None
+    """Over documents."""
 
 
 def score(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], window_accuracy: float) -> Validation:
-    """Figures for log-probabilities [documents, labels] and class ids [documents]."""
+    """Figures of labels for log-probabilities [documents, labels] and class ids [documents]."""
     predicted = log_probabilities.argmax(axis=1)
     return Validation(
         loss=float(-log_probabilities[np.arange(len(labels)), labels].mean()),

@@ -39,6 +39,7 @@ def train(
     from tasks.training import loop
     from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity, model_config
+    from tasks.training.objective import objective_of
     from tasks.training.readiness import ready_device
     from tasks.training.steps import Listener
 
@@ -47,9 +48,10 @@ def train(
     _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
     log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
+    objective = objective_of(settings, training, validation, device)
     tell(0)
     learned = partial(_say_epoch, settings.epochs)
-    trained = loop.train(settings, training, validation, device, checkpoints, Listener(_say, learned=learned))
+    trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     save_file(trained.weights, out / WEIGHTS)
     write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
@@ -85,11 +87,12 @@ def _say(progress: Progress) -> None:
 
 
 def _say_epoch(epochs: int, row: Mapping[str, Any]) -> None:
+    accuracy = row["validation_accuracy"]
     log.info(
-        "training: epoch %d of %d done, validation loss %.3f, accuracy %.3f",
+        "training: epoch %d of %d done, validation loss %.3f%s",
         row["epoch"],
         epochs,
         row["validation_loss"],
-        row["validation_accuracy"],
+        "" if accuracy is None else f", accuracy {accuracy:.3f}",
     )
     tell(row["epoch"] / epochs)

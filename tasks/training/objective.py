@@ -1,0 +1,47 @@
+"""What a training learns, as the loop sees it; the loop knows windows, steps and epochs, and nothing of labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from torch import Tensor, nn
+
+from tasks.training.metrics import Validation
+from tasks.training.windows import Indices
+
+if TYPE_CHECKING:
+    import torch
+
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.settings import TrainingSettings
+
+
+class Objective(Protocol):
+    """A model, its loss on a batch of windows, and how it is judged after an epoch."""
+
+    @property
+    def model(self) -> nn.Module:
+        """All that is learned; its state is what checkpoints and the trained weights hold."""
+
+    def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, to be made smaller, and how many windows are right; both scalars on the device.
+
+        `ids` [time, batch] on the device, `lengths` [batch] on the CPU (None: no padding), `documents` [batch] the
+        position in the training part of the text that each window is from. What gives several answers to a window
+        counts it as the share of them that are right.
+        """
+
+    def validate(self) -> Validation:
+        """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
+
+
+def objective_of(
+    settings: TrainingSettings,
+    training: TokenizedDocuments,
+    validation: TokenizedDocuments,
+    device: torch.device,
+) -> Objective:
+    """The objective that the settings ask for, with a model whose first weights come from the seed."""
+    from tasks.training.label_objective import LabelObjective
+
+    return LabelObjective(settings, training, validation, device)
