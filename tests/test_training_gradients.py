@@ -1,0 +1,159 @@
+"""How far gradients reach: against loops written by hand, for every cell, and without a trace in the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tasks.training.cells import CELLS
+from tasks.training.gradients import gradient_flow, longest, probes, recurrence
+from tasks.training.windows import cut
+
+LENGTHS = torch.tensor([9, 4, 1, 7])
+FEATURES, HIDDEN = 5, 3
+Loop = Callable[[dict[str, Tensor], Tensor], dict[str, list[Tensor]]]
+
+
+def elman(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
+    """h' = tanh(W x + b + U h + c)."""
+    states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    for x in inputs:
+        states.append(torch.tanh(weights["ih"] @ x + weights["b_ih"] + weights["hh"] @ states[-1] + weights["b_hh"]))
+    return {"h": states[1:]}
+
+
+def gru(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
+    """Cho et al. 2014, in the form that PyTorch documents."""
+    states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    for x in inputs:
+        by_input = (weights["ih"] @ x + weights["b_ih"]).chunk(3)
+        by_state = (weights["hh"] @ states[-1] + weights["b_hh"]).chunk(3)
+        reset, update = (torch.sigmoid(by_input[gate] + by_state[gate]) for gate in (0, 1))
+        candidate = torch.tanh(by_input[2] + reset * by_state[2])
+        states.append((1 - update) * candidate + update * states[-1])
+    return {"h": states[1:]}
+
+
+def lstm(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
+    """Hochreiter & Schmidhuber 1997 with forget gates, in the form that PyTorch documents."""
+    states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    memories = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    for x in inputs:
+        gates = weights["ih"] @ x + weights["b_ih"] + weights["hh"] @ states[-1] + weights["b_hh"]
+        take, forget, candidate, put = gates.chunk(4)
+        memories.append(torch.sigmoid(forget) * memories[-1] + torch.sigmoid(take) * torch.tanh(candidate))
+        states.append(torch.sigmoid(put) * torch.tanh(memories[-1]))
+    return {"h": states[1:], "c": memories[1:]}
+
+
+def mingru(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
+    """Feng et al. 2024, with the gate that keeps in place of the one that takes."""
+    states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    for x in inputs:
+        keep, candidate = (weights["weight"] @ x + weights["bias"]).chunk(2)
+        states.append(torch.sigmoid(keep) * states[-1] + (1 - torch.sigmoid(keep)) * candidate)
+    return {"h": states[1:]}
+
+
+def minlstm(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
+    """Feng et al. 2024, with gates that sum to one."""
+    states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
+    for x in inputs:
+        forget, take, candidate = (weights["weight"] @ x + weights["bias"]).chunk(3)
+        total = torch.sigmoid(forget) + torch.sigmoid(take)
+        states.append(torch.sigmoid(forget) / total * states[-1] + torch.sigmoid(take) / total * candidate)
+    return {"h": states[1:]}
+
+
+LOOPS: dict[str, Loop] = {"rnn": elman, "gru": gru, "lstm": lstm, "mingru": mingru, "minlstm": minlstm}
+
+
+def weights_of(cell: nn.Module, reverse: bool) -> dict[str, Tensor]:
+    """The weights of one direction, by short names."""
+    state = {name: value.detach() for name, value in cell.state_dict().items()}
+    if "project.weight" in state:
+        return {name.removeprefix("project."): value.chunk(2)[int(reverse)] for name, value in state.items()}
+    suffix = "_l0_reverse" if reverse else "_l0"
+    short = {"weight_ih": "ih", "weight_hh": "hh", "bias_ih": "b_ih", "bias_hh": "b_hh"}
+    return {to: state[f"layer.{name}{suffix}"] for name, to in short.items()}
+
+
+def made(name: str, features: int = FEATURES) -> nn.Module:
+    return CELLS[name](features, HIDDEN, True).double()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(3)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_norms_are_those_of_a_loop_written_by_hand(name: str, reverse: bool) -> None:
+    cell, embedded = made(name), torch.randn(9, 4, FEATURES, dtype=torch.float64)
+    expected: dict[tuple[str, int], list[float]] = {}
+    for window, (length, probe) in enumerate(zip(LENGTHS.tolist(), probes(4, HIDDEN), strict=True)):
+        text = embedded[:length, window]
+        kinds = LOOPS[name](weights_of(cell, reverse), text.flip(0) if reverse else text)
+        for state, states in kinds.items():
+            gradients = torch.autograd.grad(probe @ kinds["h"][-1], states, retain_graph=True)
+            for distance, gradient in enumerate(reversed(gradients)):
+                expected.setdefault((state, distance), []).append(float(gradient.norm()))
+    direction = "backward" if reverse else "forward"
+    found = {
+        (row["state"], row["distance"]): row
+        for row in gradient_flow([cell], embedded, LENGTHS)
+        if row["direction"] == direction
+    }
+    assert found.keys() == expected.keys()
+    for key, norms in expected.items():
+        row = found[key]
+        assert row["windows"] == len(norms)
+        assert [row[figure] for figure in ("norm", "smallest", "largest")] == pytest.approx(
+            [np.mean(norms), min(norms), max(norms)], rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_states_that_are_followed_are_those_of_the_layer(name: str) -> None:
+    cell, inputs = made(name), torch.randn(6, 2, FEATURES, dtype=torch.float64)
+    forward = torch.stack([states[0] for states in recurrence(cell, inputs, False)])
+    backward = torch.stack([states[0] for states in recurrence(cell, inputs.flip(0), True)]).flip(0)
+    torch.testing.assert_close(torch.cat([forward, backward], dim=-1), cell(inputs, None))
+
+
+def test_each_layer_reads_what_the_one_below_puts_out() -> None:
+    below, above = made("mingru"), made("gru", 2 * HIDDEN)
+    embedded = torch.randn(9, 4, FEATURES)
+    stacked = gradient_flow([below, above], embedded, LENGTHS)
+    alone = gradient_flow([above], below(embedded.double(), LENGTHS), LENGTHS)
+    assert [row | {"layer": 1} for row in stacked if row["layer"] == 2] == alone
+    assert [row for row in stacked if row["layer"] == 1] == gradient_flow([below], embedded, LENGTHS)
+
+
+def test_the_loss_is_one_step_wide_and_a_share_far_below_float32_is_seen() -> None:
+    rows = gradient_flow([CELLS["rnn"](4, 8, False)], torch.randn(200, 2, 4))
+    assert rows[0]["norm"] == pytest.approx(1)
+    assert 0 < rows[-1]["norm"] < 1e-45
+
+
+def test_following_gradients_leaves_model_and_random_numbers_alone() -> None:
+    cell = CELLS["gru"](4, 3, True).train()
+    before, state = {name: value.clone() for name, value in cell.state_dict().items()}, torch.get_rng_state()
+    rows = gradient_flow([cell], torch.ones(5, 2, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert rows == gradient_flow([cell], torch.ones(5, 2, 4))
+    assert all(weight.grad is None and weight.dtype == torch.float32 for weight in cell.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in cell.state_dict().items())
+
+
+def test_the_longest_windows_are_taken_from_all_over_the_texts() -> None:
+    windows = cut(np.array([0, 3, 103, 105, 205]), 10, 10)
+    assert windows.lengths[longest(windows, 4)].tolist() == [10] * 4
+    assert windows.documents[longest(windows, 4)].tolist() == [1, 1, 3, 3]
+    assert sorted(longest(windows, 21)) == sorted(set(range(22)) - {11})
+    assert sorted(longest(windows, 99)) == list(range(22))
