@@ -142,7 +142,7 @@ def model(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 def test_same_inputs_and_settings_give_the_same_bytes(inputs: dict[str, Path], model: Path, tmp_path: Path) -> None:
     again, other = build(inputs, tmp_path / "again"), build(inputs, tmp_path / "other", seed=1)
     names = {path.name for path in model.iterdir()}
-    assert names == {"model.safetensors", "config.json", "tokenizer.json", "history.parquet"}
+    assert names == {"model.safetensors", "config.json", "tokenizer.json", "history.parquet", "gradients.parquet"}
     for name in names - {"history.parquet"}:
         assert (again / name).read_bytes() == (model / name).read_bytes()
     assert (other / "model.safetensors").read_bytes() != (model / "model.safetensors").read_bytes()

@@ -17,10 +17,10 @@ from safetensors.numpy import load_file
 from tasks.shared.batch import Batch
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.store import read_tokens
-from tasks.training.schema import CONFIG, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingLimits, TrainingSettings
 
-SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY}
+SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY, GRADIENTS_FILE: GRADIENTS}
 LARGEST_LOSS = 1e6
 """Nothing that learns comes near it; infinity and NaN fail it."""
 
@@ -33,6 +33,7 @@ def batches(
     yield Batch("history", history, list(_history(settings, limits)), key="epoch")
     kept = history[history["kept"]].assign(gain=history["validation_accuracy"] - majority_share(inputs["tokens"]))
     yield Batch("kept epoch", kept, list(_kept(limits)), key="epoch")
+    yield Batch("gradients", pq.read_table(artifact / GRADIENTS_FILE).to_pandas(), list(_gradients()))
     yield Batch("weights", weight_aggregates(artifact / WEIGHTS), list(_weights()), key="tensor")
     yield Batch("files", _files(artifact), list(_in_place()), key="file")
 
@@ -106,6 +107,12 @@ def _kept(limits: TrainingLimits) -> Iterator[Expectation]:
             severity="warning",
             notes="the floor that the settings ask for",
         )
+
+
+def _gradients() -> Iterator[Expectation]:
+    yield gxe.ExpectColumnValuesToNotBeNull(column="norm", notes="NaN means that the weights are not finite")
+    yield gxe.ExpectColumnValuesToBeBetween(column="norm", min_value=0, notes="it is a length")
+    yield gxe.ExpectColumnValuesToBeBetween(column="windows", min_value=1, notes="a mean of nothing says nothing")
 
 
 def _weights() -> Iterator[Expectation]:

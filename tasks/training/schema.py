@@ -1,10 +1,11 @@
-"""The files of a model folder, and the columns of its history: one row an epoch."""
+"""The files of a model folder, and the columns of its history (one row an epoch) and of its gradients."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 WEIGHTS, CONFIG, TOKENIZER, HISTORY_FILE = "model.safetensors", "config.json", "tokenizer.json", "history.parquet"
+GRADIENTS_FILE = "gradients.parquet"
 
 HISTORY = pa.schema(
     [
@@ -22,5 +23,19 @@ HISTORY = pa.schema(
         pa.field("learning_rate", pa.float64(), nullable=False),  # at the epoch's last step
         pa.field("tokens_per_second", pa.float64(), nullable=False),  # of training, validation left out
         pa.field("seconds", pa.float64(), nullable=False),  # with validation
+    ]
+)
+
+GRADIENTS = pa.schema(
+    [
+        pa.field("epoch", pa.int32(), nullable=False),  # after which the weights were these; the kept one is there
+        pa.field("layer", pa.int32(), nullable=False),  # from 1, the one that reads the embeddings
+        pa.field("direction", pa.string(), nullable=False),  # forward | backward
+        pa.field("state", pa.string(), nullable=False),  # h; of an LSTM also c, its memory
+        pa.field("distance", pa.int32(), nullable=False),  # steps from the state to the one that the loss is read from
+        pa.field("windows", pa.int32(), nullable=False),  # that are so long
+        pa.field("norm", pa.float64(), nullable=False),  # mean over the windows; of h, 1 at distance 0 (gradients.py)
+        pa.field("smallest", pa.float64(), nullable=False),  # of the windows
+        pa.field("largest", pa.float64(), nullable=False),
     ]
 )

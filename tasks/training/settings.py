@@ -50,6 +50,9 @@ class TrainingSettings(Section):
     learning_rate: float = Field(1e-2, gt=0, le=10, description="The highest learning rate.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW).")
     clip_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
+    gradient_flow: bool = Field(
+        False, description="Record after each epoch how far gradients reach; of the kept one it is always recorded."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainingSettings:

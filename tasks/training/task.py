@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger, tell
 from tasks.shared.stage import stage
 from tasks.tokenization.store import read_tokens
-from tasks.training.schema import CONFIG, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ def train(
     from tasks.training import loop
     from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity, model_config
+    from tasks.training.gradient_record import GradientRecord
     from tasks.training.objective import objective_of
     from tasks.training.readiness import ready_device
     from tasks.training.steps import Listener
@@ -50,8 +50,18 @@ def train(
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
     objective = objective_of(settings, training, validation, device)
     tell(0)
-    learned = partial(_say_epoch, settings.epochs)
+    gradients = GradientRecord(objective.model, training, settings.window, device, scratch)
+
+    def learned(row: Mapping[str, Any]) -> None:
+        _say_epoch(settings.epochs, row)
+        if settings.gradient_flow:
+            gradients.add(row["epoch"])
+
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
+    objective.model.load_state_dict(trained.weights)
+    gradients.add(trained.kept_epoch)
+    epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
+    pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     save_file(trained.weights, out / WEIGHTS)
     write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
