@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,7 +115,7 @@ class Site:
         headers = {"content-type": "application/json", "authorization": f"Basic {login}"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data, headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def start(self, deployment: str, **parameters: Any) -> str:
@@ -130,6 +131,15 @@ class Site:
     def end(self, run: str) -> dict[str, Any]:
         """The state that the run ends in."""
         return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None)
+
+    def idle(self) -> bool:
+        """Whether every run has ended but those that a schedule has put off until later."""
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+        for run in self.ask("/flow_runs/filter", {}):
+            later = run["state"]["type"] == "SCHEDULED" and run["expected_start_time"] > soon
+            if run["state"]["type"] not in FINAL and not later:
+                return False
+        return True
 
     def logs(self, run: str) -> str:
         ours = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
