@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from training_texts import small, write_inputs
 
+from tasks.shared.errors import ArtifactError
 from tasks.training.cells import CELLS
 from tasks.training.gradients import gradient_flow, longest, probes, recurrence
+from tasks.training.task import train as stage
 from tasks.training.windows import cut
 
 LENGTHS = torch.tensor([9, 4, 1, 7])
@@ -157,3 +163,45 @@ def test_the_longest_windows_are_taken_from_all_over_the_texts() -> None:
     assert windows.documents[longest(windows, 4)].tolist() == [1, 1, 3, 3]
     assert sorted(longest(windows, 21)) == sorted(set(range(22)) - {11})
     assert sorted(longest(windows, 99)) == list(range(22))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+def build(inputs: dict[str, Path], folder: Path, **changes: Any) -> Path:
+    (folder / "out").mkdir(parents=True, exist_ok=True)
+    stage.function(small(**changes), folder / "out", **inputs, scratch=folder / "scratch")
+    return folder / "out"
+
+
+def test_recording_gradients_does_not_change_the_training_by_a_bit(inputs: dict[str, Path], tmp_path: Path) -> None:
+    recorded = build(inputs, tmp_path / "recorded", cell="gru", layers=2, gradient_flow=True)
+    plain = build(inputs, tmp_path / "plain", cell="gru", layers=2)
+    assert (recorded / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
+    every, kept = (pd.read_parquet(folder / "gradients.parquet") for folder in (recorded, plain))
+    epoch = int(pd.read_parquet(plain / "history.parquet").query("kept")["epoch"].iloc[0])
+    assert sorted(set(every["epoch"])) == [1, 2, 3, 4]
+    pd.testing.assert_frame_equal(every[every["epoch"] == epoch].reset_index(drop=True), kept)
+    assert set(zip(kept["layer"], kept["direction"], strict=True)) == {
+        (layer, direction) for layer in (1, 2) for direction in ("forward", "backward")
+    }
+    assert kept["distance"].max() == 11
+    assert kept.query("distance == 0")["norm"].to_numpy() == pytest.approx(1)
+
+
+def test_the_record_of_a_training_that_goes_on_is_whole(inputs: dict[str, Path], tmp_path: Path) -> None:
+    through = build(inputs, tmp_path / "through", gradient_flow=True)
+    build(inputs, tmp_path / "again", gradient_flow=True)
+    for path in (tmp_path / "again" / "scratch").glob("*-00004*"):
+        path.unlink()
+    again = build(inputs, tmp_path / "again", gradient_flow=True)
+    assert (again / "gradients.parquet").read_bytes() == (through / "gradients.parquet").read_bytes()
+    (tmp_path / "again" / "scratch" / "gradients-00002.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ArtifactError, match=r"gradients-00002\.parquet: not readable .* delete its folder"):
+        build(inputs, tmp_path / "again", gradient_flow=True)
+
+
+def test_a_bag_of_windows_has_no_gradients_to_follow(inputs: dict[str, Path], tmp_path: Path) -> None:
+    assert len(pd.read_parquet(build(inputs, tmp_path, cell="none") / "gradients.parquet")) == 0
