@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 
-def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept_epoch: int) -> dict[str, Any]:
-    """Everything that predicting needs, and for people the settings that the model was trained with."""
+def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that predicting needs, and for people the settings that the model was trained with.
+
+    `kept` is the history's row of the epoch that the weights are from.
+    """
     names = training.label_names
     counts = np.bincount(training.labels, minlength=len(names)).tolist()
     return {
@@ -24,7 +28,8 @@ def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept_
         "training_documents": dict(zip(names, counts, strict=True)),
         "window": {"size": settings.window, "stride": settings.stride},
         "vocabulary_digest": training.vocabulary_digest,
-        "kept_epoch": kept_epoch,
+        "kept_epoch": kept["epoch"],
+        "precision": kept["precision"],
         "settings": settings.shaping(),
     }
 
@@ -32,8 +37,9 @@ def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept_
 def identity(
     settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments
 ) -> dict[str, Any]:
-    """Settings (less the device: a checkpoint may move), vocabulary and texts, flat and named for messages."""
-    named = {f"training.{key}": value for key, value in settings.shaping().items() if key != "device"}
+    """Settings (less device and processes: a checkpoint may move), vocabulary and texts, flat, named for messages."""
+    moving = {"device", "processes"}
+    named = {f"training.{key}": value for key, value in settings.shaping().items() if key not in moving}
     return {
         **named,
         "the vocabulary's digest": training.vocabulary_digest,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from tasks.shared.errors import SettingsError
 
@@ -41,6 +42,11 @@ def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """A copy of what lies on the CPU. To a GPU it goes from pinned memory, and nothing waits until it is there."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.device import repeatable
+from tasks.training.device import repeatable, to_device
 from tasks.training.metrics import Validation, score
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.predict import window_log_probabilities
+from tasks.training.processes import batch_mean
 from tasks.training.windows import Indices, cut, pool_documents
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ class LabelObjective:
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
         """Mean loss of the windows, each weighing what its label weighs, and the number of windows right."""
-        labels = torch.from_numpy(self.training.labels[documents]).to(self.device)
+        labels = to_device(torch.from_numpy(self.training.labels[documents]), self.device)
         logits = self.model(ids, lengths)
-        loss = functional.cross_entropy(logits, labels, weight=self.label_weights, label_smoothing=self.label_smoothing)
+        total = functional.cross_entropy(
+            logits, labels, weight=self.label_weights, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        loss = batch_mean(total, self.label_weights[labels].sum())
         return loss, (logits.detach().argmax(-1) == labels).sum()
 
     def validate(self) -> Validation:

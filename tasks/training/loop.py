@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from tasks.shared.errors import TrainingError
+from tasks.training import processes
 from tasks.training.checkpoint import Checkpoints, Snapshot
 from tasks.training.device import repeatable
+from tasks.training.precision import choose_precision, computing_in
 from tasks.training.schedule import rate_share
 from tasks.training.steps import SILENT, Listener, NotFiniteError, Steps
 from tasks.training.windows import Indices, Windows, batches, cut, gather
@@ -63,7 +65,7 @@ def train(
                 run.epoch(listener)
             except NotFiniteError as found:
                 raise TrainingError(_not_finite(found, checkpoints)) from None
-            if checkpoints:
+            if checkpoints and processes.rank() == 0:
                 checkpoints.save(len(run.history), run.snapshot())
     history = [{**row, "kept": row["epoch"] == run.kept_epoch} for row in run.history]
     return Trained(run.kept, history, run.kept_epoch)
@@ -89,6 +91,8 @@ class _Run:
     ) -> None:
         self.settings, self.objective, self.training, self.device = settings, objective, training, device
         self.model = objective.model
+        self.loss = processes.synchronized(objective.model, objective.loss)
+        self.precision = choose_precision(settings.precision, settings.cell, device)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=settings.learning_rate,
@@ -108,7 +112,7 @@ class _Run:
         """Trains on every window of a fresh cut once, validates, and adds a row to the history."""
         number, started = len(self.history) + 1, time.monotonic()
         rng = np.random.default_rng((self.settings.seed, number))
-        torch.manual_seed(int(rng.integers(2**63)))
+        torch.manual_seed(int(rng.integers(2**63)) + processes.rank())  # processes drop out each on its own
         size = self.settings.window
         windows = cut(self.training.offsets, size, size, rng)
         steps = Steps(number, self.settings.epochs, windows, listener)
@@ -117,7 +121,7 @@ class _Run:
             self._set_rate((number - 1 + step / len(groups)) / self.settings.epochs)
             steps.add(batch, self._step(windows, batch))
         trained = steps.summary(self.settings.clip_norm)
-        validation = self.objective.validate()
+        validation = processes.from_first(self.objective.validate)
         if not math.isfinite(validation.loss):
             raise NotFiniteError(number, len(groups), "validation loss")
         if not self.history or validation.loss < min(row["validation_loss"] for row in self.history):
@@ -133,6 +137,7 @@ class _Run:
                 "validation_macro_f1": validation.macro_f1,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "seconds": time.monotonic() - started,
+                "precision": self.precision,
             }
         )
         listener.learned(self.history[-1])
@@ -144,14 +149,17 @@ class _Run:
 
     def _step(self, windows: Windows, batch: Indices) -> Tensor:
         """One step; its loss, windows right and gradient norm, left on the device so that nothing waits for them."""
-        ids, lengths = gather(self.training.ids, windows, batch, self.device)
+        mine = processes.share(batch)
+        ids, lengths = gather(self.training.ids, windows, mine, self.device)
         self.model.train()
-        loss, right = self.objective.loss(ids, lengths, windows.documents[batch])
+        with computing_in(self.precision, self.device):
+            loss, right = self.loss(ids, lengths, windows.documents[mine])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
-        return torch.stack([loss.detach(), right.to(loss), norm.detach()])
+        figures = processes.summed(torch.stack([loss.detach(), right.to(loss) / processes.takers(batch)]))
+        return torch.cat([figures, norm.detach().reshape(1)])
 
     def snapshot(self) -> Snapshot:
         tensors = {

@@ -28,7 +28,8 @@ class Objective(Protocol):
 
         `ids` [time, batch] on the device, `lengths` [batch] on the CPU (None: no padding), `documents` [batch] the
         position in the training part of the text that each window is from. What gives several answers to a window
-        counts it as the share of them that are right.
+        counts it as the share of them that are right. A mean over the batch is `processes.batch_mean`, so that several
+        processes can share the batch.
         """
 
     def validate(self) -> Validation:

@@ -15,6 +15,10 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where to compute; auto takes cuda, else mps, else cpu."
     )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Numbers that a step computes in; auto takes bfloat16 on a GPU made for it, else float32."
+    )
+    processes: int = Field(1, ge=1, le=64, description="Processes on this machine that share the work of every step.")
     deterministic: bool = Field(True, description="Only deterministic kernels, where the device offers a choice.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, window offsets, shuffling and dropout.")
 
@@ -58,6 +62,8 @@ class TrainingSettings(Section):
     def _fits_together(self) -> TrainingSettings:
         if self.stride > self.window:
             raise ValueError(f"stride {self.stride} is larger than window {self.window}: texts would have gaps")
+        if self.processes > self.batch_windows:
+            raise ValueError(f"processes {self.processes} exceed batch_windows {self.batch_windows}: some would idle")
         if self.cell == "none" and not self.skip:
             raise ValueError("cell none needs skip: true, else nothing reaches the classifier")
         return self

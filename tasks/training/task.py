@@ -62,11 +62,11 @@ def train(
     gradients.add(trained.kept_epoch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
+    kept = trained.history[trained.kept_epoch - 1]
     save_file(trained.weights, out / WEIGHTS)
-    write_text(out / CONFIG, json.dumps(model_config(settings, training, trained.kept_epoch), indent=2) + "\n")
+    write_text(out / CONFIG, json.dumps(model_config(settings, training, kept), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
     pq.write_table(pa.Table.from_pylist(trained.history, schema=HISTORY), out / HISTORY_FILE)
-    kept = trained.history[trained.kept_epoch - 1]
     return {
         "rows": len(trained.history),
         "kept_epoch": trained.kept_epoch,

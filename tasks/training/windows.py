@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.training.device import to_device
 from tasks.training.model import PAD
 
 Indices = NDArray[np.int64]
@@ -73,7 +74,7 @@ def gather(ids: NDArray[Any], windows: Windows, batch: Indices, device: torch.de
     inside = time < lengths
     tokens = torch.from_numpy(np.where(inside, ids[starts + np.minimum(time, lengths - 1)], PAD).astype(np.int64))
     padded = None if inside.all() else torch.from_numpy(lengths)
-    return tokens.to(device, non_blocking=True), padded
+    return to_device(tokens, device), padded
 
 
 def pool_documents(
