@@ -17,12 +17,14 @@ from evaluation_inputs import LABELS, Inputs, make_inputs
 from sklearn.metrics import accuracy_score, f1_score
 
 from tasks.cleaning.schema import DOCUMENTS
+from tasks.evaluation.inputs import read_clip_norm, read_gradients
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
 from tasks.shared.check_report import CheckReport
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.parquet import PartWriter, read_table
 from tasks.training.predict import load_classifier
+from tasks.training.schema import GRADIENTS
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
 FILES = ["baselines.parquet", "metrics.json", "predictions.parquet", "report.html"]
@@ -57,6 +59,30 @@ def test_predictions_are_the_models_and_in_order(artifact: Path, inputs: Inputs)
     asked = [np.array(row["token_ids"]) for row in tokens if row["split"] == "test"]
     expected = np.exp(load_classifier(inputs.model, "cpu").log_probabilities(asked))
     np.testing.assert_allclose(shares, expected, atol=1e-9)
+
+
+def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    html = (artifact / "report.html").read_text()
+    assert "Gradient norm of the training steps by epoch" in html
+    assert "Clipped above 1." in html
+    assert "has no recurrent layer" in html
+    model = shutil.copytree(inputs.model, tmp_path / "model")
+    rows = [
+        {"epoch": 2, "layer": 1, "direction": "forward", "state": "h", "distance": distance, "windows": 1}
+        | dict.fromkeys(("norm", "smallest", "largest"), 0.5**distance)
+        for distance in (1, 0)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=GRADIENTS), model / "gradients.parquet")
+    evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
+    assert "forward, h: 1 at distance 0, 0.5 at 1" in (tmp_path / "report.html").read_text()
+
+
+def test_a_record_of_gradients_may_be_missing_but_not_damaged(tmp_path: Path) -> None:
+    assert read_gradients(tmp_path) is None
+    assert read_clip_norm(tmp_path) is None
+    (tmp_path / "gradients.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ArtifactError, match=r"gradients\.parquet: not readable as Parquet"):
+        read_gradients(tmp_path)
 
 
 def test_metrics_follow_from_the_predictions(artifact: Path) -> None:

@@ -18,6 +18,8 @@ from evaluation_inputs import HOSTILE
 from tasks.evaluation import figures
 from tasks.evaluation.calibration import probabilities_of, reliability
 from tasks.evaluation.drawing import Picture
+from tasks.evaluation.gradient_figures import gradient_pictures
+from tasks.evaluation.reach import Reach
 from tasks.evaluation.report import Report, excerpt, find_mistakes, render, stages, verdict
 from tasks.evaluation.scores import Comparison, Estimate, Predictions, Resampling, Scores, evaluate
 
@@ -38,9 +40,16 @@ def make_report(labels: tuple[str, ...] = LABELS, documents: int = 30, mistakes:
         titles={"majority": "Majority class", "tfidf_svm": "SVM"},
         counts={part: np.bincount(truth, minlength=len(labels)) for part in ("train", "validation", "test")},
         history=history | {"kept": np.arange(epochs) == epochs - 1},
+        clip_norm=1.0,
+        reaches=[reach(epochs - 1), reach(epochs), reach(epochs, "<i>c")],
         mistakes=find_mistakes(test, dict.fromkeys(test.doc_ids, TEXT), labels, mistakes, 600),
         stages=stages({"cleaning": {"fingerprint": "<b>f", "settings": {"a": {"<u>k": "<u>v"}, "none": None}}}),
     )
+
+
+def reach(epoch: int, state: str = "h", layer: int = 1, direction: str = "forward", steps: int = 40) -> Reach:
+    norms = 0.5 ** np.arange(steps, dtype=np.float64)
+    return Reach(epoch, layer, direction, state, np.arange(steps, dtype=np.float64), norms, norms / 2, norms * 2)
 
 
 class Page(HTMLParser):
@@ -102,7 +111,7 @@ def test_report_opens_offline(html: str) -> None:
 
 def test_pictures_say_what_they_show(html: str) -> None:
     images = Page(html).images
-    assert len(images) == 7
+    assert len(images) == 9
     assert all(image["alt"] and image["width"] and image["height"] for image in images)
     assert html.count("prefers-color-scheme: dark") == len(images) + 1
 
@@ -191,13 +200,37 @@ def test_report_without_mistakes_history_or_lineage() -> None:
             titles=full.titles,
             counts=full.counts,
             history={},
+            clip_norm=None,
+            reaches=None,
             mistakes=[],
             stages=[],
         )
     )
     assert "None to show." in html
     assert "Training</h2>" not in html
+    assert "not recorded in this model’s folder" in html
     assert "came without a record" in html
+
+
+def test_gradient_pictures_name_axes_and_the_clipping_level() -> None:
+    history = {name: np.array([3.0, 0.5]) for name in ("gradient_norm_mean", "gradient_norm_max")}
+    kept = {"kept": np.array([1.0, 0.0])}
+    both = [reach(1, state, layer) for layer in (1, 2) for state in ("h", "c")]
+    norms, *layers = gradient_pictures(history | kept, 0.25, [*both, reach(2)])
+    drawn = svg_texts(norms.light)
+    assert all(word in drawn for word in ("epoch", "norm of all weights’ gradient", "clipped above"))
+    assert "Clipped above 0.25." in norms.alt
+    assert [picture.alt[:8] for picture in layers] == ["Layer 1:", "Layer 1:", "Layer 2:"]
+    drawn = svg_texts(layers[0].light)
+    assert all(word in drawn for word in ("distance to the loss, steps", "‖∂L/∂state‖", "forward, h", "forward, c"))
+    assert "forward, h: 1 at distance 0, 1.82e-12 at 39" in layers[0].alt
+    assert "epoch 2: 0.5 at 1, 1.5e-05 at 16, nan at 64" in layers[1].alt
+
+
+def test_gradients_that_vanished_altogether_and_windows_of_one_token_can_be_drawn() -> None:
+    gone = Reach(1, 1, "backward", "h", *(np.zeros(3),) * 4)
+    assert len(gradient_pictures({}, None, [gone, reach(1, steps=1)])) == 1
+    assert gradient_pictures({}, None, []) == []
 
 
 def test_mistakes_are_the_wrong_ones_most_confident_first() -> None:

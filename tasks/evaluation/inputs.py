@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.evaluation.metrics import Floats, Ints
+from tasks.evaluation.reach import Reach
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
+from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
 
 PARTS = ("train", "validation", "test")
 
@@ -57,6 +59,33 @@ def read_history(model: Path) -> dict[str, Floats]:
         raise ArtifactError(f"{path}: not readable as Parquet ({error}); train again") from error
     numeric = [field.name for field in table.schema if pa.types.is_primitive(field.type)]
     return {name: np.array(table[name].to_pylist(), np.float64) for name in numeric}
+
+
+def read_gradients(model: Path) -> list[Reach] | None:
+    """How far gradients reached, by epoch, layer, direction and state; None where the model does not say."""
+    path = model / GRADIENTS_FILE
+    if not path.exists():
+        return None
+    try:
+        rows = pq.read_table(path, schema=GRADIENTS).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path}: not readable as Parquet ({error}); train again") from error
+    groups: dict[tuple[int, int, str, str], list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["distance"]):
+        groups.setdefault((row["epoch"], row["layer"], row["direction"], row["state"]), []).append(row)
+    columns = ("distance", "norm", "smallest", "largest")
+    return [
+        Reach(*key, *(np.array([row[column] for row in group], np.float64) for column in columns))
+        for key, group in groups.items()
+    ]
+
+
+def read_clip_norm(model: Path) -> float | None:
+    """From which norm on gradients were clipped; None where the model does not say."""
+    try:
+        return float(json.loads((model / CONFIG).read_text(encoding="utf-8"))["settings"]["clip_norm"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_lineage(artifact: Path) -> Mapping[str, Any]:

@@ -13,7 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
 from tasks.evaluation.drawing import Picture
+from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.metrics import Floats, Ints
+from tasks.evaluation.reach import Reach
 from tasks.evaluation.scores import Comparison, Evaluation, Predictions
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -25,7 +27,6 @@ CURVES = {
         "validation_accuracy": "validation documents",
     },
     "Macro-F1": {"validation_macro_f1": "validation documents"},
-    "Gradient norm before clipping": {"gradient_norm_mean": "mean", "gradient_norm_max": "largest"},
     "Learning rate": {"learning_rate": "at the epoch's end"},
 }
 """Title of each training curve, and its lines: columns of the history, in words."""
@@ -65,6 +66,10 @@ class Report:
     """Documents of each label [classes] in the parts train, validation and test."""
     history: Mapping[str, Floats]
     """Columns of the training history, one value per epoch."""
+    clip_norm: float | None
+    """From which norm on gradients were clipped; None where the model does not say."""
+    reaches: Sequence[Reach] | None
+    """How far gradients reach; empty of a model without recurrent layers, None where the model does not say."""
     mistakes: Sequence[Mistake]
     stages: Sequence[Stage]
 
@@ -134,6 +139,7 @@ def render(report: Report) -> str:
         verdict=verdict(evaluation.baselines, report.titles),
         pictures=_pictures(report),
         curves=training_curves(report.history),
+        gradients=gradient_pictures(report.history, report.clip_norm, report.reaches or []),
         kept=_kept_epoch(report.history),
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from tasks.evaluation.inputs import PARTS, count_labels, read_history, read_lineage, read_texts
+from tasks.evaluation.inputs import (
+    PARTS,
+    count_labels,
+    read_clip_norm,
+    read_gradients,
+    read_history,
+    read_lineage,
+    read_texts,
+)
 from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answers_table, predictions_table
 from tasks.evaluation.scores import Evaluation, Predictions, Resampling
 from tasks.evaluation.scores import evaluate as measure
@@ -117,6 +125,8 @@ def _report(
         titles={name: BASELINES[name].title for name in evaluation.baselines},
         counts=count_labels(splits, evaluation.label_names),
         history=read_history(model),
+        clip_norm=read_clip_norm(model),
+        reaches=read_gradients(model),
         mistakes=find_mistakes(
             predictions, texts, evaluation.label_names, settings.mistakes, settings.excerpt_characters
         ),
