@@ -219,6 +219,7 @@ def test_gradient_pictures_name_axes_and_the_clipping_level() -> None:
     norms, *layers = gradient_pictures(history | kept, 0.25, [*both, reach(2)])
     drawn = svg_texts(norms.light)
     assert all(word in drawn for word in ("epoch", "norm of all weights’ gradient", "clipped above"))
+    assert "mathdefault" not in drawn
     assert "Clipped above 0.25." in norms.alt
     assert [picture.alt[:8] for picture in layers] == ["Layer 1:", "Layer 1:", "Layer 2:"]
     drawn = svg_texts(layers[0].light)

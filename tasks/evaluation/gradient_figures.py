@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator
 
 from tasks.evaluation.drawing import Palette, Picture, picture
 from tasks.evaluation.metrics import Floats
@@ -65,7 +65,7 @@ def distances(layer: int, reaches: Sequence[Reach]) -> Picture:
             low, high = _positive(reach.smallest), _positive(reach.largest)
             axes.fill_between(reach.distance, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(reach.distance, _positive(reach.norm), line, color=colour, label=reach.name)
-        _finish(axes, f"Layer {layer}: how far a gradient reaches", "distance to the loss, steps")
+        _finish(axes, f"Layer {layer}: reach of gradients", "distance to the loss, steps")
         axes.set_ylabel("‖∂L/∂state‖")
 
     return picture(draw, 3.7, 2.7, f"Layer {layer}: gradient norm by distance to the loss. {_said(reaches)}.")
@@ -79,7 +79,7 @@ def over_epochs(layer: int, reaches: Sequence[Reach]) -> Picture:
         for shown, line, colour in zip(SHOWN, LINES, (palette.first, palette.second, palette.third), strict=True):
             values = _positive(np.array([reach.at(shown) for reach in chosen]))
             axes.plot([reach.epoch for reach in chosen], values, line, marker=".", color=colour, label=f"{shown} away")
-        _finish(axes, f"Layer {layer}: reach by epoch (forward, h)", "epoch")
+        _finish(axes, f"Layer {layer}: forward reach, by epoch", "epoch")
         axes.set_ylabel("‖∂L/∂h‖")
 
     ends = [chosen[0], chosen[-1]]
@@ -91,6 +91,8 @@ def over_epochs(layer: int, reaches: Sequence[Reach]) -> Picture:
 
 def _finish(axes: Axes, title: str, along: str) -> None:
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())  # the default one writes mathematics, which is off (drawing.py)
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.grid()
     axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
