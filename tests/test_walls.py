@@ -14,7 +14,7 @@ from tasks.shared.fingerprint import PROJECT
 FILES = sorted([*(PROJECT / "tasks").rglob("*.py"), *(PROJECT / "flows").rglob("*.py")])
 STAGES = sorted(path.parent.name for path in (PROJECT / "tasks").glob("*/task.py"))
 PURE = [path for path in FILES if path.parts[-3] == "tasks" and path.parent.name in STAGES]
-PURE = [path for path in PURE if path.name not in {"task.py", "contract.py", "settings.py", "__init__.py"}]
+PURE = [path for path in PURE if path.name not in {"task.py", "worker.py", "contract.py", "settings.py", "__init__.py"}]
 
 
 def name_of(path: Path) -> str:

@@ -26,6 +26,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_processes(processes: int, device: torch.device) -> None:
+    """Raises SettingsError where the device has no room for so many processes."""
+    if processes > 1 and device.type == "mps":
+        raise SettingsError(f"training.processes: {processes}, but mps serves one; choose 1, or training.device: cpu")
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        raise SettingsError(
+            f"training.processes: {processes}, but there are {torch.cuda.device_count()} GPUs here, and each process "
+            "takes one; choose no more, or training.device: cpu"
+        )
+
+
 @contextmanager
 def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
     """Inside: PyTorch's random numbers are ours, and with `deterministic` its kernels repeat; after: all as before.

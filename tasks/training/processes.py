@@ -92,11 +92,12 @@ def synchronized(model: nn.Module, function: Callable[..., T]) -> Callable[..., 
         return function
     together = DistributedDataParallel(_Call(model, function))
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
-    together.register_comm_hook(None, _sum_in_order if on_cpu else _sum)
+    add_up = _sum_in_order if on_cpu else _sum
+    together.register_comm_hook(None, lambda _, bucket: add_up(bucket))
     return together
 
 
-def _sum_in_order(_: Any, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+def _sum_in_order(bucket: GradBucket) -> torch.futures.Future[Tensor]:
     """Adds up in the order of the ranks.
 
     How gloo's own sum rounds depends on where a value lies in the bucket, and DistributedDataParallel lays its buckets
@@ -116,7 +117,7 @@ def _sum_in_order(_: Any, bucket: GradBucket) -> torch.futures.Future[Tensor]:
     return summed_up
 
 
-def _sum(_: Any, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+def _sum(bucket: GradBucket) -> torch.futures.Future[Tensor]:
     reduced = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
     summed_up: torch.futures.Future[Tensor] = reduced.then(lambda done: done.value()[0])
     return summed_up

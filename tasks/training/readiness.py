@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tasks.shared.errors import TrainingError
-from tasks.training.device import choose_device, free_bytes
+from tasks.training.device import check_processes, choose_device, free_bytes
 from tasks.training.model import Architecture, WindowClassifier
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ def ready_device(
 ) -> torch.device:
     """The device to train on. Raises what the functions below raise, and SettingsError if the device is not there."""
     device = choose_device(settings.device)
+    check_processes(settings.processes, device)
     check_part("train", training)
     check_part("validation", validation)
     check_labels(training)
     longest = int(np.diff(training.offsets).max())
-    check_memory(needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest), device)
+    needed = needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest)
+    check_memory(needed * (settings.processes if device.type == "cpu" else 1), device)
     return device
 
 
@@ -63,11 +65,11 @@ def check_labels(training: TokenizedDocuments) -> None:
 
 
 def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, longest: int) -> int:
-    """Roughly what training takes: weights with gradient, two moments and the best copy, and one step's activations."""
+    """Roughly what a process takes: weights with gradient, two moments and the best copy, and a step's activations."""
     architecture = Architecture.of(settings, vocabulary_size, labels)
     with torch.device("meta"):
         parameters = sum(weight.numel() for weight in WindowClassifier(architecture).parameters())
-    tokens = settings.batch_windows * min(settings.window, longest)
+    tokens = -(-settings.batch_windows // settings.processes) * min(settings.window, longest)
     recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
     return FLOAT * (5 * parameters + tokens * (4 * architecture.embedding_size + recurrent))
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def train(
     from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity, model_config
     from tasks.training.gradient_record import GradientRecord
+    from tasks.training.launch import train_together
     from tasks.training.objective import objective_of
     from tasks.training.readiness import ready_device
     from tasks.training.steps import Listener
@@ -51,6 +53,9 @@ def train(
     objective = objective_of(settings, training, validation, device)
     tell(0)
     gradients = GradientRecord(objective.model, training, settings.window, device, scratch)
+
+    if settings.processes > 1:  # what follows takes up the last checkpoint that they leave
+        train_together(settings, tokens, checkpoints, Listener(_say, learned=partial(_say_epoch, settings.epochs)))
 
     def learned(row: Mapping[str, Any]) -> None:
         _say_epoch(settings.epochs, row)
