@@ -1,0 +1,91 @@
+"""Steps in bfloat16: which cells and devices, what stays float32, and that they repeat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_texts import documents, small, write_inputs
+
+from tasks.shared.errors import SettingsError
+from tasks.training.cells import CELLS, TorchCell
+from tasks.training.objective import objective_of
+from tasks.training.precision import choose_precision, computes_bfloat16, computing_in
+from tasks.training.task import train as stage
+from tasks.training.windows import cut, gather
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_float32_on_the_cpu_and_what_is_asked_for_is_done() -> None:
+    assert choose_precision("auto", "mingru", CPU) == "float32"
+    assert [choose_precision("bfloat16", cell, CPU) for cell in [*CELLS, "none"]] == ["bfloat16"] * (len(CELLS) + 1)
+    assert choose_precision("float32", "mingru", CPU) == "float32"
+
+
+def test_a_cell_that_cannot_compute_in_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn(torch.nn.Linear):
+        def __init__(self, features: int, hidden: int, both: bool) -> None:
+            super().__init__(features, hidden)
+
+        def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+            raise NotImplementedError("no kernel")
+
+    monkeypatch.setitem(CELLS, "stubborn", Stubborn)
+    with pytest.raises(SettingsError, match=r"training.precision: the cell stubborn cannot compute in bfloat16 on cpu"):
+        choose_precision("bfloat16", "stubborn", CPU)
+    assert not computes_bfloat16("stubborn", CPU)
+
+
+@pytest.mark.parametrize("cell", [*CELLS, "none"])
+def test_the_loss_and_the_weights_stay_float32(cell: str) -> None:
+    settings, training = small(cell=cell, dropout=0, token_dropout=0, embedding_dropout=0), documents()
+    objective = objective_of(settings, training, documents(seed=1), CPU)
+    windows = cut(training.offsets, 12, 12)
+    ids, lengths = gather(training.ids, windows, np.arange(len(windows)), CPU)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        with computing_in(precision, CPU):
+            losses[precision], _ = objective.loss(ids, lengths, windows.documents)
+    losses["bfloat16"].backward()
+    assert losses["bfloat16"].dtype == torch.float32
+    torch.testing.assert_close(losses["bfloat16"], losses["float32"], rtol=0.02, atol=0)
+    assert {weight.grad.dtype for weight in objective.model.parameters() if weight.grad is not None} == {torch.float32}
+
+
+def test_training_in_bfloat16_learns_repeats_and_says_so(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path, per_label=12)
+    made = []
+    for name in ("one", "other"):
+        out = tmp_path / name / "out"
+        out.mkdir(parents=True)
+        settings = small(precision="bfloat16", epochs=8, dropout=0, learning_rate=0.02)
+        stage.function(settings, out, **inputs, scratch=tmp_path / name / "scratch")
+        made.append(out)
+    for name in ("model.safetensors", "config.json"):
+        assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes()
+    history = pq.read_table(made[0] / "history.parquet").to_pylist()
+    assert {row["precision"] for row in history} == {"bfloat16"}
+    assert max(row["validation_accuracy"] for row in history) > 0.7
+    assert json.loads((made[0] / "config.json").read_text())["precision"] == "bfloat16"
+    assert {value.dtype for value in load_file(made[0] / "model.safetensors").values()} == {torch.float32}
+
+
+def test_asking_what_a_cell_can_do_leaves_random_numbers_alone() -> None:
+    computes_bfloat16.cache_clear()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    assert computes_bfloat16("gru", CPU)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_pytorchs_cells_drop_nothing_out_themselves() -> None:
+    """cuDNN's own dropout would draw random numbers that no seed of ours repeats."""
+    layers = [make(4, 4, True) for make in CELLS.values()]
+    assert {layer.layer.dropout for layer in layers if isinstance(layer, TorchCell)} == {0.0}
