@@ -28,7 +28,15 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cleaning": ("Cleaning", ()),
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
     "training": ("A training step of each cell", ()),
+    "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),
 }
+
+PICTURES = {
+    "gradients": "![Gradient norm by distance to the loss, untrained: every cell's falls below 1e-19 within 120 steps; "
+    "trained: those of gru, mingru and minlstm stay near one half over 256 steps, that of the LSTM's c near 0.06, and "
+    "the RNN's still vanishes](images/gradients.png)"
+}
+"""Of the benchmarks that draw one, for docs/benchmarks.md."""
 
 
 def main() -> None:
@@ -43,6 +51,8 @@ def main() -> None:
             title, options = BENCHMARKS[name]
             given = [str(Path(folder) / "documents") if option is DOCUMENTS else option for option in options]
             print(f"\n## {title}\n\n`python -m benchmarks.{name}`\n\n{_table(_run(name, given))}", flush=True)
+            if name in PICTURES:
+                print(f"\n{PICTURES[name]}", flush=True)
     print("\nAccuracy over five folds, beside the baselines, is in the README: `corpusflow crossvalidate`.")
 
 
@@ -61,7 +71,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
     return "" if value is None else str(value).replace("_", " ")
 
 
