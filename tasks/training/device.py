@@ -23,6 +23,8 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError(
             f"training.device: {name} is not available here (found: {found}); choose one of them or auto"
         )
+    if name == "cuda":  # cuBLAS reads it once, when the device is first used, and repeats itself only with it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return torch.device(name)
 
 
@@ -45,8 +47,6 @@ def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
     """
     before = torch.are_deterministic_algorithms_enabled()
     deterministic = deterministic and device.type != "cpu"
-    if deterministic and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         torch.use_deterministic_algorithms(deterministic)
         try:

@@ -1,0 +1,79 @@
+"""What a device can do at most, measured, and the least time that a training step of a model could take on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from tasks.training.model import Architecture
+
+PRODUCTS = {"none": 0, "rnn": 1, "gru": 3, "lstm": 4, "mingru": 2, "minlstm": 3}
+"""Matrices of a cell that multiply its inputs, each [features, hidden]."""
+RECURRENT = ("rnn", "gru", "lstm")
+"""Cells that multiply their states by as many."""
+ROUNDS = 10
+ACCESSES = 4
+"""Times that an activation passes the memory: written and read, and its gradient likewise."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Of one device."""
+
+    flops: dict[str, float]
+    """Floating-point operations a second of a large matrix product, by precision."""
+    bandwidth: float
+    """Bytes a second, read and written, of a large copy."""
+
+
+def seconds_of(work: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
+    """Seconds of each round, after one that does not count; waits for the device before it stops the clock."""
+    taken = []
+    for _ in range(rounds + 1):
+        _wait(device)
+        started = time.perf_counter()
+        work()
+        _wait(device)
+        taken.append(time.perf_counter() - started)
+    return taken[1:]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def measure_ceilings(device: torch.device, precisions: list[str]) -> Ceilings:
+    """Products of 8,192² values on a GPU and of 2,048² on a CPU; copies of 1 GiB and of 256 MiB; the best of ten."""
+    side, values = (8192, 2**28) if device.type == "cuda" else (2048, 2**26)
+    flops = {}
+    for precision in precisions:
+        left = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
+        product = partial(torch.mm, left, left, out=torch.empty_like(left))
+        flops[precision] = 2 * side**3 / min(seconds_of(product, device, ROUNDS))
+    source = torch.ones(values, device=device)
+    target = torch.empty_like(source)
+    bandwidth = 2 * source.nbytes / min(seconds_of(lambda: target.copy_(source), device, ROUNDS))
+    return Ceilings(flops, bandwidth)
+
+
+def least_seconds(architecture: Architecture, tokens: int, parameters: int, precision: str, most: Ceilings) -> float:
+    """A step's matrix products at the measured rate, and then its activations and weights past the measured memory.
+
+    A product costs three of its kind in a training step: forward, and the gradients of either factor. AdamW reads and
+    writes weights and two moments, and reads a gradient that was written before: eight passes of four bytes.
+    """
+    features, multiplied, activations = architecture.embedding_size, 0, architecture.embedding_size
+    for _ in range(architecture.layers if architecture.cell != "none" else 0):
+        out = PRODUCTS[architecture.cell] * architecture.state_size
+        hidden = architecture.hidden_size if architecture.cell in RECURRENT else 0
+        multiplied += out * (features + hidden)
+        activations += out + architecture.state_size
+        features = architecture.state_size
+    size = 2 if precision == "bfloat16" else 4
+    moved = tokens * activations * size * ACCESSES + parameters * 4 * 8
+    return 3 * 2 * tokens * multiplied / most.flops[precision] + moved / most.bandwidth
