@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tasks.training.scan import scan
+from tasks.training.scan_blocks import Layer, scan_blocks
 
 
 class Cell(Protocol):
@@ -54,18 +55,31 @@ class ScanCell(nn.Module):
         self.project = nn.Linear(features, self.directions * (gates + 1) * hidden)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """See Cell."""
+        """See Cell. Under autocast the products are short floats; gates and states are float32 on the CPU."""
+        inside = None if lengths is None else inside_mask(len(inputs), lengths, inputs.device)
+        if inputs.device.type == "cpu":
+            time, batch, _ = inputs.shape
+            hidden = self.project.out_features // self.directions // (self.gates + 1)
+            layer = Layer(time, batch, hidden, self.gates, self.directions, product=_autocast_dtype(inputs))
+            outside = None if inside is None else ~inside
+            return scan_blocks(inputs, self.project.weight, self.project.bias, outside, layer).to(inputs.dtype)
         projected = self.project(inputs).chunk(self.directions * (self.gates + 1), dim=-1)
-        inside = None if lengths is None else inside_mask(len(inputs), lengths, inputs.device).unsqueeze(-1)
         states = []
         for direction in range(self.directions):
             *gates, candidate = projected[direction * (self.gates + 1) : (direction + 1) * (self.gates + 1)]
             forget = torch.sigmoid(gates[0] if self.gates == 1 else _log_ratio(*gates))
             added = (1 - forget) * candidate
             if inside is not None:  # the backward direction starts in the padding: it must still be zero at the text
-                added = added * inside
+                added = added * inside.unsqueeze(-1)
             states.append(scan(forget, added, reverse=direction == 1))
         return torch.cat(states, dim=-1)
+
+
+def _autocast_dtype(inputs: Tensor) -> torch.dtype:
+    """What matrix products of `inputs` on the CPU are computed in; autocast leaves float64 alone."""
+    if torch.is_autocast_enabled("cpu") and inputs.dtype != torch.float64:
+        return torch.get_autocast_dtype("cpu")
+    return inputs.dtype
 
 
 def _log_ratio(forget: Tensor, take: Tensor) -> Tensor:

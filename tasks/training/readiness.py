@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 FLOAT = 4
-VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 10, "minlstm": 14}
+VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 6, "minlstm": 8}
 """Numbers held for the backward pass, per hidden unit, direction and token, with their gradients (measured)."""
 
 

@@ -1,0 +1,219 @@
+"""Minimal recurrent cells on a CPU: product, gates and scan of one block of time after the other.
+
+What a block's matrix product puts out stays in the processor's cache until the steps have used it up. Only the opened
+gates and the states are kept for the backward pass, which goes over the blocks the other way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+ROWS = 512
+"""Steps of a block times sequences: products this tall are as fast as taller ones, and a block fits in the cache."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Sizes of one layer's call; `product` is the dtype of its matrix products."""
+
+    time: int
+    batch: int
+    hidden: int
+    gates: int
+    directions: int
+    product: torch.dtype
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What gates and states are computed in: at least float32, for a state is the sum of many small parts."""
+        return torch.promote_types(self.product, torch.float32)
+
+    def blocks(self) -> list[list[slice]]:
+        """Blocks in the order of the scan: each direction's part of the time, from the front and from behind."""
+        steps = max(1, ROWS // self.batch)
+        ends = [(start, min(self.time, start + steps)) for start in range(0, self.time, steps)]
+        return [[slice(*end), slice(self.time - end[1], self.time - end[0])][: self.directions] for end in ends]
+
+    def rows(self, block: list[slice]) -> int:
+        """Rows of a block's matrix product."""
+        return len(range(block[0].start, block[0].stop)) * self.batch
+
+    def lane(self, states: Tensor, direction: int, part: slice, ahead: int = 0) -> Tensor:
+        """A direction's [steps, batch, hidden] of `states` [time, batch, directions · hidden], `ahead` steps later."""
+        features = slice(direction * self.hidden, (direction + 1) * self.hidden)
+        return states[part.start + ahead : part.stop + ahead, :, features]
+
+    def steps(self, block: Tensor) -> list[Tensor]:
+        """Views [directions, batch, width] of a block's steps in the order of the scan.
+
+        Beside the forward direction's step from the front stands the backward one's from behind. All of the one lies
+        in memory before all of the other, so a stride leads from step to step, and one operation computes both.
+        """
+        jump, row, column = block.stride()
+        shape, step, start = (self.directions, self.batch, block.shape[2]), row * self.batch, block.storage_offset()
+        last = block.shape[1] // self.batch - 1
+        return [
+            block.as_strided(shape, (jump + (last - 2 * index) * step, row, column), start + index * step)
+            for index in range(last + 1)
+        ]
+
+
+def scan_blocks(inputs: Tensor, weight: Tensor, bias: Tensor, outside: Tensor | None, layer: Layer) -> Tensor:
+    """States [time, batch, directions · hidden] of a whole cell, whose equations are in cells.py.
+
+    `weight` [directions · (gates + 1) · hidden, features] and `bias` hold a direction's gates, then its candidate.
+    Where `outside` [time, batch] is true, states stay as they are. Differentiable once in the first three arguments.
+    """
+    keep = torch.is_grad_enabled() and any(value.requires_grad for value in (inputs, weight, bias))
+    states: Tensor = _Blocks.apply(inputs, weight, bias, outside, layer, keep)  # type: ignore[no-untyped-call]
+    return states
+
+
+class _Blocks(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, outside: Tensor | None, layer: Layer, keep: bool
+    ) -> Tensor:
+        weights, biases, kept = _by_direction(weight, layer), _by_direction(bias, layer), []
+        # One step more at each end: the zeros that the directions start from.
+        padded = torch.empty(layer.time + 2, layer.batch, layer.directions * layer.hidden, dtype=layer.dtype)
+        padded[0], padded[-1] = 0, 0
+        state = torch.zeros(layer.directions, layer.batch, layer.hidden, dtype=layer.dtype)
+        work = cache(lambda rows: _ForwardWork(layer, rows))
+        for block in layer.blocks():
+            memory = work(layer.rows(block))
+            for direction, part in enumerate(block):
+                rows = inputs[part].to(layer.product).flatten(0, 1)
+                torch.addmm(biases[direction], rows, weights[direction].t(), out=memory.product[direction])
+            if memory.projected is not memory.product:
+                memory.projected.copy_(memory.product)
+            opened = _open(memory.projected, layer, None if outside is None else [outside[part] for part in block])
+            gates = layer.steps(_forget(opened, layer))
+            for candidate, gate, now in zip(memory.candidate_steps, gates, memory.state_steps, strict=True):
+                state = torch.lerp(candidate, state, gate, out=now)
+            for direction, part in enumerate(block):
+                lane = layer.lane(padded, direction, part, ahead=1)
+                lane.copy_(memory.states[direction].view(lane.shape))
+            if keep:
+                kept.append(opened)
+        ctx.save_for_backward(inputs, weight, padded, *kept)
+        ctx.layer = layer
+        return padded[1:-1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, direct: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight, padded, *kept = ctx.saved_tensors
+        layer: Layer = ctx.layer
+        weights = _by_direction(weight, layer)
+        by_inputs = torch.zeros(inputs.shape, dtype=layer.dtype) if ctx.needs_input_grad[0] else None
+        by_weights = torch.zeros(weights.shape, dtype=layer.dtype)
+        by_biases = torch.zeros(weights.shape[:2], dtype=layer.dtype)
+        work = cache(lambda rows: _BackwardWork(layer, rows))
+        carry = torch.zeros((), dtype=layer.dtype)
+        for block, opened in zip(reversed(layer.blocks()), reversed(kept), strict=True):
+            memory = work(layer.rows(block))
+            for direction, part in enumerate(block):
+                given = layer.lane(direct, direction, part)
+                memory.gradient[direction].view(given.shape).copy_(given)
+                before, after = (layer.lane(padded, direction, part, ahead) for ahead in (2 * direction, 1))
+                torch.sub(before, after, out=memory.change[direction].view(given.shape))
+            forget = _forget(opened, layer)
+            carry = _scan_back(memory.gradient_steps, layer.steps(forget), carry)
+            by_product = _by_product(memory.gradient, forget, memory.change, opened, out=memory.by_product)
+            by_biases += by_product.sum(1)
+            short = by_product.to(layer.product)
+            for direction, part in enumerate(block):
+                rows = inputs[part].to(layer.product).flatten(0, 1)
+                _add_product(by_weights[direction], short[direction].t(), rows)
+                if by_inputs is not None:
+                    _add_product(by_inputs[part].flatten(0, 1), short[direction], weights[direction])
+        return by_inputs, by_weights.view(weight.shape), by_biases.flatten(), None, None, None
+
+
+class _ForwardWork:
+    """Memory that blocks of as many rows use in turn."""
+
+    def __init__(self, layer: Layer, rows: int) -> None:
+        width = (layer.gates + 1) * layer.hidden
+        self.product = torch.empty(layer.directions, rows, width, dtype=layer.product)
+        self.projected = self.product.to(layer.dtype)
+        self.states = torch.empty(layer.directions, rows, layer.hidden, dtype=layer.dtype)
+        self.candidate_steps = layer.steps(self.projected[..., -layer.hidden :])
+        self.state_steps = layer.steps(self.states)
+
+
+class _BackwardWork:
+    """The same for the way back."""
+
+    def __init__(self, layer: Layer, rows: int) -> None:
+        width = (layer.gates + 1) * layer.hidden
+        self.gradient, self.change = torch.empty(2, layer.directions, rows, layer.hidden, dtype=layer.dtype)
+        self.by_product = torch.empty(layer.directions, rows, width, dtype=layer.dtype)
+        self.gradient_steps = layer.steps(self.gradient)
+
+
+def _by_direction(weight: Tensor, layer: Layer) -> Tensor:
+    return weight.to(layer.product).view(layer.directions, -1, *weight.shape[1:])
+
+
+def _open(projected: Tensor, layer: Layer, outside: list[Tensor] | None) -> Tensor:
+    """The gates' sigmoids, such that the forget gate is one in the directions' `outside` [steps, batch]."""
+    opened = torch.sigmoid(projected[..., : -layer.hidden])
+    if layer.gates == 2:
+        opened += torch.finfo(layer.dtype).tiny  # two gates that are both shut divide to one half
+    if outside is not None:
+        where = torch.stack(outside).view(layer.directions, -1, 1)
+        opened[..., -layer.hidden :].masked_fill_(where, 1 if layer.gates == 1 else 0)
+    return opened
+
+
+def _forget(opened: Tensor, layer: Layer) -> Tensor:
+    """The one forget gate; of minLSTM σ(forget) / (σ(forget) + σ(take))."""
+    if layer.gates == 1:
+        return opened
+    forget, take = opened[..., : layer.hidden], opened[..., layer.hidden :]
+    return forget / (forget + take)
+
+
+def _scan_back(gradients: list[Tensor], forget: list[Tensor], carry: Tensor) -> Tensor:
+    """∂L/∂h_t over all paths, in place of the direct ones: g_{t-1} = direct_{t-1} + f_t · g_t.
+
+    `carry` is f_t · g_t of the step after the last one here; so is what is returned, for the block before.
+    """
+    gate, total = torch.ones_like(carry), carry
+    for now, before in zip(reversed(gradients), reversed(forget), strict=True):
+        total, gate = now.addcmul_(gate, total), before
+    return gate * total
+
+
+def _by_product(gradient: Tensor, forget: Tensor, change: Tensor, opened: Tensor, out: Tensor) -> Tensor:
+    """∂L/∂ what the matrix product puts out, from g_t = ∂L/∂h_t over all paths and `change` h_{t-1} - h_t.
+
+    The candidate's is g_t · (1 - f_t), the forget gate's before its sigmoid g_t · f_t · (h_{t-1} - h_t), since
+    h_{t-1} - h_t = (1 - f_t) · (h_{t-1} - c_t): the candidates themselves need not be kept.
+    """
+    hidden = gradient.shape[-1]
+    passed = forget * gradient
+    torch.sub(gradient, passed, out=out[..., -hidden:])
+    passed *= change
+    if opened.shape[-1] == hidden:
+        out[..., :hidden] = passed
+    else:
+        shut = 1 - opened
+        torch.mul(passed, shut[..., :hidden], out=out[..., :hidden])
+        torch.mul(passed.neg_(), shut[..., hidden:], out=out[..., hidden : 2 * hidden])
+    return out
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:  # sums over blocks stay long, products are short
+        total += left @ right
