@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.training.cells import CELLS, ScanCell
+from tasks.training.cells import CELLS, ScanCell, inside_mask
 from tasks.training.model import Architecture, Noise, WindowClassifier
-from tasks.training.scan import scan
+from tasks.training.scan import gated_scan, scan
 
 
 def plain_loop(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
@@ -142,3 +147,35 @@ def test_noise_is_for_training_only_and_drops_what_it_says() -> None:
     dropped = model._drop_dimensions(torch.ones(10, 4, 64))
     assert all(torch.equal(before, after) for before, after in pairwise(dropped))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("gates", [1, 2])
+def test_few_launches_do_what_the_blocks_do(gates: int) -> None:
+    cell = ScanCell(gates, 4, 3, True).double()
+    inputs, lengths = torch.randn(11, 3, 4, dtype=torch.float64), torch.tensor([11, 4, 1])
+    inside = inside_mask(11, lengths, inputs.device)
+    outcomes = []
+    for whole in (cell(inputs, lengths), gated_scan(cell.project(inputs), inside, gates, 2)):
+        states = whole * inside.unsqueeze(-1)
+        gradients = torch.autograd.grad(states.square().sum(), list(cell.parameters()))
+        outcomes.append((states, *gradients))
+    for blocks, few in zip(*outcomes, strict=True):
+        torch.testing.assert_close(blocks, few, rtol=1e-10, atol=1e-10)
+
+
+def test_long_scans_take_few_operations() -> None:
+    forget, inputs = random_scan(900, 2, 3)
+    with torch.profiler.profile() as profile:
+        scan(forget, inputs)
+    launches = [event for event in profile.events() if event.name in {"aten::addcmul_", "aten::addcmul", "aten::mul_"}]
+    assert len(launches) <= 3 * 30
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="Triton is for Linux")
+def test_triton_kernels_do_what_the_plain_cells_do() -> None:
+    """On the CPU, in Triton's interpreter, which a process has to ask for before it loads Triton."""
+    script = Path(__file__).with_name("triton_agreement.py")
+    folders = os.pathsep.join([str(script.parents[1]), str(script.parent)])
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -7,14 +7,15 @@ padded positions of the output is unspecified; pooling masks it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tasks.training.scan import scan
+from tasks.training.scan import gated_scan
 from tasks.training.scan_blocks import Layer, scan_blocks
 
 
@@ -55,24 +56,35 @@ class ScanCell(nn.Module):
         self.project = nn.Linear(features, self.directions * (gates + 1) * hidden)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """See Cell. Under autocast the products are short floats; gates and states are float32 on the CPU."""
-        inside = None if lengths is None else inside_mask(len(inputs), lengths, inputs.device)
+        """See Cell. Under autocast the product is of short floats; gates and states are computed in float32 anyway."""
         if inputs.device.type == "cpu":
-            time, batch, _ = inputs.shape
-            hidden = self.project.out_features // self.directions // (self.gates + 1)
-            layer = Layer(time, batch, hidden, self.gates, self.directions, product=_autocast_dtype(inputs))
-            outside = None if inside is None else ~inside
-            return scan_blocks(inputs, self.project.weight, self.project.bias, outside, layer).to(inputs.dtype)
-        projected = self.project(inputs).chunk(self.directions * (self.gates + 1), dim=-1)
-        states = []
-        for direction in range(self.directions):
-            *gates, candidate = projected[direction * (self.gates + 1) : (direction + 1) * (self.gates + 1)]
-            forget = torch.sigmoid(gates[0] if self.gates == 1 else _log_ratio(*gates))
-            added = (1 - forget) * candidate
-            if inside is not None:  # the backward direction starts in the padding: it must still be zero at the text
-                added = added * inside.unsqueeze(-1)
-            states.append(scan(forget, added, reverse=direction == 1))
-        return torch.cat(states, dim=-1)
+            return self._in_blocks(inputs, lengths)
+        projected = self.project(inputs)
+        kernels = _triton_kernels() if inputs.is_cuda and projected.dtype != torch.float64 else None
+        if kernels is None:
+            inside = None if lengths is None else inside_mask(len(inputs), lengths, inputs.device)
+            return gated_scan(projected, inside, self.gates, self.directions)
+        ends = torch.full((inputs.shape[1],), len(inputs)) if lengths is None else lengths
+        states: Tensor = kernels.scan_gates(
+            projected, ends.to(inputs.device, non_blocking=True), self.gates, self.directions
+        )
+        return states
+
+    def _in_blocks(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        time, batch, _ = inputs.shape
+        hidden = self.project.out_features // self.directions // (self.gates + 1)
+        layer = Layer(time, batch, hidden, self.gates, self.directions, product=_autocast_dtype(inputs))
+        outside = None if lengths is None else ~inside_mask(time, lengths, inputs.device)
+        return scan_blocks(inputs, self.project.weight, self.project.bias, outside, layer).to(inputs.dtype)
+
+
+@cache
+def _triton_kernels() -> ModuleType | None:
+    try:
+        from tasks.training import scan_triton
+    except ImportError:
+        return None
+    return scan_triton
 
 
 def _autocast_dtype(inputs: Tensor) -> torch.dtype:
@@ -80,11 +92,6 @@ def _autocast_dtype(inputs: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled("cpu") and inputs.dtype != torch.float64:
         return torch.get_autocast_dtype("cpu")
     return inputs.dtype
-
-
-def _log_ratio(forget: Tensor, take: Tensor) -> Tensor:
-    """log σ(forget) - log σ(take): its sigmoid is σ(forget) / (σ(forget) + σ(take)), without the division."""
-    return functional.softplus(-take) - functional.softplus(-forget)
 
 
 CELLS: dict[str, Callable[[int, int, bool], nn.Module]] = {
