@@ -24,9 +24,10 @@ from tasks.shared.parquet import PartWriter
 from tasks.tokenization.encode import Encoder
 from tasks.tokenization.schema import tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
-from tasks.tokenization.store import read_tokens
+from tasks.tokenization.store import open_tokens, token_rows
 from tasks.tokenization.task import tokenize
 from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.documents import SplitDocument
 from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
 
 SAMPLE = [document.text for document in DOCUMENTS] + [Path(__file__).read_text(encoding="utf-8")]
@@ -149,7 +150,7 @@ def large() -> Vocabulary:
 def test_ids_take_the_smallest_integers(tmp_path: Path, vocabulary: Vocabulary, id_type: type) -> None:
     _, out = build(tmp_path, vocabulary)
     assert Encoder(vocabulary).encode(["some text"])[0].dtype == id_type
-    assert read_tokens(out, "train").ids.dtype == id_type
+    assert next(iter(open_tokens(out, "train"))).dtype == id_type
     stored = pq.read_schema(out / "tokens" / "part-00000.parquet").field("token_ids").type.value_type
     assert stored == pa.from_numpy_dtype(id_type)
 
@@ -184,18 +185,44 @@ def test_the_stage_stores_every_document_of_the_split(tmp_path: Path) -> None:
 
 def test_readers_get_flat_arrays_of_a_split(tmp_path: Path) -> None:
     _, out = build(tmp_path, small())
-    train = read_tokens(out, "train")
+    train = open_tokens(out, "train")
     texts = [document.text for document in DOCUMENTS if document.split == "train"]
     assert train.doc_ids == ["a1", "c1"]
     assert [train.label_names[label] for label in train.labels] == ["news", "fiction"]
-    assert [encoder().decode(train[number]) for number in range(len(train))] == texts
-    assert train.offsets[-1] == len(train.ids)
+    assert [encoder().decode(ids) for ids in train] == texts
+    assert np.diff(train.offsets).tolist() == [len(ids) for ids in train]
     assert (train.vocabulary_size, train.label_names) == (500, ("fiction", "news"))
-    with pytest.raises(IndexError):
-        train[2]
 
-    none = read_tokens(out, "holdout")
-    assert (len(none), len(none.ids), none.offsets.tolist(), none.ids.dtype) == (0, 0, [0], np.uint16)
+    none = open_tokens(out, "holdout")
+    assert (len(none), none.tokens, none.offsets.tolist(), list(none.runs())) == (0, 0, [0], [])
+
+
+def test_a_split_is_read_run_by_run_whatever_the_row_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(2, 300, length).astype(np.uint16) for length in rng.integers(1, 3000, 400)]
+    splits = ["validation" if number % 10 == 0 else "train" for number in range(len(texts))]
+    documents = [SplitDocument(f"{number:03}", "news", split, "") for number, split in enumerate(splits)]
+    with PartWriter(
+        tmp_path / "tokens", tokens_schema(300, "ab", ["news"]), part_bytes=2**20, row_group_bytes=2**16
+    ) as writer:
+        for start in range(0, len(texts), 64):
+            writer.write(token_rows(writer.schema, documents[start : start + 64], texts[start : start + 64]))
+    for split, runs in (("train", 5), ("validation", 1)):
+        part = open_tokens(tmp_path, split)
+        expected = [ids for ids, each in zip(texts, splits, strict=True) if each == split]
+        assert [ids.tolist() for ids in part] == [ids.tolist() for ids in expected]
+        assert len(part.bounds) - 1 >= runs
+        assert part.tokens == sum(map(len, expected))
+        for run in part.runs(reversed(range(len(part.bounds) - 1))):
+            assert [ids.tolist() for ids in run] == [ids.tolist() for ids in expected[run.first :][: len(list(run))]]
+
+
+def test_lengths_that_do_not_fit_the_ids_are_named(tmp_path: Path) -> None:
+    row = {"doc_id": "a", "label": "news", "split": "train", "token_ids": [7, 8], "length": 1}
+    with PartWriter(tmp_path / "tokens", tokens_schema(300, "ab", ["news"])) as writer:
+        writer.write([row])
+    with pytest.raises(ArtifactError, match=r"part-00000.parquet: row group 0 has 2 token ids where the lengths say 1"):
+        list(open_tokens(tmp_path, "train"))
 
 
 def test_the_same_rows_however_the_input_is_cut(tmp_path: Path) -> None:
@@ -233,12 +260,12 @@ def test_damaged_tokens_are_named(tmp_path: Path) -> None:
     with PartWriter(tmp_path / "unknown label" / "tokens", tokens_schema(300, "ab", ["news"])) as writer:
         writer.write([row])
     with pytest.raises(ArtifactError, match="label 'poem' is not in the label map"):
-        read_tokens(tmp_path / "unknown label", "train")
+        open_tokens(tmp_path / "unknown label", "train")
 
     with PartWriter(tmp_path / "bare" / "tokens", tokens_schema(300, "ab", ["poem"]).remove_metadata()) as writer:
         writer.write([row])
     with pytest.raises(ArtifactError, match="the schema's metadata lacks labels"):
-        read_tokens(tmp_path / "bare", "train")
+        open_tokens(tmp_path / "bare", "train")
 
 
 def test_a_damaged_vocabulary_stops_the_stage(tmp_path: Path) -> None:

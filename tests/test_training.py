@@ -27,7 +27,7 @@ from tasks.training.readiness import check_labels, check_memory, check_part, nee
 from tasks.training.schedule import rate_share
 from tasks.training.steps import Listener, Progress
 from tasks.training.task import train as stage
-from tasks.training.windows import batches, cut, pool_documents
+from tasks.training.windows import batches, count_windows, cut, pool_documents
 
 CPU = torch.device("cpu")
 
@@ -43,13 +43,17 @@ def test_windows_leave_no_token_out_and_stay_inside_their_text(
 ) -> None:
     stride = min(size, stride)
     offsets = np.cumsum([0, *lengths])
-    windows = cut(offsets, size, stride, None if seed is None else np.random.default_rng(seed))
+    shifts = None if seed is None else np.random.default_rng(seed).integers(stride, size=len(lengths))
+    windows = cut(offsets, size, stride, shifts)
     covered: dict[int, set[int]] = {number: set() for number in range(len(lengths))}
     for start, length, document in zip(windows.starts, windows.lengths, windows.documents, strict=True):
         assert length == min(size, lengths[document])
         covered[document] |= set(range(start, start + length))
     for number, tokens in covered.items():
         assert tokens == set(range(offsets[number], offsets[number + 1]))
+    assert len(set(zip(windows.starts, windows.documents, strict=True))) == len(windows)
+    counts = count_windows(np.array(lengths), size, stride, 0 if shifts is None else shifts)
+    assert counts.tolist() == np.bincount(windows.documents, minlength=len(lengths)).tolist()
 
 
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20), seed=st.one_of(st.none(), st.integers(0, 9)))
@@ -63,7 +67,7 @@ def test_batches_hold_every_window_once(lengths: list[int], seed: int | None) ->
 def test_training_cuts_each_epoch_elsewhere_and_prediction_always_alike() -> None:
     offsets = np.array([0, 1000])
     rng = np.random.default_rng(0)
-    first, second = (cut(offsets, 100, 100, rng).starts.tolist() for _ in range(2))
+    first, second = (cut(offsets, 100, 100, rng.integers(100, size=1)).starts.tolist() for _ in range(2))
     assert first != second
     assert cut(offsets, 100, 50).starts.tolist() == list(range(0, 901, 50))
 
@@ -151,7 +155,7 @@ def test_same_inputs_and_settings_give_the_same_bytes(inputs: dict[str, Path], m
 def test_the_model_folder_stands_alone(model: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(model, tmp_path / "elsewhere")
     part = documents(seed=2)
-    texts = [part[number] for number in range(len(part))]
+    texts = list(part)
     classifier = load_classifier(moved, "cpu")
     answers = classifier.log_probabilities(texts)
     assert classifier.label_names == LABELS
@@ -210,7 +214,7 @@ def test_a_vocabulary_that_the_tokens_are_not_of_is_refused(inputs: dict[str, Pa
 
 def test_parts_that_cannot_be_trained_on_are_refused_before_the_first_step() -> None:
     whole = documents()
-    nothing = replace(whole, doc_ids=[], labels=whole.labels[:0], ids=whole.ids[:0], offsets=np.array([0]))
+    nothing = replace(whole, doc_ids=[], labels=whole.labels[:0], offsets=np.array([0]), bounds=np.array([0]))
     with pytest.raises(TrainingError, match="validation part has no documents"):
         check_part("validation", nothing)
     with pytest.raises(TrainingError, match=r"document 0-000 .* has no tokens"):

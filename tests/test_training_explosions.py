@@ -5,7 +5,6 @@ A plain RNN whose recurrent weights are scaled up multiplies a gradient by more 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from training_texts import LABELS, documents, small, text
+from training_texts import LABELS, part_of, small, text
 
 from tasks.shared.errors import TrainingError
 from tasks.tokenization.store import TokenizedDocuments
@@ -30,13 +29,7 @@ def long_texts(seed: int, per_label: int = 10) -> TokenizedDocuments:
     """Texts of one long window each."""
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(len(LABELS)), per_label)
-    return replace(
-        documents(),
-        doc_ids=[f"{seed}-{number:03d}" for number in range(len(labels))],
-        labels=labels,
-        ids=np.concatenate([text(label, STEPS, rng) for label in labels]),
-        offsets=np.arange(len(labels) + 1) * STEPS,
-    )
+    return part_of([text(label, STEPS, rng) for label in labels], labels, seed)
 
 
 def explosive(**changes: Any) -> TrainingSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,26 @@ def text(label: int, length: int, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(length) < 0.5, own, rng.integers(2, VOCABULARY, length)).astype(np.uint16)
 
 
-def documents(per_label: int = 6, seed: int = 0) -> TokenizedDocuments:
-    """Texts of 1 to 60 tokens, some of them shorter than a window."""
-    rng = np.random.default_rng(seed)
-    labels = np.tile(np.arange(len(LABELS)), per_label)
-    texts = [text(label, int(rng.integers(1, 60)), rng) for label in labels]
+def part_of(texts: Sequence[np.ndarray], labels: np.ndarray, name: object, run: int = 1000) -> TokenizedDocuments:
+    """These texts as a part of the tokens, `run` of them in a run."""
+    bounds = np.append(np.arange(0, len(texts), run), len(texts))
     return TokenizedDocuments(
-        doc_ids=[f"{seed}-{number:03d}" for number in range(len(texts))],
+        doc_ids=[f"{name}-{number:03d}" for number in range(len(texts))],
         labels=labels,
-        ids=np.concatenate(texts),
         offsets=np.cumsum([0, *map(len, texts)]),
         label_names=LABELS,
         vocabulary_size=VOCABULARY,
         vocabulary_digest=DIGEST,
+        bounds=bounds,
+        read=lambda number: np.concatenate(texts[bounds[number] : bounds[number + 1]]),
     )
+
+
+def documents(per_label: int = 6, seed: int = 0, run: int = 1000) -> TokenizedDocuments:
+    """Texts of 1 to 60 tokens, some of them shorter than a window."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(len(LABELS)), per_label)
+    return part_of([text(label, int(rng.integers(1, 60)), rng) for label in labels], labels, seed, run)
 
 
 def learn(
@@ -75,8 +82,8 @@ def write_inputs(folder: Path, per_label: int = 6) -> dict[str, Path]:
     rows = []
     for split, seed in (("train", 0), ("validation", 1), ("test", 2)):
         part = documents(per_label, seed)
-        for number, doc_id in enumerate(part.doc_ids):
-            ids, label = part[number], LABELS[part.labels[number]]
+        for doc_id, label_id, ids in zip(part.doc_ids, part.labels, part, strict=True):
+            label = LABELS[label_id]
             row = {"doc_id": doc_id, "label": label, "split": split, "token_ids": ids.tolist(), "length": len(ids)}
             rows.append(row)
     with PartWriter(inputs["tokens"] / DATASET, tokens_schema(VOCABULARY, DIGEST, LABELS)) as writer:

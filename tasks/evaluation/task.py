@@ -28,7 +28,7 @@ from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage
-from tasks.tokenization.store import TokenizedDocuments, read_tokens
+from tasks.tokenization.store import TokenizedDocuments, open_tokens
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -58,7 +58,7 @@ def evaluate(
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
     from tasks.training.predict import load_classifier
 
-    train, validation, test = (read_tokens(tokens, part) for part in PARTS)
+    train, validation, test = (open_tokens(tokens, part) for part in PARTS)
     if not len(test):
         raise CorpusError(f"{splits}: the test part has no documents, so nothing can be measured; add documents")
     classifier = load_classifier(model, settings.device)
@@ -91,7 +91,7 @@ def _check_fit(classifier: Classifier, test: TokenizedDocuments, model: Path) ->
 def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
     from tasks.evaluation.calibration import probabilities_of
 
-    scores = classifier.log_probabilities([documents[i] for i in range(len(documents))])
+    scores = classifier.log_probabilities(list(documents))
     return Predictions(documents.doc_ids, documents.labels, probabilities_of(scores))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,9 +25,12 @@ class PartWriter:
     so that a reader finds the columns.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, folder: Path, schema: pa.Schema, part_bytes: int = PART_BYTES, row_group_bytes: int = ROW_GROUP_BYTES
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.schema, self.part_bytes = folder, schema, part_bytes
+        self.folder, self.schema = folder, schema
+        self.part_bytes, self.row_group_bytes = part_bytes, row_group_bytes
         self.rows = 0
         self._parts = 0
         self._in_part = 0
@@ -42,15 +45,16 @@ class PartWriter:
         self.rows += rows.num_rows
         self._waiting.append(rows)
         self._waiting_bytes += rows.nbytes
-        if self._waiting_bytes >= ROW_GROUP_BYTES:
-            self._write_row_group()
+        if self._waiting_bytes >= self.row_group_bytes:
+            self._write_row_groups()
 
-    def _write_row_group(self) -> None:
+    def _write_row_groups(self) -> None:
         if self._writer is None:
             path = self.folder / f"part-{self._parts:05d}.parquet"
             self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
         table = pa.Table.from_batches(self._waiting, schema=self.schema)
-        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        groups = max(1, self._waiting_bytes // self.row_group_bytes)
+        self._writer.write_table(table, row_group_size=max(1, -(-table.num_rows // groups)))
         self._in_part += self._waiting_bytes
         self._waiting, self._waiting_bytes = [], 0
         if self._in_part >= self.part_bytes:
@@ -69,7 +73,7 @@ class PartWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and (self._waiting or self._parts == 0):
-            self._write_row_group()
+            self._write_row_groups()
         self._close_part()
 
 
@@ -89,6 +93,34 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None, rows: int =
                 yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from error
+
+
+class RowGroup(NamedTuple):
+    """Where a row group lies."""
+
+    path: Path
+    number: int
+
+
+def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowGroup, pa.Table]]:
+    """Some columns of a dataset in order, row group by row group, and where each lies."""
+    for path in part_files(folder):
+        try:
+            with pq.ParquetFile(path) as file:
+                for number in range(file.num_row_groups):
+                    yield RowGroup(path, number), file.read_row_group(number, list(columns), use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from error
+
+
+def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> pa.Table:
+    """Some columns of row groups of one file."""
+    path = groups[0].path
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read_row_groups([group.number for group in groups], list(columns), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
 
 
 def read_table(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -9,6 +9,9 @@ import pyarrow as pa
 
 DATASET = "tokens"
 """The dataset's folder inside the artifact."""
+ROW_GROUP_BYTES = 2**18
+"""Training reads row groups in random order: the smaller they are, the better it shuffles a corpus larger than memory,
+and the oftener it reads; these take a millisecond."""
 
 
 def id_type(vocabulary_size: int) -> pa.DataType:

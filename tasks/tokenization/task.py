@@ -9,7 +9,7 @@ from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage
 from tasks.tokenization.encode import Encoder
-from tasks.tokenization.schema import DATASET, tokens_schema
+from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
 from tasks.tokenization.store import file_digest, token_rows
 from tasks.vocabulary.documents import split_documents
@@ -28,7 +28,7 @@ def tokenize(
     labels = {label for batch in read_batches(splits / "splits", ["label"]) for label in batch["label"].to_pylist()}
     schema = tokens_schema(encoder.size, file_digest(vocabulary / TOKENIZER), labels)
     tokens = 0
-    with PartWriter(out / DATASET, schema) as writer:
+    with PartWriter(out / DATASET, schema, row_group_bytes=ROW_GROUP_BYTES) as writer:
         for documents in progress(split_documents(cleaned, splits), "tokenization", "batches of documents"):
             ids = [ids[: settings.max_tokens] for ids in encoder.encode([document.text for document in documents])]
             tokens += sum(map(len, ids))

@@ -50,6 +50,8 @@ def identity(
 
 def _digest(part: TokenizedDocuments) -> str:
     digest = hashlib.sha256(repr(part.label_names).encode())
-    for array in (part.labels, part.offsets, part.ids):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for array in (part.labels, part.offsets):
+        digest.update(array.tobytes())
+    for run in part.runs():
+        digest.update(run.ids.tobytes())
     return digest.hexdigest()[:16]

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from tasks.shared.batch import Batch
 from tasks.shared.errors import ArtifactError
-from tasks.tokenization.store import read_tokens
+from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingLimits, TrainingSettings
 
@@ -40,8 +40,8 @@ def batches(
 
 def majority_share(tokens: Path) -> float:
     """Share of the validation documents that carry the training part's commonest label."""
-    commonest = np.bincount(read_tokens(tokens, "train").labels).argmax()
-    return float((read_tokens(tokens, "validation").labels == commonest).mean())
+    commonest = np.bincount(open_tokens(tokens, "train").labels).argmax()
+    return float((open_tokens(tokens, "validation").labels == commonest).mean())
 
 
 def weight_aggregates(path: Path) -> pd.DataFrame:

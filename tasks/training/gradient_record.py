@@ -32,11 +32,12 @@ class GradientRecord:
 
     def add(self, epoch: int) -> None:
         """Follows the gradients through the model as it is now."""
+        run = next(self.training.runs())
         rows = flow_in_texts(
             self.model.get_submodule("cells").children(),
             self.model.get_submodule("embedding"),
-            self.training.ids,
-            self.training.offsets,
+            run.ids,
+            run.offsets,
             self.window,
             self.device,
         )

@@ -35,7 +35,8 @@ class LabelObjective:
         validation: TokenizedDocuments,
         device: torch.device,
     ) -> None:
-        self.training, self.validation, self.device = training, validation, device
+        self.labels, self.validation, self.device = training.labels, validation, device
+        self.window, self.stride = settings.window, settings.stride
         architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
         noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
         with repeatable(device, settings.deterministic):
@@ -43,11 +44,10 @@ class LabelObjective:
             self.model = WindowClassifier(architecture, noise).to(device)
         self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
         self.label_smoothing = settings.label_smoothing
-        self.held_out = cut(validation.offsets, settings.window, settings.stride)
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
         """Mean loss of the windows, each weighing what its label weighs, and the number of windows right."""
-        labels = to_device(torch.from_numpy(self.training.labels[documents]), self.device)
+        labels = to_device(torch.from_numpy(self.labels[documents]), self.device)
         logits = self.model(ids, lengths)
         total = functional.cross_entropy(
             logits, labels, weight=self.label_weights, label_smoothing=self.label_smoothing, reduction="sum"
@@ -56,11 +56,14 @@ class LabelObjective:
         return loss, (logits.detach().argmax(-1) == labels).sum()
 
     def validate(self) -> Validation:
-        """Pools the windows' answers by document."""
-        answers = window_log_probabilities(self.model, self.validation.ids, self.held_out, self.device)
-        labels = self.validation.labels
-        right = float((answers.argmax(axis=1) == labels[self.held_out.documents]).mean())
-        return score(pool_documents(answers, self.held_out.documents, len(labels)), labels, right)
+        """Pools the windows' answers by document, run after run."""
+        labels, pooled, right = self.validation.labels, [], []
+        for run in self.validation.runs():
+            windows = cut(run.offsets, self.window, self.stride)
+            answers = window_log_probabilities(self.model, run.ids, windows, self.device)
+            right.append(answers.argmax(axis=1) == labels[run.first + windows.documents])
+            pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
+        return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
 
 def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:

@@ -3,9 +3,9 @@
 What is learned is the objective's affair (objective.py). The weights of the epoch with the lowest validation loss are
 kept.
 
-All that is random in an epoch (window offsets, shuffling, dropout) comes from the seed and the epoch's number, and the
-learning rate from the share of training done. So a checkpoint needs neither generator nor scheduler states, and a run
-that goes on from one does exactly what an uninterrupted run does.
+All that is random in an epoch (window offsets and shuffling, see shuffle.py, and dropout) comes from the seed and the
+epoch's number, and the learning rate from the share of training done. So a checkpoint needs neither generator nor
+scheduler states, and a run that goes on from one does exactly what an uninterrupted run does.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from tasks.training.checkpoint import Checkpoints, Snapshot
 from tasks.training.device import repeatable
 from tasks.training.precision import choose_precision, computing_in
 from tasks.training.schedule import rate_share
+from tasks.training.shuffle import Batch, Epoch
 from tasks.training.steps import SILENT, Listener, NotFiniteError, Steps
-from tasks.training.windows import Indices, Windows, batches, cut, gather
+from tasks.training.windows import gather
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -113,17 +114,16 @@ class _Run:
         number, started = len(self.history) + 1, time.monotonic()
         rng = np.random.default_rng((self.settings.seed, number))
         torch.manual_seed(int(rng.integers(2**63)) + processes.rank())  # processes drop out each on its own
-        size = self.settings.window
-        windows = cut(self.training.offsets, size, size, rng)
-        steps = Steps(number, self.settings.epochs, windows, listener)
-        groups = list(batches(windows, self.settings.batch_windows, rng))
-        for step, batch in enumerate(groups):
-            self._set_rate((number - 1 + step / len(groups)) / self.settings.epochs)
-            steps.add(batch, self._step(windows, batch))
-        trained = steps.summary(self.settings.clip_norm)
+        settings = self.settings
+        epoch = Epoch(self.training, settings.window, settings.batch_windows, settings.shuffle_tokens, rng)
+        steps = Steps(number, settings.epochs, epoch, listener)
+        for step, batch in enumerate(epoch):
+            self._set_rate((number - 1 + step / epoch.steps) / settings.epochs)
+            steps.add(batch, self._step(batch))
+        trained = steps.summary(settings.clip_norm)
         validation = processes.from_first(self.objective.validate)
         if not math.isfinite(validation.loss):
-            raise NotFiniteError(number, len(groups), "validation loss")
+            raise NotFiniteError(number, epoch.steps, "validation loss")
         if not self.history or validation.loss < min(row["validation_loss"] for row in self.history):
             self.kept_epoch = number
             self.kept = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
@@ -147,18 +147,18 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * share
 
-    def _step(self, windows: Windows, batch: Indices) -> Tensor:
+    def _step(self, batch: Batch) -> Tensor:
         """One step; its loss, windows right and gradient norm, left on the device so that nothing waits for them."""
-        mine = processes.share(batch)
-        ids, lengths = gather(self.training.ids, windows, mine, self.device)
+        mine = processes.share(batch.chosen)
+        ids, lengths = gather(batch.ids, batch.windows, mine, self.device)
         self.model.train()
         with computing_in(self.precision, self.device):
-            loss, right = self.loss(ids, lengths, windows.documents[mine])
+            loss, right = self.loss(ids, lengths, batch.windows.documents[mine])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
-        figures = processes.summed(torch.stack([loss.detach(), right.to(loss) / processes.takers(batch)]))
+        figures = processes.summed(torch.stack([loss.detach(), right.to(loss) / processes.takers(batch.chosen)]))
         return torch.cat([figures, norm.detach().reshape(1)])
 
     def snapshot(self) -> Snapshot:

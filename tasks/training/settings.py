@@ -45,6 +45,13 @@ class TrainingSettings(Section):
     window: int = Field(128, ge=1, le=65_536, description="Tokens in a window; texts are cut anew each epoch.")
     stride: int = Field(64, ge=1, le=65_536, description="Tokens from window to window when predicting.")
     batch_windows: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
+    shuffle_tokens: int = Field(
+        2**23,
+        ge=1,
+        le=2**28,
+        description="Tokens among whose windows a training step's are drawn, at most 12 bytes each; a training part "
+        "that has no more is shuffled whole.",
+    )
     epochs: int = Field(8, ge=1, le=10_000, description="Epochs of the schedule, at most.")
     patience: int = Field(3, ge=1, le=10_000, description="Epochs without a better validation loss before stopping.")
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(

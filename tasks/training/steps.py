@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.training.windows import Indices, Windows
+from tasks.training.shuffle import Batch, Epoch
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,33 @@ class NotFiniteError(Exception):
 class Steps:
     """Collects the steps' figures of an epoch; fetches them from the device when it reports, so that no step waits."""
 
-    def __init__(self, epoch: int, epochs: int, windows: Windows, listener: Listener) -> None:
-        self.epoch, self.epochs, self.windows, self.listener = epoch, epochs, windows, listener
+    def __init__(self, number: int, epochs: int, epoch: Epoch, listener: Listener) -> None:
+        self.number, self.epochs, self.windows, self.listener = number, epochs, epoch.windows, listener
         self.started = self.spoken = time.monotonic()
         self.waiting: list[Tensor] = []
         self.sizes: list[int] = []
         self.tokens = 0
         self.rows = np.empty((0, 3))
 
-    def add(self, batch: Indices, figures: Tensor) -> None:
+    def add(self, batch: Batch, figures: Tensor) -> None:
         """Notes a step's loss, windows right and gradient norm [3]; raises NotFiniteError, at times some steps late."""
         self.waiting.append(figures)
         self.sizes.append(len(batch))
-        self.tokens += int(self.windows.lengths[batch].sum())
+        self.tokens += batch.tokens
         now = time.monotonic()
         if now - self.spoken >= self.listener.every:
             self.spoken = now
             self._fetch()
-            share = sum(self.sizes) / len(self.windows)
+            share = sum(self.sizes) / self.windows
             rate = self.tokens / (now - self.started)
-            self.listener.tell(Progress(self.epoch, self.epochs, share, self._loss(), rate))
+            self.listener.tell(Progress(self.number, self.epochs, share, self._loss(), rate))
 
     def _fetch(self) -> None:
         self.rows = np.concatenate([self.rows, torch.stack(self.waiting).cpu().double().numpy()])
         self.waiting = []
         bad = np.argwhere(~np.isfinite(self.rows[:, [0, 2]]))
         if len(bad):
-            raise NotFiniteError(self.epoch, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
+            raise NotFiniteError(self.number, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
 
     def _loss(self) -> float:
         return float(np.average(self.rows[:, 0], weights=self.sizes))
@@ -89,7 +89,7 @@ class Steps:
         norms = self.rows[:, 2]
         return {
             "train_loss": self._loss(),
-            "train_window_accuracy": float(self.rows[:, 1].sum() / len(self.windows)),
+            "train_window_accuracy": float(self.rows[:, 1].sum() / self.windows),
             "gradient_norm_mean": float(norms.mean()),
             "gradient_norm_max": float(norms.max()),
             "clipped_share": float((norms > clip_norm).mean()),

@@ -17,7 +17,7 @@ from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger, tell
 from tasks.shared.stage import stage
-from tasks.tokenization.store import read_tokens
+from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
 
@@ -45,10 +45,10 @@ def train(
     from tasks.training.readiness import ready_device
     from tasks.training.steps import Listener
 
-    training, validation = read_tokens(tokens, "train"), read_tokens(tokens, "validation")
+    training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
     device = ready_device(settings, training, validation)
     _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
-    log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{len(training.ids):,}", device)
+    log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{training.tokens:,}", device)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
     objective = objective_of(settings, training, validation, device)
     tell(0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,27 +33,28 @@ class Windows:
         return len(self.starts)
 
 
-def cut(offsets: Indices, size: int, stride: int, rng: np.random.Generator | None = None) -> Windows:
+def count_windows(lengths: Indices, size: int, stride: int, shifts: Indices | int = 0) -> Indices:
+    """How many windows `cut` makes of texts of these lengths, [texts]."""
+    last = np.maximum(lengths - size, 0)
+    count: Indices = np.where(last > 0, -(-(last + shifts) // stride) + 1, np.minimum(lengths, 1))
+    return count
+
+
+def cut(offsets: Indices, size: int, stride: int, shifts: Indices | None = None) -> Windows:
     """The windows of all texts; text i is ids[offsets[i]:offsets[i + 1]].
 
-    A grid with a window every `stride` tokens; with `rng` (training), every text's grid is shifted at random. A window
-    that sticks out at either end of the text is pushed back in, so that it overlaps its neighbour.
+    A grid with a window every `stride` tokens; with `shifts` [texts], from 0 to below `stride`, every text's grid
+    begins so many tokens before the text. A window that sticks out at either end of the text is pushed back in, so
+    that it overlaps its neighbour.
     """
-    starts, lengths, documents = [], [], []
-    for document, (begin, end) in enumerate(pairwise(offsets)):
-        length = int(end - begin)
-        if length == 0:
-            continue
-        shift = 0 if rng is None else int(rng.integers(stride))
-        last = max(length - size, 0)
-        grid = np.unique(np.clip(np.arange(-shift, last + stride, stride), 0, last))
-        starts.append(begin + grid)
-        lengths.append(np.full(len(grid), min(size, length)))
-        documents.append(np.full(len(grid), document))
-    if not starts:
-        nothing = np.empty(0, dtype=np.int64)
-        return Windows(nothing, nothing, nothing)
-    return Windows(*(np.concatenate(column).astype(np.int64) for column in (starts, lengths, documents)))
+    lengths = np.diff(offsets)
+    shifts = np.zeros_like(lengths) if shifts is None else shifts
+    counts = count_windows(lengths, size, stride, shifts)
+    documents = np.repeat(np.arange(len(lengths)), counts)
+    number = np.arange(len(documents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    last = np.maximum(lengths - size, 0)[documents]
+    starts = offsets[documents] + np.clip(number * stride - shifts[documents], 0, last)
+    return Windows(starts, np.minimum(lengths, size)[documents], documents)
 
 
 def batches(windows: Windows, size: int, rng: np.random.Generator | None = None) -> Iterator[Indices]:

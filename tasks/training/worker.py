@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.tokenization.store import read_tokens
+from tasks.tokenization.store import open_tokens
 from tasks.training.order import Order
 from tasks.training.settings import TrainingSettings
 
@@ -54,7 +54,7 @@ def _train(order: Order, rank: int) -> None:
     settings = TrainingSettings.model_validate(order.settings)
     device = _join(order, settings, rank)
     tokens, folder = Path(order.tokens), Path(order.checkpoints)
-    training, validation = read_tokens(tokens, "train"), read_tokens(tokens, "validation")
+    training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
     objective = objective_of(settings, training, validation, device)
     gradients = GradientRecord(objective.model, training, settings.window, device, folder)
 
