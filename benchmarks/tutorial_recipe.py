@@ -1,0 +1,232 @@
+"""The recipe of RNN tutorials beside ours, on the same split and tokens of Brown, in one run.
+
+    python -m benchmarks.tutorial_recipe [--epochs 4] [--json]
+
+The tutorials': an embedding of 128, torch.nn.RNN of 128 units, the last state, a linear layer; every text padded at its
+end to the longest training text (longer ones are cut to it), the last state read at the padded end; batches of 8,
+Adam at 1e-3. Ours: the training stage with the settings of pipeline.yaml. Both on the device that these choose, with
+seconds that include validation; ours runs between the tutorial's epochs, so that a busy machine slows both.
+
+"best" is the best validation accuracy of the tutorial's epochs, and "times sooner" the seconds until that was reached
+for the first time over the seconds until ours first was as good. The test part is answered once by each: by the
+tutorial's weights of its best epoch, and by the model that our stage keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flows.environment import PROJECT
+from flows.settings import Pipeline, load_settings
+from tasks.cleaning.task import clean
+from tasks.evaluation.inputs import read_history
+from tasks.extraction.task import extract
+from tasks.splitting.task import split
+from tasks.tokenization.store import TokenizedDocuments, read_tokens
+from tasks.tokenization.task import tokenize
+from tasks.training.device import choose_device
+from tasks.training.predict import load_classifier
+from tasks.training.settings import TrainingSettings
+from tasks.training.task import train
+from tasks.vocabulary.task import learn_vocabulary
+
+SIZE, BATCH, RATE, PAD = 128, 8, 1e-3, 0
+PARTS = ("train", "validation", "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of the tutorials' recipe, some 20 s each")
+    parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    arguments = parser.parse_args()
+    settings = load_settings(PROJECT / "pipeline.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        tokens, vocabulary = prepare(settings, Path(folder))
+        rows = measure(settings.training, tokens, vocabulary, Path(folder), arguments.epochs)
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print("  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in row.items()))
+
+
+def prepare(settings: Pipeline, folder: Path) -> tuple[Path, Path]:
+    """The tokens and the vocabulary of the Brown Corpus, made as in a run."""
+    documents, cleaned, splits, vocabulary, tokens = (folder / str(number) for number in range(5))
+    (folder / "scratch").mkdir()
+    extract.function(settings.extraction, documents)
+    clean.function(settings.cleaning, cleaned, documents=documents, scratch=folder / "scratch")
+    split.function(settings.splitting, splits, cleaned=cleaned)
+    vocabulary.mkdir()
+    learn_vocabulary.function(settings.vocabulary, vocabulary, cleaned=cleaned, splits=splits)
+    tokenize.function(settings.tokenization, tokens, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
+    return tokens, vocabulary
+
+
+def measure(
+    settings: TrainingSettings, tokens: Path, vocabulary: Path, folder: Path, epochs: int
+) -> list[dict[str, Any]]:
+    """A row an epoch of each recipe, a row of each model that was kept, and the ratio."""
+    tutorial = Tutorial(tokens, choose_device(settings.device))
+    theirs = [tutorial.epoch() for _ in range((epochs + 1) // 2)]
+    ours = ours_by_epoch(settings, tokens, vocabulary, folder)
+    theirs += [tutorial.epoch() for _ in range(epochs // 2)]
+    best = max(epoch.accuracy for epoch in theirs)
+    reached, sooner = (until(recipe, best) for recipe in (theirs, ours))
+    return [
+        *_rows("tutorial", theirs),
+        {"recipe": "tutorial, best epoch", "validation accuracy": best, "test accuracy": tutorial.test()},
+        *_rows("ours", ours[:-1]),
+        {
+            "recipe": "ours, the whole stage and the epoch it keeps",
+            "seconds so far": sum(epoch.seconds for epoch in ours),
+            **kept_accuracies(folder / "model", tokens, settings.device),
+        },
+        {
+            "recipe": "until the tutorial's best",
+            "seconds tutorial": reached,
+            "seconds ours": sooner,
+            "times sooner": None if reached is None or sooner is None else reached / sooner,
+        },
+    ]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How long an epoch took, with validation, and how many validation texts were right after it."""
+
+    seconds: float
+    accuracy: float
+    """NaN where the epoch learned something other than labels."""
+
+
+class Tutorial:
+    """A plain RNN over whole texts, trained as tutorials do."""
+
+    def __init__(self, tokens: Path, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.parts = {part: read_tokens(tokens, part) for part in PARTS}
+        training = self.parts["train"]
+        self.longest, self.device = int(np.diff(training.offsets).max()), device
+        self.model = PlainRNN(training.vocabulary_size, len(training.label_names)).to(device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE)
+        self.shuffle = np.random.default_rng(0)
+        self.best, self.kept = -1.0, self.model.state_dict()
+
+    def epoch(self) -> Epoch:
+        """Trains on every text once, then validates."""
+        started, training = time.perf_counter(), self.parts["train"]
+        self.model.train()
+        for batch in _batches(self.shuffle.permutation(len(training))):
+            labels = torch.from_numpy(training.labels[batch]).to(self.device)
+            loss = functional.cross_entropy(self.model(self._padded(training, batch)), labels)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        accuracy = self._accuracy("validation")
+        if accuracy > self.best:
+            self.best = accuracy
+            self.kept = {name: value.clone() for name, value in self.model.state_dict().items()}
+        return Epoch(time.perf_counter() - started, accuracy)
+
+    def test(self) -> float:
+        """Share of the test texts that the weights of the best epoch name rightly."""
+        self.model.load_state_dict(self.kept)
+        return self._accuracy("test")
+
+    @torch.no_grad()
+    def _accuracy(self, name: str) -> float:
+        part = self.parts[name]
+        self.model.eval()
+        answers = [self.model(self._padded(part, batch)).argmax(-1).cpu() for batch in _batches(np.arange(len(part)))]
+        return float((torch.cat(answers).numpy() == part.labels).mean())
+
+    def _padded(self, part: TokenizedDocuments, batch: NDArray[np.int64]) -> Tensor:
+        """Tokens [texts, longest]."""
+        ids = np.full((len(batch), self.longest), PAD, np.int64)
+        for row, document in zip(ids, batch, strict=True):
+            text = part[int(document)][: self.longest]
+            row[: len(text)] = text
+        return torch.from_numpy(ids).to(self.device)
+
+
+def _batches(order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]
+
+
+class PlainRNN(nn.Module):
+    """Embedding, RNN, the state at the padded end, a linear layer."""
+
+    def __init__(self, vocabulary: int, labels: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, SIZE, padding_idx=PAD)
+        self.rnn = nn.RNN(SIZE, SIZE, batch_first=True)
+        self.classifier = nn.Linear(SIZE, labels)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits [texts, labels] of padded texts [texts, time]."""
+        logits: Tensor = self.classifier(self.rnn(self.embedding(ids))[0][:, -1])
+        return logits
+
+
+def ours_by_epoch(settings: TrainingSettings, tokens: Path, vocabulary: Path, folder: Path) -> list[Epoch]:
+    """Runs the training stage; its history, and what it did outside of its epochs as one more with the kept model."""
+    model, scratch = folder / "model", folder / "checkpoints"
+    model.mkdir()
+    scratch.mkdir()
+    started = time.perf_counter()
+    train.function(settings, model, tokens=tokens, vocabulary=vocabulary, scratch=scratch)
+    whole, history = time.perf_counter() - started, read_history(model)
+    accuracies = history["validation_accuracy"]
+    if np.isfinite(accuracies).sum() == 1:  # only the kept epoch was judged, and that after all of them
+        accuracies = np.full_like(accuracies, np.nan)
+    epochs = [Epoch(*row) for row in zip(history["seconds"], accuracies, strict=True)]
+    rest = max(0.0, whole - float(history["seconds"].sum()))
+    return [*epochs, Epoch(rest, kept_accuracies(model, tokens, settings.device)["validation accuracy"])]
+
+
+def kept_accuracies(model: Path, tokens: Path, device: str) -> dict[str, float]:
+    """Shares of the validation and test texts that the model in the folder names rightly."""
+    classifier, found = load_classifier(model, device), {}
+    for name in ("validation", "test"):
+        part = read_tokens(tokens, name)
+        answers = classifier.log_probabilities([part[number] for number in range(len(part))])
+        found[f"{name} accuracy"] = float((answers.argmax(-1) == part.labels).mean())
+    return found
+
+
+def until(epochs: list[Epoch], accuracy: float) -> float | None:
+    """Seconds until the first epoch that is as good; None where none is."""
+    so_far = accumulate(epoch.seconds for epoch in epochs)
+    return next((spent for spent, epoch in zip(so_far, epochs, strict=True) if epoch.accuracy >= accuracy), None)
+
+
+def _rows(recipe: str, epochs: list[Epoch]) -> Iterator[dict[str, Any]]:
+    so_far = accumulate(epoch.seconds for epoch in epochs)
+    for number, (epoch, spent) in enumerate(zip(epochs, so_far, strict=True), start=1):
+        yield {
+            "recipe": recipe,
+            "epoch": number,
+            "seconds": epoch.seconds,
+            "seconds so far": spent,
+            "validation accuracy": None if np.isnan(epoch.accuracy) else epoch.accuracy,
+        }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The benchmarks of gradients and of the tutorials' recipe run, and count as they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from training_texts import small, write_inputs
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_are_no_part_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1])
+
+
+def test_the_tutorials_recipe_is_measured_beside_ours(tmp_path: Path) -> None:
+    from benchmarks import tutorial_recipe
+
+    inputs = write_inputs(tmp_path, per_label=8)
+    settings = small(epochs=6, cell="none", learning_rate=0.05, dropout=0)
+    rows = tutorial_recipe.measure(settings, inputs["tokens"], inputs["vocabulary"], tmp_path, epochs=3)
+    assert [(row["recipe"], row["epoch"]) for row in rows if "epoch" in row] == [
+        *(("tutorial", number) for number in (1, 2, 3)),
+        *(("ours", number) for number in range(1, 7)),
+    ]
+    best = max(row["validation accuracy"] for row in rows if row["recipe"] == "tutorial")
+    kept, ours, ratio = (row for row in rows if "epoch" not in row)
+    assert kept["validation accuracy"] == best
+    assert ours["test accuracy"] > 0.5
+    first = next(row for row in rows if row["recipe"] == "tutorial" and row["validation accuracy"] == best)
+    assert ratio["seconds tutorial"] == first["seconds so far"]
+    assert ratio["times sooner"] == pytest.approx(ratio["seconds tutorial"] / ratio["seconds ours"])
+
+
+def test_epochs_that_learn_no_labels_count_for_the_time_and_not_for_the_accuracy() -> None:
+    from benchmarks.tutorial_recipe import Epoch, until
+
+    assert until([Epoch(2, float("nan")), Epoch(3, 0.1), Epoch(4, 0.3)], 0.2) == 9
+    assert until([Epoch(2, 0.1)], 0.2) is None
+
+
+def test_every_cells_gradients_are_measured_and_drawn(tmp_path: Path) -> None:
+    from benchmarks import gradients
+
+    runs = list(gradients.measure(steps=1))
+    rows = [row for run in runs for row in run.rows()]
+    assert {row["cell"] for row in rows if row["when"] == "trained"} == {"rnn", "gru", "lstm", "mingru", "minlstm"}
+    exploding = next(row for row in rows if "× 4" in row["cell"])
+    assert exploding["256 to 1"] > 1e6
+    assert all(row["256 to 1"] < 1e-20 for row in rows if row["when"] == "untrained" and row is not exploding)
+    gradients.draw(runs, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
