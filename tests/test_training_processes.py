@@ -135,7 +135,7 @@ def test_two_processes_learn_what_one_learns(inputs: dict[str, Path], tmp_path: 
 
 @pytest.mark.slow
 def test_a_killed_process_fails_the_run_and_the_next_one_goes_on(inputs: dict[str, Path], tmp_path: Path) -> None:
-    settings = small(processes=3, epochs=30, batch_windows=3)
+    settings = small(processes=3, epochs=20, batch_windows=6)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(build, inputs, tmp_path / "killed", settings)
         wait_for(lambda: run.done() or reached(tmp_path / "killed", 3))
