@@ -36,7 +36,7 @@ from tasks.cleaning.task import clean
 from tasks.evaluation.inputs import read_history
 from tasks.extraction.task import extract
 from tasks.splitting.task import split
-from tasks.tokenization.store import TokenizedDocuments, read_tokens
+from tasks.tokenization.store import open_tokens
 from tasks.tokenization.task import tokenize
 from tasks.training.device import choose_device
 from tasks.training.predict import load_classifier
@@ -119,7 +119,8 @@ class Tutorial:
 
     def __init__(self, tokens: Path, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.parts = {part: read_tokens(tokens, part) for part in PARTS}
+        self.parts = {part: open_tokens(tokens, part) for part in PARTS}
+        self.texts = {part: list(documents) for part, documents in self.parts.items()}
         training = self.parts["train"]
         self.longest, self.device = int(np.diff(training.offsets).max()), device
         self.model = PlainRNN(training.vocabulary_size, len(training.label_names)).to(device)
@@ -133,7 +134,7 @@ class Tutorial:
         self.model.train()
         for batch in _batches(self.shuffle.permutation(len(training))):
             labels = torch.from_numpy(training.labels[batch]).to(self.device)
-            loss = functional.cross_entropy(self.model(self._padded(training, batch)), labels)
+            loss = functional.cross_entropy(self.model(self._padded("train", batch)), labels)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -152,14 +153,14 @@ class Tutorial:
     def _accuracy(self, name: str) -> float:
         part = self.parts[name]
         self.model.eval()
-        answers = [self.model(self._padded(part, batch)).argmax(-1).cpu() for batch in _batches(np.arange(len(part)))]
+        answers = [self.model(self._padded(name, batch)).argmax(-1).cpu() for batch in _batches(np.arange(len(part)))]
         return float((torch.cat(answers).numpy() == part.labels).mean())
 
-    def _padded(self, part: TokenizedDocuments, batch: NDArray[np.int64]) -> Tensor:
+    def _padded(self, part: str, batch: NDArray[np.int64]) -> Tensor:
         """Tokens [texts, longest]."""
         ids = np.full((len(batch), self.longest), PAD, np.int64)
         for row, document in zip(ids, batch, strict=True):
-            text = part[int(document)][: self.longest]
+            text = self.texts[part][document][: self.longest]
             row[: len(text)] = text
         return torch.from_numpy(ids).to(self.device)
 
@@ -204,8 +205,8 @@ def kept_accuracies(model: Path, tokens: Path, device: str) -> dict[str, float]:
     """Shares of the validation and test texts that the model in the folder names rightly."""
     classifier, found = load_classifier(model, device), {}
     for name in ("validation", "test"):
-        part = read_tokens(tokens, name)
-        answers = classifier.log_probabilities([part[number] for number in range(len(part))])
+        part = open_tokens(tokens, name)
+        answers = classifier.log_probabilities(list(part))
         found[f"{name} accuracy"] = float((answers.argmax(-1) == part.labels).mean())
     return found
 
