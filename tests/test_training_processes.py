@@ -181,7 +181,7 @@ def test_no_process_outlives_the_one_that_ordered_it(
     here = Path(__file__).parent
     run = subprocess.Popen(
         [sys.executable, "-c", STAGE, json.dumps({name: str(path) for name, path in inputs.items()}), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]), "TMPDIR": str(tmp_path)},
         stderr=subprocess.DEVNULL,
         # A shell that starts the tests in the background has them, and so their children, ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Agent = subprocess.Popen[str]
 
+PROJECT = Path(__file__).resolve().parents[2]
+"""Where the processes start: Python looks there first, so that they run the code that this process runs."""
 SECONDS_TO_END = 15
 ASIDE = "processes.log"
 """Beside the checkpoints: what the processes say besides their reports."""
@@ -74,6 +76,7 @@ def _started(order: Order, aside: Path) -> Iterator[Agent]:
             stderr=said,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            cwd=PROJECT,
             start_new_session=True,  # Ctrl-C is for this process to pass on
         )
     threading.Thread(target=_close_after, args=(process,), daemon=True).start()
