@@ -1,22 +1,24 @@
 """The recipe of RNN tutorials beside ours, on the same split and tokens of Brown, in one run.
 
-    python -m benchmarks.tutorial_recipe [--epochs 4] [--json]
+    python -m benchmarks.tutorial_recipe [--epochs 4] [--set training.KEY=VALUE …] [--json]
 
 The tutorials': an embedding of 128, torch.nn.RNN of 128 units, the last state, a linear layer; every text padded at its
 end to the longest training text (longer ones are cut to it), the last state read at the padded end; batches of 8,
 Adam at 1e-3. Ours: the training stage with the settings of pipeline.yaml. Both on the device that these choose, with
 seconds that include validation; ours runs between the tutorial's epochs, so that a busy machine slows both.
 
-"times sooner" compares the seconds until the best validation accuracy of the tutorial's epochs was reached for the
-first time with the seconds until ours first was as good: after an epoch, or, where epochs learn no labels, at the end
-of the stage. The test part is answered once by each: by the
-tutorial's weights of its best epoch, and by the model that our stage keeps.
+"reaching": seconds until the best validation accuracy of the tutorial's epochs was there for the first time, beside
+those until ours first was as good: after an epoch, or, where epochs learn no labels, at the end of the stage. A
+tutorial that never gets beyond the commonest label (0.16) has that at once; hence also "passing": seconds of all the
+tutorial's epochs, as many as were asked for, beside those until ours was better than it was after any of them. The
+test part is answered once by each: by the tutorial's weights of its best epoch, and by the model that our stage keeps.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flows.environment import PROJECT
-from flows.settings import Pipeline, load_settings
+from flows.settings import Pipeline, load_settings, merge_overrides
 from tasks.cleaning.task import clean
 from tasks.evaluation.inputs import read_history
 from tasks.extraction.task import extract
@@ -52,9 +54,10 @@ PARTS = ("train", "validation", "test")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=4, help="epochs of the tutorials' recipe, some 20 s each")
+    parser.add_argument("--set", nargs="*", default=[], help="values that go before those of pipeline.yaml")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
-    settings = load_settings(PROJECT / "pipeline.yaml")
+    settings = load_settings(PROJECT / "pipeline.yaml", merge_overrides(arguments.set))
     with tempfile.TemporaryDirectory() as folder:
         tokens, vocabulary = prepare(settings, Path(folder))
         rows = measure(settings.training, tokens, vocabulary, Path(folder), arguments.epochs)
@@ -87,7 +90,8 @@ def measure(
     ours = ours_by_epoch(settings, tokens, vocabulary, folder)
     theirs += [tutorial.epoch() for _ in range(epochs // 2)]
     best = max(epoch.accuracy for epoch in theirs)
-    reached, sooner = (until(recipe, best) for recipe in (theirs, ours))
+    passed = math.nextafter(best, 1)
+    spent = sum(epoch.seconds for epoch in theirs)
     return [
         *_rows("tutorial", theirs),
         {"recipe": "tutorial, best epoch", "validation accuracy": best, "test accuracy": tutorial.test()},
@@ -98,13 +102,14 @@ def measure(
             "validation accuracy": ours[-1].accuracy,
             "test accuracy": test_accuracy(folder / "model", tokens, settings.device),
         },
-        {
-            "recipe": "until the tutorial's best",
-            "seconds tutorial": reached,
-            "seconds ours": sooner,
-            "times sooner": None if reached is None or sooner is None else reached / sooner,
-        },
+        _sooner("reaching the tutorial's best", until(theirs, best), until(ours, best)),
+        _sooner(f"passing the tutorial's {epochs} epochs", spent, until(ours, passed)),
     ]
+
+
+def _sooner(what: str, tutorial: float | None, ours: float | None) -> dict[str, Any]:
+    times = None if tutorial is None or ours is None else tutorial / ours
+    return {"recipe": what, "seconds tutorial": tutorial, "seconds ours": ours, "times sooner": times}
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,7 @@ def ours_by_epoch(settings: TrainingSettings, tokens: Path, vocabulary: Path, fo
     kept = float(accuracies[history["kept"] == 1][0])  # as judged before the model learned from that part, if it did
     if np.isfinite(accuracies).sum() == 1:  # only the kept epoch was judged, and that after all of them
         accuracies = np.full_like(accuracies, np.nan)
-    epochs = [Epoch(*row) for row in zip(history["seconds"], accuracies, strict=True)]
+    epochs = [Epoch(float(spent), float(right)) for spent, right in zip(history["seconds"], accuracies, strict=True)]
     rest = max(0.0, whole - float(history["seconds"].sum()))
     return [*epochs, Epoch(rest, kept)]
 
