@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cleaning": ("Cleaning", ()),
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
     "training": ("A training step of each cell", ()),
+    "cells": ("The recurrent layers alone, beside the GRU and above the floor", ()),
     "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),
 }
 

@@ -30,16 +30,16 @@ class Ceilings:
     """Bytes a second, read and written, of a large copy."""
 
 
-def seconds_of(work: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
-    """Seconds of each round, after one that does not count; waits for the device before it stops the clock."""
+def seconds_of(work: Callable[[], object], device: torch.device, rounds: int, warm: int = 1) -> list[float]:
+    """Seconds of each round, after `warm` that do not count; waits for the device before it stops the clock."""
     taken = []
-    for _ in range(rounds + 1):
+    for _ in range(warm + rounds):
         _wait(device)
         started = time.perf_counter()
         work()
         _wait(device)
         taken.append(time.perf_counter() - started)
-    return taken[1:]
+    return taken[warm:]
 
 
 def _wait(device: torch.device) -> None:
@@ -49,16 +49,20 @@ def _wait(device: torch.device) -> None:
 
 def measure_ceilings(device: torch.device, precisions: list[str]) -> Ceilings:
     """Products of 8,192² values on a GPU and of 2,048² on a CPU; copies of 1 GiB and of 256 MiB; the best of ten."""
-    side, values = (8192, 2**28) if device.type == "cuda" else (2048, 2**26)
+    side = 8192 if device.type == "cuda" else 2048
     flops = {}
     for precision in precisions:
         left = torch.randn(side, side, device=device, dtype=getattr(torch, precision))
         product = partial(torch.mm, left, left, out=torch.empty_like(left))
         flops[precision] = 2 * side**3 / min(seconds_of(product, device, ROUNDS))
-    source = torch.ones(values, device=device)
+    return Ceilings(flops, measure_bandwidth(device))
+
+
+def measure_bandwidth(device: torch.device) -> float:
+    """Bytes a second, read and written, of a copy of 1 GiB on a GPU and of 256 MiB on a CPU; the best of ten."""
+    source = torch.ones(2**28 if device.type == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
-    bandwidth = 2 * source.nbytes / min(seconds_of(lambda: target.copy_(source), device, ROUNDS))
-    return Ceilings(flops, bandwidth)
+    return 2 * source.nbytes / min(seconds_of(lambda: target.copy_(source), device, ROUNDS))
 
 
 def least_seconds(architecture: Architecture, tokens: int, parameters: int, precision: str, most: Ceilings) -> float:

@@ -1,0 +1,18 @@
+"""The benchmark of the recurrent layers says what scripts expect of it."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.cells import measure
+from tasks.training.cells import CELLS
+
+
+def test_every_cell_is_measured_beside_the_gru_and_the_floor() -> None:
+    rows = list(measure(8, 16, rounds=1, device=torch.device("cpu"), bandwidth=1e10))
+    assert [row["cell"] for row in rows] == list(CELLS)
+    for row in rows:
+        assert (row["width"], row["window"], row["batch"]) == (8, 16, 512)
+        assert min(row["tokens_per_second"], row["forward_tokens_per_second"], row["ratio_to_floor"]) > 0
+        assert (row["bfloat16_tokens_per_second"] is None) == (row["cell"] in {"rnn", "gru", "lstm"})
+    assert {row["ratio_to_gru"] for row in rows if row["cell"] == "gru"} == {1.0}
