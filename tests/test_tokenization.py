@@ -217,6 +217,15 @@ def test_a_split_is_read_run_by_run_whatever_the_row_groups(tmp_path: Path) -> N
             assert [ids.tolist() for ids in run] == [ids.tolist() for ids in expected[run.first :][: len(list(run))]]
 
 
+def test_tokens_that_are_damaged_after_they_were_opened_are_named(tmp_path: Path) -> None:
+    _, out = build(tmp_path, small())
+    train, part = open_tokens(out, "train"), out / "tokens" / "part-00000.parquet"
+    content = part.read_bytes()
+    part.write_bytes(b"PAR1" + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    with pytest.raises(ArtifactError, match=r"part-00000\.parquet: not readable as Parquet .* run again"):
+        list(train)
+
+
 def test_lengths_that_do_not_fit_the_ids_are_named(tmp_path: Path) -> None:
     row = {"doc_id": "a", "label": "news", "split": "train", "token_ids": [7, 8], "length": 1}
     with PartWriter(tmp_path / "tokens", tokens_schema(300, "ab", ["news"])) as writer:

@@ -221,6 +221,11 @@ def test_parts_that_cannot_be_trained_on_are_refused_before_the_first_step() -> 
         check_part("train", replace(whole, offsets=np.concatenate([[0, 0], whole.offsets[2:]])))
     with pytest.raises(TrainingError, match=r"has token id \d+, but the vocabulary has 5 tokens"):
         check_part("train", replace(whole, vocabulary_size=5))
+    in_runs = documents(run=4)
+    largest = max(max(ids) for ids in in_runs)
+    named = next(doc_id for doc_id, ids in zip(in_runs.doc_ids, in_runs, strict=True) if largest in ids)
+    with pytest.raises(TrainingError, match=f"document {named} of the train part has token id {largest}, but"):
+        check_part("train", replace(in_runs, vocabulary_size=largest))
     with pytest.raises(TrainingError, match="no training text has the label verse"):
         check_labels(replace(whole, label_names=(*LABELS, "verse")))
     with pytest.raises(TrainingError, match="only the label fable"):

@@ -70,6 +70,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert f"{newest} is damaged" in caplog.text
 
 
+def test_where_all_checkpoints_are_damaged_training_starts_anew(tmp_path: Path) -> None:
+    through = checkpointed(tmp_path, small())
+    for path in files(tmp_path):
+        path.write_bytes(path.read_bytes()[:-1])
+    again = checkpointed(tmp_path, small())
+    assert same(again, through)
+    assert len(again.history) == len(through.history)
+
+
 def test_a_half_written_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "epoch-00009.unfinished").write_bytes(b"half")
     assert Checkpoints(tmp_path, {}).load() is None

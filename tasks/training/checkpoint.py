@@ -67,7 +67,7 @@ class Checkpoints:
         for path in reversed(self._files()):
             if path.stem.endswith(_digest(path)):
                 return path
-            log.warning("training: checkpoint %s is damaged, taking the one before", path)
+            log.warning("training: checkpoint %s is damaged, going back before it", path)
         return None
 
     def load(self) -> Snapshot | None:

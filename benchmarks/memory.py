@@ -1,0 +1,118 @@
+"""Peak memory of training on a corpus and on one ten times as large, whose tokens are generated.
+
+    python -m benchmarks.memory [--texts 4000] [--json]
+
+Each corpus is trained on for one epoch by a tiny model, in a process of its own. What a process takes above what it
+takes once torch is there is what training took: the shuffle buffer, a batch, and what is known of each text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.shared.parquet import PartWriter
+from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
+from tasks.tokenization.store import token_rows
+from tasks.vocabulary.documents import SplitDocument
+
+LABELS, VOCABULARY, LENGTH = ("even", "odd"), 2000, 2000
+TIMES = 10
+SETTINGS: dict[str, Any] = {
+    "device": "cpu",
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "bidirectional": False,
+    "batch_windows": 128,
+    "shuffle_tokens": 2**20,
+    "epochs": 1,
+}
+MIB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=4000, help=f"of the small corpus, {LENGTH:,} tokens each")
+    parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.train:
+        print(json.dumps(train(arguments.train)))
+        return
+    rows = [measure(texts) for texts in (arguments.texts, TIMES * arguments.texts)]
+    for row in rows:
+        row["peak_ratio"] = row["mib_at_the_peak"] / rows[0]["mib_at_the_peak"]
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    print("".join(f"{column.replace('_', ' '):>22}" for column in rows[0]))
+    for row in rows:
+        print("".join(f"{value:>22,.2f}" if isinstance(value, float) else f"{value:>22,}" for value in row.values()))
+
+
+def measure(texts: int) -> dict[str, Any]:
+    """One row: the corpus's size, and the peak of the process that trains on it, in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = write_tokens(Path(folder), texts)
+        command = [sys.executable, "-m", "benchmarks.memory", "--train", folder]
+        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return {"texts": texts, "tokens": tokens, "mib_of_tokens": 2 * tokens / MIB, **found}
+
+
+def write_tokens(folder: Path, texts: int) -> int:
+    """A tokens artifact whose validation part is 16 more texts; how many tokens it has."""
+    rng, tokens = np.random.default_rng(0), 0
+    schema = tokens_schema(VOCABULARY, hashlib.sha256(b"").hexdigest(), LABELS)
+    with PartWriter(folder / DATASET, schema, row_group_bytes=ROW_GROUP_BYTES) as writer:
+        for first in range(0, texts + 16, 256):
+            numbers = range(first, min(first + 256, texts + 16))
+            documents = [
+                SplitDocument(f"{number:09}", LABELS[number % 2], "train" if number < texts else "validation", "")
+                for number in numbers
+            ]
+            ids = [rng.integers(2, VOCABULARY, rng.integers(1, 2 * LENGTH)).astype(np.uint16) for _ in numbers]
+            tokens += sum(map(len, ids))
+            writer.write(token_rows(schema, documents, ids))
+    return tokens
+
+
+def train(folder: Path) -> dict[str, float]:
+    """Trains as the stage does; the most MiB that this process has taken before that, and at all."""
+    import torch
+
+    from tasks.tokenization.store import open_tokens
+    from tasks.training import loop
+    from tasks.training.checkpoint import Checkpoints
+    from tasks.training.config import identity
+    from tasks.training.label_objective import LabelObjective
+    from tasks.training.readiness import ready_device
+    from tasks.training.settings import TrainingSettings
+
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
+    before = peak()
+    settings = TrainingSettings.model_validate(SETTINGS)
+    training, validation = open_tokens(folder, "train"), open_tokens(folder, "validation")
+    device = ready_device(settings, training, validation)
+    checkpoints = Checkpoints(folder / "checkpoints", identity(settings, training, validation))
+    objective = LabelObjective(settings, training, validation, device)
+    loop.train(settings, objective, training, device, checkpoints)
+    return {"mib_with_torch": before, "mib_at_the_peak": peak(), "mib_of_training": peak() - before}
+
+
+def peak() -> float:
+    """The most memory that this process has taken so far, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+if __name__ == "__main__":
+    main()
