@@ -3,9 +3,9 @@
     python -m benchmarks.cells [--widths 64 256 1024] [--windows 64 512 4096] [--full] [--rounds 4] [--json]
 
 One bidirectional layer alone, on random inputs that want a gradient. A training step is forward and backward. The
-floor is the same cell's matrix products alone, forward and backward, into memory that is there already, and then each
-activation (what a product puts out, and the states) read and written once each way at the bandwidth that a large copy
-has in the same run. Of PyTorch's cells the recurrent products are in the floor, as if they did not wait for each other.
+floor is the same cell's matrix products alone, forward and backward, by the faster of torch.mm and oneDNN, and then
+each activation (what a product puts out, and the states) read and written once each way at the bandwidth that a large
+copy has in the same run. Of PyTorch's cells the recurrent products are in it, as if they did not wait for each other.
 
 All cells and floors take turns, and a ratio is the median of the rounds' ratios, so that a busy machine changes them
 little. "x gru": times as fast as torch.nn.GRU; "x floor": times as long as the floor, 1 being the best. bfloat16 is
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from statistics import median
 from typing import Any
@@ -27,6 +27,7 @@ from torch import Tensor
 from benchmarks.ceilings import ACCESSES, PRODUCTS, RECURRENT, measure_bandwidth, seconds_of
 from tasks.training.cells import CELLS
 from tasks.training.device import choose_device
+from tasks.training.scan_blocks import fast_product
 
 WIDTHS, WINDOWS = (64, 128, 256, 512, 1024), (64, 128, 256, 512, 1024, 2048, 4096)
 GRID = ((64, 512), (256, 64), (256, 512), (256, 2048), (256, 4096))
@@ -97,12 +98,13 @@ class Layer:
         if self.short:
             works["bfloat16"] = self.short_step
         taken = {name: seconds_of(work, self.device, 1, warm=0)[0] for name, work in works.items()}
-        forward, backward = (
-            sum(seconds_of(work, self.device, 1, warm=0)[0] for work in works)
-            for works in ([product.forward for product in self.products], [product.back for product in self.products])
-        )
+        forward = sum(self._least(product.forwards()) for product in self.products)
+        backward = sum(self._least(product.backwards()) for product in self.products)
         once = self.activations * ACCESSES / 2 / bandwidth
         return {**taken, "forward_floor": forward + once, "step_floor": forward + backward + 2 * once}
+
+    def _least(self, works: list[Callable[[], object]]) -> float:
+        return min(seconds_of(work, self.device, 1, warm=0)[0] for work in works)
 
     @torch.inference_mode()
     def forward(self) -> None:
@@ -123,20 +125,30 @@ class Layer:
 
 
 class Product:
-    """A matrix product and its gradients, into the same memory each time."""
+    """A matrix product and its gradients, by torch.mm into the same memory each time, and on the CPU by oneDNN too."""
 
     def __init__(self, rows: int, features: int, out: int, device: torch.device) -> None:
         self.left, self.right, self.result = (
             torch.randn(size, device=device) for size in ((rows, features), (out, features), (rows, out))
         )
+        self.product = torch.empty_like(self.result)
         self.by_left, self.by_right = torch.empty_like(self.left), torch.empty_like(self.right)
+        self.on_cpu = device.type == "cpu"
 
-    def forward(self) -> None:
-        torch.mm(self.left, self.right.t(), out=self.result)
+    def forwards(self) -> list[Callable[[], object]]:
+        works: list[Callable[[], object]] = [lambda: torch.mm(self.left, self.right.t(), out=self.product)]
+        return [*works, lambda: fast_product(self.left, self.right.t())] if self.on_cpu else works
 
-    def back(self) -> None:
-        torch.mm(self.result, self.right, out=self.by_left)
-        torch.mm(self.result.t(), self.left, out=self.by_right)
+    def backwards(self) -> list[Callable[[], object]]:
+        def in_place() -> None:
+            torch.mm(self.result, self.right, out=self.by_left)
+            torch.mm(self.result.t(), self.left, out=self.by_right)
+
+        def by_onednn() -> None:
+            fast_product(self.result, self.right)
+            fast_product(self.result.t(), self.left)
+
+        return [in_place, by_onednn] if self.on_cpu else [in_place]
 
 
 def show(measured: Iterable[Row], device: torch.device, bandwidth: float) -> None:

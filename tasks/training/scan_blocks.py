@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 ROWS = 512
 """Steps of a block times sequences: products this tall are as fast as taller ones, and a block fits in the cache."""
@@ -90,9 +91,7 @@ class _Blocks(torch.autograd.Function):
             memory = work(layer.rows(block))
             for direction, part in enumerate(block):
                 rows = inputs[part].to(layer.product).flatten(0, 1)
-                torch.addmm(biases[direction], rows, weights[direction].t(), out=memory.product[direction])
-            if memory.projected is not memory.product:
-                memory.projected.copy_(memory.product)
+                memory.projected[direction] = fast_product(rows, weights[direction].t(), biases[direction])
             opened = _open(memory.projected, layer, None if outside is None else [outside[part] for part in block])
             gates = layer.steps(_forget(opened, layer))
             for candidate, gate, now in zip(memory.candidate_steps, gates, memory.state_steps, strict=True):
@@ -131,9 +130,9 @@ class _Blocks(torch.autograd.Function):
             short = by_product.to(layer.product)
             for direction, part in enumerate(block):
                 rows = inputs[part].to(layer.product).flatten(0, 1)
-                _add_product(by_weights[direction], short[direction].t(), rows)
+                by_weights[direction] += fast_product(short[direction].t(), rows)
                 if by_inputs is not None:
-                    _add_product(by_inputs[part].flatten(0, 1), short[direction], weights[direction])
+                    by_inputs[part] += fast_product(short[direction], weights[direction]).view(inputs[part].shape)
         return by_inputs, by_weights.view(weight.shape), by_biases.flatten(), None, None, None
 
 
@@ -142,8 +141,7 @@ class _ForwardWork:
 
     def __init__(self, layer: Layer, rows: int) -> None:
         width = (layer.gates + 1) * layer.hidden
-        self.product = torch.empty(layer.directions, rows, width, dtype=layer.product)
-        self.projected = self.product.to(layer.dtype)
+        self.projected = torch.empty(layer.directions, rows, width, dtype=layer.dtype)
         self.states = torch.empty(layer.directions, rows, layer.hidden, dtype=layer.dtype)
         self.candidate_steps = layer.steps(self.projected[..., -layer.hidden :])
         self.state_steps = layer.steps(self.states)
@@ -212,8 +210,9 @@ def _by_product(gradient: Tensor, forget: Tensor, change: Tensor, opened: Tensor
     return out
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:  # sums over blocks stay long, products are short
-        total += left @ right
+def fast_product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """left @ right + bias on the CPU; float32 by oneDNN, since MKL (torch.mm) is half as fast on some processors."""
+    by_onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # type: ignore[no-untyped-call]
+    if by_onednn and left.dtype == torch.float32:
+        return functional.linear(left.to_mkldnn(), right.t(), bias).to_dense()
+    return functional.linear(left, right.t(), bias)
