@@ -84,11 +84,6 @@ class TokenizedDocuments:
         """Token ids of each document, in order, [tokens]."""
         return (ids for run in self.runs() for ids in run)
 
-    @property
-    def ids(self) -> TokenIds:
-        """Token ids of all documents, [tokens], read anew: for a part that is known to be small."""
-        return np.concatenate([self.read(number) for number in range(len(self.bounds) - 1)])
-
 
 @dataclass(frozen=True)
 class TokensHeader:
