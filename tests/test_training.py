@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -18,13 +20,18 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 from training_texts import DIGEST, LABELS, VOCABULARY, documents, learn, small, write_inputs
 
+from tasks.evaluation.inputs import read_history
+from tasks.evaluation.report import training_curves
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
+from tasks.shared.note import Markdown
 from tasks.training.device import choose_device
 from tasks.training.metrics import macro_f1
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.predict import load_classifier
 from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
 from tasks.training.schedule import rate_share
+from tasks.training.schema import HISTORY
+from tasks.training.show import notes
 from tasks.training.steps import Listener, Progress
 from tasks.training.task import train as stage
 from tasks.training.windows import batches, count_windows, cut, pool_documents
@@ -166,6 +173,17 @@ def test_the_model_folder_stands_alone(model: Path, tmp_path: Path) -> None:
     alone = np.concatenate([classifier.log_probabilities([text]) for text in texts])
     np.testing.assert_allclose(alone, answers, atol=1e-5)
     assert classifier.log_probabilities([]).shape == (0, len(LABELS))
+
+
+def test_the_note_leaves_out_figures_that_the_objective_does_not_have(model: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(model / "history.parquet").to_pylist()
+    absent = dict.fromkeys(("validation_window_accuracy", "validation_accuracy", "validation_macro_f1"))
+    pq.write_table(pa.Table.from_pylist([row | absent for row in rows], HISTORY), tmp_path / "history.parquet")
+    note = next(notes(tmp_path))
+    assert isinstance(note, Markdown)
+    assert "nan" not in note.text.rsplit("| epoch", 1)[1]
+    whole, without = (training_curves(read_history(folder)) for folder in (model, tmp_path))
+    assert len(whole) == len(without) + 1  # no curve of macro-F1
 
 
 @pytest.mark.parametrize(("ids", "told"), [([], "no tokens"), ([3, VOCABULARY], "token ids 3 … 40")])

@@ -179,8 +179,9 @@ def _pictures(report: Report) -> dict[str, Picture]:
 
 
 def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """One picture for each entry of `CURVES` that the history has columns of."""
+    """One picture for each entry of `CURVES` that the history has figures of."""
     kept = _kept_epoch(history)
+    history = {column: values for column, values in history.items() if np.isfinite(values).any()}
     found = {
         title: [figures.Series(name, history[column]) for column, name in lines.items() if column in history]
         for title, lines in CURVES.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 from tasks.evaluation.drawing import opaque
@@ -25,7 +26,7 @@ def notes(artifact: Path) -> Iterator[Note]:
     history = read_history(artifact)
     pictures = training_curves(history)[:PICTURES]
     rows = [
-        (f"{epoch:.0f}{' (kept)' if kept else ''}", *(f"{history[column][i]:.3f}" for column in COLUMNS))
+        (f"{epoch:.0f}{' (kept)' if kept else ''}", *(_cell(history[column][i]) for column in COLUMNS))
         for i, (epoch, kept) in enumerate(zip(history["epoch"], history["kept"], strict=True))
     ]
     parts = [
@@ -33,3 +34,8 @@ def notes(artifact: Path) -> Iterator[Note]:
         table(("epoch", *(f">{title}" for title in COLUMNS.values())), rows),
     ]
     yield Markdown("training-curve", f"Learning curve, {len(rows)} epochs", "\n".join(parts))
+
+
+def _cell(value: float) -> str:
+    """Empty for a figure that the objective does not have."""
+    return "" if isnan(value) else f"{value:.3f}"
