@@ -27,7 +27,7 @@ from torch import Tensor
 from benchmarks.ceilings import ACCESSES, PRODUCTS, RECURRENT, measure_bandwidth, seconds_of
 from tasks.training.cells import CELLS
 from tasks.training.device import choose_device
-from tasks.training.scan_blocks import fast_product
+from tasks.training.scan_blocks import ROWS, fast_product
 
 WIDTHS, WINDOWS = (64, 128, 256, 512, 1024), (64, 128, 256, 512, 1024, 2048, 4096)
 GRID = ((64, 512), (256, 64), (256, 512), (256, 2048), (256, 4096))
@@ -125,7 +125,7 @@ class Layer:
 
 
 class Product:
-    """A matrix product and its gradients, by torch.mm into the same memory each time, and on the CPU by oneDNN too."""
+    """A matrix product and its gradients: by torch.mm, on the CPU also by oneDNN in pieces that fit in the cache."""
 
     def __init__(self, rows: int, features: int, out: int, device: torch.device) -> None:
         self.left, self.right, self.result = (
@@ -137,7 +137,12 @@ class Product:
 
     def forwards(self) -> list[Callable[[], object]]:
         works: list[Callable[[], object]] = [lambda: torch.mm(self.left, self.right.t(), out=self.product)]
-        return [*works, lambda: fast_product(self.left, self.right.t())] if self.on_cpu else works
+
+        def by_onednn() -> None:
+            for rows in torch.split(self.left, ROWS):
+                fast_product(rows, self.right.t())
+
+        return [*works, by_onednn] if self.on_cpu else works
 
     def backwards(self) -> list[Callable[[], object]]:
         def in_place() -> None:
@@ -145,8 +150,9 @@ class Product:
             torch.mm(self.result.t(), self.left, out=self.by_right)
 
         def by_onednn() -> None:
-            fast_product(self.result, self.right)
-            fast_product(self.result.t(), self.left)
+            for rows, by_rows in zip(torch.split(self.left, ROWS), torch.split(self.result, ROWS), strict=True):
+                fast_product(by_rows, self.right)
+                fast_product(by_rows.t(), rows)
 
         return [in_place, by_onednn] if self.on_cpu else [in_place]
 
