@@ -30,7 +30,21 @@ from tasks.tokenization.task import tokenize
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
-BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm")
+BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression")
+
+BAG = {
+    "objective": "labels",
+    "cell": "none",
+    "skip": True,
+    "epochs": 8,
+    "learning_rate": 1e-2,
+    "warmup_share": 0.3,
+    "embedding_dropout": 0.3,
+    "token_dropout": 0.3,
+    "dropout": 0.5,
+    "class_weight_power": 0.5,
+}
+"""The training of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
 
 
 class FoldOrder(BaseModel):
@@ -57,8 +71,8 @@ class FoldOrder(BaseModel):
         return with_sections(self.overrides, splitting=fold, evaluation={"baselines": list(BASELINES), **named})
 
     def bag(self) -> Pipeline:
-        """The settings of the bag of embeddings: the same training without the recurrent cell."""
-        bag = with_sections(self.settings(), training={"cell": "none", "skip": True})
+        """The settings of the bag of embeddings: its own recipe."""
+        bag = with_sections(self.settings(), training=BAG)
         return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
 
 

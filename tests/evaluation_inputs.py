@@ -19,7 +19,16 @@ HOSTILE = "<script>alert('label')</script>"
 LABELS = ("poems", "reports & 'notes' $x_", HOSTILE)
 PARTS = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 TRAINING = TrainingSettings(
-    cell="none", device="cpu", embedding_size=8, window=16, stride=16, epochs=2, batch_windows=16, dropout=0
+    objective="labels",
+    cell="none",
+    device="cpu",
+    embedding_size=8,
+    window=16,
+    stride=16,
+    epochs=2,
+    batch_windows=16,
+    dropout=0,
+    learning_rate=0.01,
 )
 
 

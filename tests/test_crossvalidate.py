@@ -21,7 +21,15 @@ from tasks.evaluation.bootstrap import interval, mcnemar, resamples
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
 from tasks.evaluation.scores import Resampling
 
-BASELINES = {"majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "bag_of_embeddings"}
+BASELINES = {
+    "majority",
+    "naive_bayes",
+    "tfidf_svm",
+    "tfidf_svm_balanced",
+    "tfidf_char_svm",
+    "logistic_regression",
+    "bag_of_embeddings",
+}
 COMMAND = ("crossvalidate", "--folds", "3", "--seed", "7")
 
 

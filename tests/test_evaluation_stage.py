@@ -98,7 +98,7 @@ def test_metrics_follow_from_the_predictions(artifact: Path) -> None:
 
 def test_baselines_stand_beside_the_model(artifact: Path) -> None:
     baselines = read_metrics(artifact)["baselines"]
-    assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"}
+    assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"}
     assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
     assert baselines["tfidf_svm"]["accuracy"] > 0.8
     assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0

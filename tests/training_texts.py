@@ -27,6 +27,12 @@ def small(**changes: Any) -> TrainingSettings:
     """Settings that train these texts in a moment, on the CPU."""
     given = {
         "device": "cpu",
+        "objective": "labels",
+        "learning_rate": 0.01,
+        "embedding_dropout": 0.3,
+        "token_dropout": 0.3,
+        "dropout": 0.5,
+        "class_weight_power": 0.5,
         "epochs": 4,
         "patience": 100,
         "embedding_size": 8,

@@ -8,14 +8,16 @@ from pydantic import Field, field_validator
 
 from tasks.shared.section import Section
 
-BaselineName = Literal["majority", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "naive_bayes"]
+BaselineName = Literal[
+    "majority", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression", "naive_bayes"
+]
 
 
 class EvaluationSettings(Section):
     """How the model is measured on the test part, and what the report shows."""
 
     baselines: tuple[BaselineName, ...] = Field(
-        ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"),
+        ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"),
         description="Classifiers trained on the same training part and measured beside the model.",
     )
     bootstrap_samples: int = Field(2000, ge=100, le=100_000, description="Resamples of the test documents.")

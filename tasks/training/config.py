@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.training.model import Architecture
+from tasks.training.document_classifier import DocumentClassifier
+from tasks.training.model import WindowClassifier
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.settings import TrainingSettings
 
 
-def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept: Mapping[str, Any]) -> dict[str, Any]:
+def model_config(
+    settings: TrainingSettings,
+    training: TokenizedDocuments,
+    classifier: WindowClassifier | DocumentClassifier,
+    kept: Mapping[str, Any],
+) -> dict[str, Any]:
     """Everything that predicting needs, and for people the settings that the model was trained with.
 
     `kept` is the history's row of the epoch that the weights are from.
@@ -23,7 +29,8 @@ def model_config(settings: TrainingSettings, training: TokenizedDocuments, kept:
     names = training.label_names
     counts = np.bincount(training.labels, minlength=len(names)).tolist()
     return {
-        "architecture": Architecture.of(settings, training.vocabulary_size, len(names)).as_json(),
+        "objective": settings.objective,
+        "architecture": classifier.architecture.as_json(),
         "label_names": list(names),
         "training_documents": dict(zip(names, counts, strict=True)),
         "window": {"size": settings.window, "stride": settings.stride},

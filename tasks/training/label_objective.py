@@ -65,6 +65,10 @@ class LabelObjective:
             pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
+    def complete(self) -> tuple[WindowClassifier, None]:
+        """The model is the classifier, and has been judged."""
+        return self.model, None
+
 
 def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:
     """count^-power of each label, scaled so that a training document weighs one on average."""

@@ -21,7 +21,9 @@ class Validation:
     """Over documents."""
 
 
-def score(log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], window_accuracy: float) -> Validation:
+def score(
+    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], window_accuracy: float | None
+) -> Validation:
     """Figures of labels for log-probabilities [documents, labels] and class ids [documents]."""
     predicted = log_probabilities.argmax(axis=1)
     return Validation(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.document_classifier import DocumentClassifier
+    from tasks.training.model import WindowClassifier
     from tasks.training.settings import TrainingSettings
 
 
@@ -35,6 +37,9 @@ class Objective(Protocol):
     def validate(self) -> Validation:
         """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
 
+    def complete(self) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
+        """The classifier, once the model's weights are the kept ones, and how it is judged if that is news."""
+
 
 def objective_of(
     settings: TrainingSettings,
@@ -44,5 +49,8 @@ def objective_of(
 ) -> Objective:
     """The objective that the settings ask for, with a model whose first weights come from the seed."""
     from tasks.training.label_objective import LabelObjective
+    from tasks.training.language_objective import LanguageObjective
 
+    if settings.objective == "language":
+        return LanguageObjective(settings, training, validation, device)
     return LabelObjective(settings, training, validation, device)

@@ -19,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.training.device import choose_device
+from tasks.training.document_classifier import DocumentArchitecture, DocumentClassifier
 from tasks.training.model import Architecture, WindowClassifier
 from tasks.training.schema import CONFIG, WEIGHTS
 from tasks.training.windows import Windows, batches, cut, gather, pool_documents
@@ -34,7 +36,7 @@ TOKENS_AT_ONCE = 32_768
 class Classifier:
     """A trained model, ready to predict."""
 
-    model: WindowClassifier
+    model: WindowClassifier | DocumentClassifier
     label_names: tuple[str, ...]
     window: int
     stride: int
@@ -58,8 +60,11 @@ class Classifier:
                     f"{self.model.architecture.vocabulary_size:,} tokens; encode it with the model's own tokenizer.json"
                 )
         offsets = np.cumsum([0, *(len(text) for text in ids)])
+        flat = np.concatenate(ids)
+        if isinstance(self.model, DocumentClassifier):
+            return self.model.log_probabilities(flat, offsets)
         windows = cut(offsets, self.window, self.stride)
-        answers = window_log_probabilities(self.model, np.concatenate(ids), windows, self.device)
+        answers = window_log_probabilities(self.model, flat, windows, self.device)
         return pool_documents(answers, windows.documents, len(ids))
 
 
@@ -84,19 +89,27 @@ def load_classifier(folder: Path, device: str = "auto") -> Classifier:
     config = _read_config(folder)
     where = choose_device(device)
     try:
-        architecture = Architecture(**config["architecture"])
-        model = WindowClassifier(architecture)
+        model = _build(config["objective"], config["architecture"])
         labels = tuple(config["label_names"])
         window, stride = int(config["window"]["size"]), int(config["window"]["stride"])
         digest = str(config["vocabulary_digest"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{folder / CONFIG}: not a model's configuration ({error!r}); train again") from error
-    if len(labels) != architecture.labels:
+    if len(labels) != model.architecture.labels:
         raise ArtifactError(
-            f"{folder / CONFIG}: names {len(labels)} labels, the architecture has {architecture.labels}; train again"
+            f"{folder / CONFIG}: names {len(labels)} labels, the architecture has {model.architecture.labels}; "
+            "train again"
         )
     _load_weights(model, folder / WEIGHTS)
     return Classifier(model.to(where).eval(), labels, window, stride, digest, where)
+
+
+def _build(objective: str, architecture: Any) -> WindowClassifier | DocumentClassifier:
+    if objective == "language":
+        return DocumentClassifier(DocumentArchitecture.from_json(architecture))
+    if objective == "labels":
+        return WindowClassifier(Architecture(**architecture))
+    raise ValueError(f"objective {objective!r}")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -109,7 +122,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _load_weights(model: WindowClassifier, path: Path) -> None:
+def _load_weights(model: nn.Module, path: Path) -> None:
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:

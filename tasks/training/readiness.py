@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from tasks.shared.errors import TrainingError
 from tasks.training.device import check_processes, choose_device, free_bytes
 from tasks.training.model import Architecture, WindowClassifier
+from tasks.training.reader import Reader, ReaderArchitecture
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 FLOAT = 4
 VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 6, "minlstm": 8}
 """Numbers held for the backward pass, per hidden unit, direction and token, with their gradients (measured)."""
+
+VALUES_PER_LOGIT = 3
+"""The logit itself, its log-probability and its gradient."""
 
 
 def ready_device(
@@ -69,10 +74,14 @@ def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, 
     """Roughly what a process takes: weights with gradient, two moments and the best copy, and a step's activations."""
     architecture = Architecture.of(settings, vocabulary_size, labels)
     with torch.device("meta"):
-        parameters = sum(weight.numel() for weight in WindowClassifier(architecture).parameters())
+        model: nn.Module = WindowClassifier(architecture)
+        if settings.objective == "language":
+            model = Reader(ReaderArchitecture.of(settings, vocabulary_size))
+    parameters = sum(weight.numel() for weight in model.parameters())
     tokens = -(-settings.batch_windows // settings.processes) * min(settings.window, longest)
     recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
-    return FLOAT * (5 * parameters + tokens * (4 * architecture.embedding_size + recurrent))
+    logits = settings.predicted_share * VALUES_PER_LOGIT * vocabulary_size if settings.objective == "language" else 0
+    return FLOAT * (5 * parameters + int(tokens * (4 * architecture.embedding_size + recurrent + logits)))
 
 
 def check_memory(needed: int, device: torch.device) -> None:

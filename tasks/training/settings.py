@@ -22,28 +22,46 @@ class TrainingSettings(Section):
     deterministic: bool = Field(True, description="Only deterministic kernels, where the device offers a choice.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, window offsets, shuffling and dropout.")
 
+    objective: Literal["language", "labels"] = Field(
+        "language",
+        description="What the RNN learns: language, to tell each token from those around it, and texts are classified "
+        "by what it read; or labels, to name the label of every window.",
+    )
     cell: Literal["mingru", "minlstm", "gru", "lstm", "rnn", "none"] = Field(
-        "mingru", description="The recurrent cell; none leaves the bag of windows alone, as a baseline."
+        "mingru", description="The recurrent cell; none (objective labels) leaves a bag of embeddings, as a baseline."
     )
     embedding_size: int = Field(128, ge=1, le=4096, description="Dimensions of a token's embedding.")
-    hidden_size: int = Field(64, ge=1, le=8192, description="Units of a layer, in each direction.")
+    hidden_size: int = Field(128, ge=1, le=8192, description="Units of a layer, in each direction.")
     layers: int = Field(1, ge=1, le=16, description="Recurrent layers.")
     bidirectional: bool = Field(True, description="Read every window in both directions.")
-    pooling: Literal["mean", "mean_max"] = Field(
-        "mean", description="How a window's states become one vector: their mean, or mean and maximum side by side."
+    predicted_share: float = Field(
+        0.2, gt=0, le=1, description="Objective language: share of a window's tokens that a step asks for."
     )
-    skip: bool = Field(True, description="Also hand the mean of the embeddings to the classifier, past the cell.")
+    codes: int = Field(
+        1024, ge=1, le=65_536, description="Objective language: kinds of states that are counted in a text, at most."
+    )
+    head_strength: float = Field(
+        5.0, gt=0, description="Objective language: inverse of the penalty on the weights of the regression on counts."
+    )
+    pooling: Literal["mean", "mean_max"] = Field(
+        "mean", description="Objective labels: a window's states become their mean, or mean and maximum side by side."
+    )
+    skip: bool = Field(True, description="Objective labels: the mean of the embeddings goes to the classifier as well.")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Objective labels: probability spread evenly over all labels."
+    )
 
-    embedding_dropout: float = Field(0.3, ge=0, lt=1, description="Share of embedding dimensions off in a window.")
-    token_dropout: float = Field(0.3, ge=0, lt=1, description="Share of tokens left blank in a training window.")
-    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout between layers and before the classifier.")
-    label_smoothing: float = Field(0.1, ge=0, lt=1, description="Probability spread evenly over all labels.")
+    embedding_dropout: float = Field(0.15, ge=0, lt=1, description="Share of embedding dimensions off in a window.")
+    token_dropout: float = Field(0.1, ge=0, lt=1, description="Share of tokens left blank in a training window.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the last one.")
     class_weight_power: float = Field(
-        0.5, ge=0, le=1, description="p in the weight count^-p of a label; 0 weighs all documents alike, 1 all labels."
+        1.0, ge=0, le=1, description="p in the weight count^-p of a label; 0 weighs all documents alike, 1 all labels."
     )
 
     window: int = Field(128, ge=1, le=65_536, description="Tokens in a window; texts are cut anew each epoch.")
-    stride: int = Field(64, ge=1, le=65_536, description="Tokens from window to window when predicting.")
+    stride: int = Field(
+        64, ge=1, le=65_536, description="Objective labels: tokens from window to window when predicting."
+    )
     batch_windows: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
     shuffle_tokens: int = Field(
         2**23,
@@ -52,13 +70,13 @@ class TrainingSettings(Section):
         description="Tokens among whose windows a training step's are drawn, at most 12 bytes each; a training part "
         "that has no more is shuffled whole.",
     )
-    epochs: int = Field(8, ge=1, le=10_000, description="Epochs of the schedule, at most.")
+    epochs: int = Field(3, ge=1, le=10_000, description="Epochs of the schedule, at most.")
     patience: int = Field(3, ge=1, le=10_000, description="Epochs without a better validation loss before stopping.")
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         "one_cycle", description="Learning rate over the epochs: up and down, down, or flat."
     )
-    warmup_share: float = Field(0.3, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
-    learning_rate: float = Field(1e-2, gt=0, le=10, description="The highest learning rate.")
+    warmup_share: float = Field(0.2, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
+    learning_rate: float = Field(5e-3, gt=0, le=10, description="The highest learning rate.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW).")
     clip_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
     gradient_flow: bool = Field(
@@ -71,6 +89,13 @@ class TrainingSettings(Section):
             raise ValueError(f"stride {self.stride} is larger than window {self.window}: texts would have gaps")
         if self.processes > self.batch_windows:
             raise ValueError(f"processes {self.processes} exceed batch_windows {self.batch_windows}: some would idle")
+        if self.objective == "language" and self.cell == "none":
+            raise ValueError("cell none reads nothing: it needs objective: labels")
+        if self.objective == "language" and self.bidirectional and self.layers > 1:
+            raise ValueError(
+                f"layers {self.layers} that read in both directions would see the token that they have to tell; "
+                "take layers: 1, or bidirectional: false, or objective: labels"
+            )
         if self.cell == "none" and not self.skip:
             raise ValueError("cell none needs skip: true, else nothing reaches the classifier")
         return self

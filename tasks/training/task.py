@@ -65,18 +65,23 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
+    classifier, judged = objective.complete()
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
-    save_file(trained.weights, out / WEIGHTS)
-    write_text(out / CONFIG, json.dumps(model_config(settings, training, kept), indent=2) + "\n")
+    if judged is not None:
+        kept |= {"validation_accuracy": judged.accuracy, "validation_macro_f1": judged.macro_f1}
+        log.info("training: texts classified by what was read, validation accuracy %.3f", judged.accuracy)
+    weights = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
+    save_file(weights, out / WEIGHTS)
+    write_text(out / CONFIG, json.dumps(model_config(settings, training, classifier, kept), indent=2) + "\n")
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
     pq.write_table(pa.Table.from_pylist(trained.history, schema=HISTORY), out / HISTORY_FILE)
     return {
         "rows": len(trained.history),
         "kept_epoch": trained.kept_epoch,
         **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
-        "parameters": sum(weight.numel() for weight in trained.weights.values()),
+        "parameters": sum(value.numel() for value in weights.values()),
     }
 
 

@@ -57,6 +57,15 @@ def cut(offsets: Indices, size: int, stride: int, shifts: Indices | None = None)
     return Windows(starts, np.minimum(lengths, size)[documents], documents)
 
 
+def tiles(offsets: Indices, size: int) -> Windows:
+    """Windows of `size` tokens one after another, the last of a text as long as what is left: every token once."""
+    counts = -(-np.diff(offsets) // size)
+    documents = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(documents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = offsets[documents] + number * size
+    return Windows(starts, np.minimum(size, offsets[documents + 1] - starts), documents)
+
+
 def batches(windows: Windows, size: int, rng: np.random.Generator | None = None) -> Iterator[Indices]:
     """Positions of windows, at most `size` at a time, windows of like length together; in random order with `rng`."""
     order = np.arange(len(windows)) if rng is None else rng.permutation(len(windows))

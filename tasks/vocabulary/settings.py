@@ -11,7 +11,7 @@ class VocabularySettings(Section):
     """How the byte-level BPE vocabulary is learned, from the training texts alone."""
 
     size: int = Field(
-        8000,
+        2000,
         ge=258,
         le=1_000_000,
         description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer",

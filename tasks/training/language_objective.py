@@ -1,0 +1,83 @@
+"""Learning to read: which token stands at a place, told from what is around it; then to classify what was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.training.cells import inside_mask
+from tasks.training.device import repeatable
+from tasks.training.document_classifier import DocumentClassifier, learn_documents
+from tasks.training.metrics import Validation
+from tasks.training.model import Noise
+from tasks.training.processes import batch_mean
+from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.windows import Indices, batches, gather, tiles
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.settings import TrainingSettings
+
+TOKENS_AT_ONCE = 8_192
+"""Tokens that are told at once in validation: bounds the memory that their logits take."""
+
+
+class LanguageObjective:
+    """Cross-entropy of the tokens at places drawn at random, a share of each window (see objective.py)."""
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        training: TokenizedDocuments,
+        validation: TokenizedDocuments,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.training, self.validation, self.device = settings, training, validation, device
+        architecture = ReaderArchitecture.of(settings, training.vocabulary_size)
+        noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
+        with repeatable(device, settings.deterministic):
+            torch.manual_seed(settings.seed)
+            self.model = Reader(architecture, noise).to(device)
+
+    def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
+        """Mean over the tokens that are asked for; a window is as right as the share of its tokens."""
+        asked = max(1, round(len(ids) * self.settings.predicted_share))
+        positions = torch.randperm(len(ids), device=ids.device)[:asked].sort().values
+        losses, right, count = self._told(ids, lengths, positions)
+        share = right / count.clamp(min=1) * ids.shape[1]
+        return batch_mean(losses, count), share
+
+    def validate(self) -> Validation:
+        """The mean loss over all tokens of the validation part, in nats, and the share of them that is right."""
+        at_once = max(1, TOKENS_AT_ONCE // self.settings.window)
+        total = torch.zeros(3, dtype=torch.float64)
+        self.model.eval()
+        with torch.inference_mode():
+            for run in self.validation.runs():
+                windows = tiles(run.offsets, self.settings.window)
+                for batch in batches(windows, at_once):
+                    tokens, lengths = gather(run.ids, windows, batch, self.device)
+                    told = self._told(tokens, lengths, torch.arange(len(tokens), device=self.device))
+                    total += torch.stack([value.double() for value in told]).cpu()
+        loss, right, count = total.tolist()
+        return Validation(loss=loss / count, window_accuracy=right / count)
+
+    def complete(self) -> tuple[DocumentClassifier, Validation]:
+        """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
+        return learn_documents(self.model, self.settings, self.training, self.validation, self.device)
+
+    def _told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""
+        _, states = self.model.read(ids, lengths)
+        logits = self.model.tell(states, lengths, positions)
+        wanted = ids[positions]
+        if lengths is not None:
+            inside = inside_mask(len(ids), lengths, ids.device)[positions]
+            logits, wanted = logits[inside], wanted[inside]
+        logits, wanted = logits.flatten(0, -2).float(), wanted.flatten()
+        losses = functional.cross_entropy(logits, wanted, reduction="sum")
+        right = (logits.detach().argmax(-1) == wanted).sum()
+        return losses, right, torch.full((), float(wanted.numel()), device=ids.device)  # waits for no device

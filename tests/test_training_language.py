@@ -1,0 +1,183 @@
+"""The language objective: a reader that learns to tell tokens, and texts that are classified by what it read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from training_texts import VOCABULARY, documents, learn, small, write_inputs
+
+from tasks.training.codebook import learn_codebook
+from tasks.training.document_classifier import CODES_SHARES, count_all, read
+from tasks.training.document_head import best_temperature, learn_head, log_softmax
+from tasks.training.language_objective import LanguageObjective
+from tasks.training.model import Noise
+from tasks.training.predict import load_classifier
+from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.task import train
+from tasks.training.windows import tiles
+
+CPU = torch.device("cpu")
+LANGUAGE = {"objective": "language", "dropout": 0.0, "token_dropout": 0.0, "embedding_dropout": 0.0}
+
+
+def reader(cell: str = "mingru", bidirectional: bool = True, layers: int = 1, vocabulary: int = 20) -> Reader:
+    torch.manual_seed(0)
+    return Reader(ReaderArchitecture(vocabulary, cell, 6, 5, layers, bidirectional), Noise()).double().eval()
+
+
+@pytest.mark.parametrize("cell", ["mingru", "minlstm", "gru", "lstm", "rnn"])
+@pytest.mark.parametrize(("bidirectional", "layers"), [(True, 1), (False, 2)])
+def test_what_is_told_of_a_token_never_depends_on_the_token(cell: str, bidirectional: bool, layers: int):
+    model = reader(cell, bidirectional, layers)
+    ids = torch.randint(2, 20, (9, 1))
+    for position in range(9):
+        other = ids.clone()
+        other[position] = (ids[position] - 2 + 5) % 18 + 2
+        told = [model.tell(model.read(some, None)[1], None, torch.tensor([position])).detach() for some in (ids, other)]
+        torch.testing.assert_close(told[0], told[1], rtol=0, atol=0)
+        neighbour = position - 1 if position > 0 else 1
+        if neighbour < position or bidirectional:
+            changed = ids.clone()
+            changed[neighbour] = (ids[neighbour] - 2 + 5) % 18 + 2
+            seen = model.tell(model.read(changed, None)[1], None, torch.tensor([position])).detach()
+            assert not torch.equal(seen, told[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), both=st.booleans())
+def test_padding_changes_nothing_that_is_told(lengths: list[int], both: bool):
+    model, longest = reader(bidirectional=both), max(lengths)
+    ids = torch.randint(2, 20, (longest, len(lengths)))
+    together = model.tell(model.read(ids, torch.tensor(lengths))[1], torch.tensor(lengths), torch.arange(longest))
+    for column, length in enumerate(lengths):
+        alone = model.tell(model.read(ids[:length, [column]], None)[1], None, torch.arange(length))
+        torch.testing.assert_close(together[:length, column], alone[:, 0])
+
+
+@given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=6), size=st.integers(1, 12))
+def test_tiles_hold_every_token_once(lengths: list[int], size: int):
+    offsets = np.cumsum([0, *lengths])
+    windows = tiles(offsets, size)
+    held = [
+        (document, place)
+        for start, length, document in zip(windows.starts, windows.lengths, windows.documents, strict=True)
+        for place in range(start, start + length)
+    ]
+    assert held == [(i, place) for i in range(len(lengths)) for place in range(offsets[i], offsets[i + 1])]
+
+
+def test_reading_says_where_each_state_belongs():
+    model, ids, offsets = reader().float(), np.random.default_rng(0).integers(2, 20, 60), np.array([0, 7, 7, 41, 60])
+    found = list(read(model, ids, tiles(offsets, 8), CPU))
+    places = np.concatenate([some for some, _ in found])
+    assert sorted(places) == list(range(60))
+    vectors = torch.cat([some for _, some in found])
+    torch.testing.assert_close(vectors[:, 10:], model.embedding(torch.from_numpy(ids[places])).detach())
+
+
+def test_a_text_is_counted_the_same_whatever_it_is_read_with():
+    model = reader().float()
+    rng = np.random.default_rng(1)
+    texts = [rng.integers(2, 20, length) for length in (3, 30, 11)]
+    codebook = learn_codebook(torch.randn(200, 16), 9, torch.Generator().manual_seed(0))
+    offsets = np.cumsum([0, *map(len, texts)])
+    together = count_all(model, codebook, np.concatenate(texts), offsets, 8, CPU)
+    for number, text in enumerate(texts):
+        alone = count_all(model, codebook, text, np.array([0, len(text)]), 8, CPU)
+        for block, one in zip(together, alone, strict=True):
+            assert block[number].tolist() == one[0].tolist()
+            assert block[number].sum() == len(text)
+    assert together[0][1].tolist() == np.bincount(texts[1], minlength=20).tolist()
+
+
+def test_k_means_finds_groups_and_gives_a_vector_its_nearest_centre():
+    torch.manual_seed(0)
+    middles = torch.tensor([[0.0, 9.0], [9.0, 0.0], [-9.0, -9.0]])
+    vectors = middles.repeat_interleave(50, 0) + torch.randn(150, 2)
+    codebook = learn_codebook(vectors, 3, torch.Generator().manual_seed(3))
+    codes = codebook.codes(vectors)
+    distances = torch.cdist((vectors - codebook.mean) / codebook.scale, codebook.centres)
+    assert codes.tolist() == distances.argmin(1).tolist()
+    assert len(learn_codebook(vectors[:2], 9, torch.Generator().manual_seed(0)).centres) == 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    counts=arrays(np.int64, st.tuples(st.integers(4, 9), st.integers(1, 12)), elements=st.integers(0, 9)),
+    labels=st.sampled_from([2, 3]),
+)
+def test_any_counts_give_a_head_whose_answers_are_probabilities(counts: np.ndarray, labels: int):
+    own = np.arange(len(counts)) % labels
+    head = learn_head([counts.astype(float)], (1,), own, labels, strength=5.0, class_weight_power=1.0)
+    answers = np.exp(log_softmax(head.logits([counts.astype(float)])))
+    assert answers.shape == (len(counts), labels)
+    np.testing.assert_allclose(answers.sum(axis=1), 1)
+
+
+def test_the_short_way_to_the_regression_gives_the_same_answers_as_the_long_one():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(1.0, 1.0, (3, 12))[np.arange(40) % 3]).astype(float)
+    labels = np.arange(40) % 3
+    wide = np.concatenate([counts, np.zeros((40, 60))], axis=1)  # more counts than texts, all but twelve of them empty
+    narrow, broad = (learn_head([some], (1,), labels, 3, 5.0, 1.0).logits([some]) for some in (counts, wide))
+    np.testing.assert_allclose(narrow, broad, atol=1e-3)
+
+
+def test_a_block_that_counts_nothing_changes_no_answer():
+    rng = np.random.default_rng(2)
+    counts, noise = rng.poisson(3.0, (20, 6)).astype(float), rng.poisson(3.0, (20, 9)).astype(float)
+    labels = np.arange(20) % 2
+    alone = learn_head([counts], (1,), labels, 2, 5.0, 1.0).logits([counts])
+    beside = learn_head([counts, noise], (1, 0), labels, 2, 5.0, 1.0).logits([counts, noise])
+    np.testing.assert_allclose(alone, beside, atol=1e-3)
+
+
+def test_the_temperature_undoes_what_logits_were_multiplied_with():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 3))
+    labels = np.array([rng.choice(3, p=row) for row in np.exp(log_softmax(logits))])
+    assert best_temperature(logits * 2.5, labels) == pytest.approx(2.5, rel=0.1)
+    assert best_temperature(np.array([[9.0, 0.0]]), np.array([0])) == pytest.approx(1 / 4)
+
+
+def test_it_learns_to_tell_tokens_and_then_tells_labels_apart():
+    training, validation = documents(12, seed=0), documents(6, seed=1)
+    how = small(**LANGUAGE, epochs=6, learning_rate=0.02, predicted_share=0.5, codes=8)
+    objective = LanguageObjective(how, training, validation, CPU)
+    before = objective.validate()
+    assert before.loss == pytest.approx(np.log(VOCABULARY), rel=0.2)
+    result = learn(how, training, validation)
+    assert result.history[-1]["validation_loss"] < before.loss - 0.05
+    assert result.history[-1]["validation_accuracy"] is None
+    objective.model.load_state_dict(result.weights)
+    classifier, judged = objective.complete()
+    assert judged.accuracy is not None
+    assert judged.accuracy > 0.8
+    answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)
+    assert (answers.argmax(axis=1) == validation.labels).mean() == judged.accuracy
+    np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1)
+
+
+def test_the_model_folder_gives_the_same_answers_and_says_how_the_kept_epoch_does(tmp_path: Path):
+    inputs = write_inputs(tmp_path / "inputs")
+    answers = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        how = small(**LANGUAGE, epochs=2, codes=8)
+        summary = train.function(how, tmp_path / name, **inputs, scratch=tmp_path / f"{name}-scratch")
+        answers.append(load_classifier(tmp_path / name, "cpu").log_probabilities(list(documents(seed=2))))
+    np.testing.assert_array_equal(*answers)
+    history = pd.read_parquet(tmp_path / "one/history.parquet")
+    kept = history[history["kept"]]
+    assert kept["validation_accuracy"].tolist() == [summary["validation_accuracy"]]
+    assert kept["validation_macro_f1"].notna().all()
+    assert history[~history["kept"]]["validation_accuracy"].isna().all()
+    assert json.loads((tmp_path / "one/config.json").read_text())["architecture"]["codes_share"] in CODES_SHARES
