@@ -32,19 +32,22 @@ from tasks.vocabulary.task import learn_vocabulary
 
 BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression")
 
-BAG = {
-    "objective": "labels",
-    "cell": "none",
-    "skip": True,
-    "epochs": 8,
-    "learning_rate": 1e-2,
-    "warmup_share": 0.3,
-    "embedding_dropout": 0.3,
-    "token_dropout": 0.3,
-    "dropout": 0.5,
-    "class_weight_power": 0.5,
+BAG: dict[str, dict[str, Any]] = {
+    "vocabulary": {"size": 8000},
+    "training": {
+        "objective": "labels",
+        "cell": "none",
+        "skip": True,
+        "epochs": 8,
+        "learning_rate": 1e-2,
+        "warmup_share": 0.3,
+        "embedding_dropout": 0.3,
+        "token_dropout": 0.3,
+        "dropout": 0.5,
+        "class_weight_power": 0.5,
+    },
 }
-"""The training of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
+"""The recipe of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
 
 
 class FoldOrder(BaseModel):
@@ -72,7 +75,7 @@ class FoldOrder(BaseModel):
 
     def bag(self) -> Pipeline:
         """The settings of the bag of embeddings: its own recipe."""
-        bag = with_sections(self.settings(), training=BAG)
+        bag = with_sections(self.settings(), **BAG)
         return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
 
 
@@ -112,8 +115,10 @@ def run_fold(order: FoldOrder) -> FoldResult:
         bag_report = None
         if order.pipeline().training.cell != "none":
             with_bag = Run(run.store, order.bag().sections, order.bag().limits, run.record, latest=False)
-            bag = with_bag(train, tokens=tokens, vocabulary=vocabulary)
-            bag_report = with_bag(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=bag)
+            its_vocabulary = with_bag(learn_vocabulary, cleaned=cleaned, splits=splits)
+            its_tokens = with_bag(tokenize, cleaned=cleaned, splits=splits, vocabulary=its_vocabulary)
+            bag = with_bag(train, tokens=its_tokens, vocabulary=its_vocabulary)
+            bag_report = with_bag(evaluate, cleaned=cleaned, splits=splits, tokens=its_tokens, model=bag)
     return FoldResult(
         repeat=order.repeat,
         fold=order.fold,

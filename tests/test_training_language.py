@@ -158,7 +158,7 @@ def test_it_learns_to_tell_tokens_and_then_tells_labels_apart():
     assert result.history[-1]["validation_loss"] < before.loss - 0.05
     assert result.history[-1]["validation_accuracy"] is None
     objective.model.load_state_dict(result.weights)
-    classifier, judged = objective.complete()
+    classifier, judged = objective.complete(iter)
     assert judged.accuracy is not None
     assert judged.accuracy > 0.8
     answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)

@@ -6,7 +6,7 @@ counts: how often each token stands in it, and how often each code of a state. T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
@@ -24,8 +24,10 @@ from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.windows import Indices, Windows, batches, gather, tiles
 
 if TYPE_CHECKING:
-    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.tokenization.store import Run, TokenizedDocuments
     from tasks.training.settings import TrainingSettings
+
+    Follow = Callable[[Iterator[Run]], Iterator[Run]]
 
 TOKENS_AT_ONCE = 32_768
 """Tokens that are read at once: bounds the memory whatever the window."""
@@ -122,20 +124,21 @@ def learn_documents(
     training: TokenizedDocuments,
     validation: TokenizedDocuments,
     device: torch.device,
+    follow: Follow,
 ) -> tuple[DocumentClassifier, Validation]:
     """Learns codebook and head from the training part, and has the validation part choose between heads.
 
     It says how much the codes count beside the tokens, and at what temperature the answers are best: a reader knows its
-    own training texts too well for them to say it.
+    own training texts too well for them to say it. `follow` passes on what is read, and may say how far it is.
     """
     with repeatable(device, settings.deterministic):
         codebook = learn_codebook(
-            sample_states(reader, training, settings.window, settings.seed, device),
+            sample_states(reader, training, settings.window, settings.seed, device, follow),
             settings.codes,
             torch.Generator().manual_seed(settings.seed),
         )
         seen, held_out = (
-            _count_part(reader, codebook, part, settings.window, device) for part in (training, validation)
+            _count_part(reader, codebook, part, settings.window, device, follow) for part in (training, validation)
         )
     labels = len(training.label_names)
     tried = []
@@ -155,13 +158,13 @@ def learn_documents(
 
 
 def sample_states(
-    reader: Reader, documents: TokenizedDocuments, window: int, seed: int, device: torch.device
+    reader: Reader, documents: TokenizedDocuments, window: int, seed: int, device: torch.device, follow: Follow
 ) -> Tensor:
     """Up to SAMPLE vectors of tokens in their places, [n, features], as many from each text as from the others."""
     rng = np.random.default_rng(seed)
     each = -(-SAMPLE // len(documents))
     drawn = []
-    for run in documents.runs():
+    for run in follow(documents.runs()):
         chosen = np.zeros(len(run.ids), dtype=bool)
         for begin, end in pairwise(run.offsets.tolist()):
             chosen[begin + rng.permutation(end - begin)[:each]] = True
@@ -171,9 +174,14 @@ def sample_states(
 
 
 def _count_part(
-    reader: Reader, codebook: Codebook, part: TokenizedDocuments, window: int, device: torch.device
+    reader: Reader,
+    codebook: Codebook,
+    part: TokenizedDocuments,
+    window: int,
+    device: torch.device,
+    follow: Follow,
 ) -> list[Floats]:
-    runs = [count_all(reader, codebook, run.ids, run.offsets, window, device) for run in part.runs()]
+    runs = [count_all(reader, codebook, run.ids, run.offsets, window, device) for run in follow(part.runs())]
     return [np.concatenate(block) for block in zip(*runs, strict=True)]
 
 

@@ -18,6 +18,7 @@ from tasks.training.windows import Indices, cut, pool_documents
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.document_classifier import Follow
     from tasks.training.settings import TrainingSettings
 
 
@@ -65,7 +66,7 @@ class LabelObjective:
             pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
-    def complete(self) -> tuple[WindowClassifier, None]:
+    def complete(self, follow: Follow) -> tuple[WindowClassifier, None]:
         """The model is the classifier, and has been judged."""
         return self.model, None
 

@@ -19,6 +19,7 @@ from tasks.training.windows import Indices, batches, gather, tiles
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.document_classifier import Follow
     from tasks.training.settings import TrainingSettings
 
 TOKENS_AT_ONCE = 8_192
@@ -65,9 +66,9 @@ class LanguageObjective:
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
 
-    def complete(self) -> tuple[DocumentClassifier, Validation]:
+    def complete(self, follow: Follow) -> tuple[DocumentClassifier, Validation]:
         """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
-        return learn_documents(self.model, self.settings, self.training, self.validation, self.device)
+        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, follow)
 
     def _told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""

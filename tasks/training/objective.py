@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.document_classifier import DocumentClassifier
+    from tasks.training.document_classifier import DocumentClassifier, Follow
     from tasks.training.model import WindowClassifier
     from tasks.training.settings import TrainingSettings
 
@@ -37,8 +37,11 @@ class Objective(Protocol):
     def validate(self) -> Validation:
         """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
 
-    def complete(self) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
-        """The classifier, once the model's weights are the kept ones, and how it is judged if that is news."""
+    def complete(self, follow: Follow) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
+        """The classifier, once the model's weights are the kept ones, and how it is judged if that is news.
+
+        `follow` passes on the runs that are read, and may say how far it is.
+        """
 
 
 def objective_of(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
-from tasks.shared.progress import logger, tell
+from tasks.shared.progress import logger, progress, tell
 from tasks.shared.stage import stage
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
@@ -65,7 +65,7 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
-    classifier, judged = objective.complete()
+    classifier, judged = objective.complete(lambda runs: progress(runs, "training", "parts of the texts read"))
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
