@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,20 +23,24 @@ from tasks.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+    from torch import Tensor
 
     from tasks.training.steps import Progress
 
 log = logger("training")
 
 
-@stage("training", folder="06_models", libraries=("torch", "numpy", "safetensors"), volatile=(HISTORY_FILE,))
+@stage(
+    "training",
+    folder="06_models",
+    libraries=("torch", "numpy", "safetensors", "scikit-learn"),
+    volatile=(HISTORY_FILE,),
+)
 def train(
     settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path
 ) -> dict[str, JsonValue]:
     """Trains on the training part, keeps the epoch that does best on the validation part."""
-    from safetensors.torch import save_file  # torch takes a second to import: a reused model does without it
-
-    from tasks.training import loop
+    from tasks.training import loop  # torch takes a second to import: a reused model does without it
     from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity, model_config
     from tasks.training.gradient_record import GradientRecord
@@ -69,20 +73,37 @@ def train(
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
+    config = model_config(settings, training, classifier, kept)
     if judged is not None:
         kept |= {"validation_accuracy": judged.accuracy, "validation_macro_f1": judged.macro_f1}
-        log.info("training: texts classified by what was read, validation accuracy %.3f", judged.accuracy)
+        _say_complete(config["architecture"]["codes_share"], judged.accuracy)
     weights = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
-    save_file(weights, out / WEIGHTS)
-    write_text(out / CONFIG, json.dumps(model_config(settings, training, classifier, kept), indent=2) + "\n")
+    _write(out, weights, config, trained.history)
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
-    pq.write_table(pa.Table.from_pylist(trained.history, schema=HISTORY), out / HISTORY_FILE)
     return {
         "rows": len(trained.history),
         "kept_epoch": trained.kept_epoch,
         **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
         "parameters": sum(value.numel() for value in weights.values()),
     }
+
+
+def _write(
+    out: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file(dict(weights), out / WEIGHTS)
+    write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
+    pq.write_table(pa.Table.from_pylist(list(history), schema=HISTORY), out / HISTORY_FILE)
+
+
+def _say_complete(codes_share: float, accuracy: float | None) -> None:
+    log.info(
+        "training: texts classified by what was read: codes of states count %g, tokens 1; validation accuracy %.3f",
+        codes_share,
+        accuracy,
+    )
 
 
 def _check_vocabulary(tokenizer: Path, expected: str) -> None:
