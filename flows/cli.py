@@ -137,10 +137,13 @@ def runs(last: int, config: Path, as_json: bool) -> None:
 
     from flows import display
     from flows.housekeeping import disk_use
-    from tasks.shared.records import all_runs
+    from tasks.shared.records import all_runs, is_held
 
     store = _store(config)
     records, disk = list(islice(all_runs(store), last)), disk_use(store)
+    for record in records:
+        if record.status == "running" and not is_held(store, record.id):
+            record.status = "interrupted"
     found = {"runs": [display.run_as_json(r) for r in records], "disk": disk}
     _print(found, as_json, display.show_runs, records, disk)
 

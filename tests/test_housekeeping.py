@@ -90,6 +90,15 @@ def test_what_a_run_that_goes_on_has_come_by_stays_and_a_killed_runs_does_not(tm
     assert models(store) == ["training3"]
 
 
+def test_a_killed_run_is_shown_as_interrupted(pipeline: Pipeline):
+    store = Store(pipeline.data)
+    for run_id in ("alive", "killed"):
+        RunRecord(id=run_id, flow="retrain", started="", settings={}).save(store)
+    with going_on(store, "alive"):
+        shown = pipeline("runs", "--json").json["runs"]
+    assert {run["run"]: run["status"] for run in shown} == {"alive": "running", "killed": "interrupted"}
+
+
 def stage_record(number: int) -> StageRecord:
     values: dict[str, Any] = {"status": "built", "rows": 1, "seconds": 0, "bytes": 1, "path": "", "reasons": []}
     return StageRecord(stage="training", fingerprint=f"training{number}", **values)

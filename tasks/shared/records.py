@@ -39,7 +39,8 @@ class RunRecord(BaseModel):
     id: str
     flow: str
     started: str
-    status: Literal["running", "completed", "failed"] = "running"
+    status: Literal["running", "completed", "failed", "interrupted"] = "running"
+    """As written when it began or ended; a run that was killed is "running" in its file, and shown as interrupted."""
     seconds: float = 0.0
     message: str = ""
     settings: dict[str, Any]
@@ -64,14 +65,16 @@ def going_on(store: Store, run_id: str) -> FileLock:
 
 def running(store: Store) -> Iterator[RunRecord]:
     """The runs that are going on at this moment, on any machine that shares the data folder's locks."""
-    for record in all_runs(store):
-        if record.status != "running":
-            continue
-        try:
-            with going_on(store, record.id).acquire(timeout=0):
-                continue  # it was killed: nobody holds its lock
-        except Timeout:
-            yield record
+    return (record for record in all_runs(store) if record.status == "running" and is_held(store, record.id))
+
+
+def is_held(store: Store, run_id: str) -> bool:
+    """Whether somebody holds the run's lock; nobody holds that of a run that was killed."""
+    try:
+        with going_on(store, run_id).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def runs_folder(store: Store) -> Path:
