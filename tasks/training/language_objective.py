@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TOKENS_AT_ONCE = 8_192
 """Tokens that are told at once in validation: bounds the memory that their logits take."""
+NOTHING = -100
+"""No token's id: what stands at a padded place."""
 
 
 class LanguageObjective:
@@ -75,10 +77,11 @@ class LanguageObjective:
         _, states = self.model.read(ids, lengths)
         logits = self.model.tell(states, lengths, positions)
         wanted = ids[positions]
+        inside = torch.ones_like(wanted, dtype=torch.bool)
         if lengths is not None:
             inside = inside_mask(len(ids), lengths, ids.device)[positions]
-            logits, wanted = logits[inside], wanted[inside]
-        logits, wanted = logits.flatten(0, -2).float(), wanted.flatten()
-        losses = functional.cross_entropy(logits, wanted, reduction="sum")
+            wanted = wanted.masked_fill(~inside, NOTHING)
+        logits, wanted = logits.flatten(0, 1).float(), wanted.flatten()
+        losses = functional.cross_entropy(logits, wanted, ignore_index=NOTHING, reduction="sum")
         right = (logits.detach().argmax(-1) == wanted).sum()
-        return losses, right, torch.full((), float(wanted.numel()), device=ids.device)  # waits for no device
+        return losses, right, inside.sum().float()  # nothing here waits for the device
