@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+hypothesis.settings.register_profile("corpusflow")  # how fast a shared machine is, is no property
+hypothesis.settings.load_profile("corpusflow")
 
 TINY = {
     "extraction": {"source": "folder", "folder": {"path": "texts"}},

@@ -113,7 +113,7 @@ def document(doc_id: str, label: str = "x", text: str = "", source: str = "here"
     return Document(doc_id, label, source, text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.text("ab-", max_size=3), st.text("xyz", max_size=9)), max_size=30))
 def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]]) -> None:
     documents = [document(doc_id, text=text) for doc_id, text in rows]

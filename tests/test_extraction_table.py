@@ -91,7 +91,7 @@ def test_categories_of_pandas_are_read(tmp_path: Path) -> None:
 texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=texts, new=texts)
 def test_made_ids_stay_when_rows_are_added(tmp_path: Path, old: list[str], new: list[str]) -> None:
     def ids(written: list[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ def test_only_what_depends_on_a_change_is_rebuilt(pipeline: Pipeline):
     assert built(pipeline.statuses()) == STAGES
     assert built(pipeline.statuses("--set", "training.learning_rate=0.002")) == ["training", "evaluation"]
     why = pipeline("why", "training")
-    assert "settings learning_rate: 0.01 → 0.002" in why.out
+    assert "settings learning_rate: 0.005 → 0.002" in why.out
     assert built(pipeline.statuses("--set", "evaluation.bootstrap_samples=200")) == ["evaluation"]
     assert built(pipeline.statuses("--set", "checks.cleaning.min_documents=4")) == []
 

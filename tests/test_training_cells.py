@@ -41,7 +41,7 @@ def test_gradients_of_the_scan_are_those_of_finite_differences(time: int, revers
     assert torch.autograd.gradcheck(lambda f, x: scan(f, x, reverse), (forget, inputs))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(time=st.integers(1, 20), batch=st.integers(1, 4), hidden=st.integers(1, 5), reverse=st.booleans())
 def test_scan_does_what_the_plain_loop_does(time: int, batch: int, hidden: int, reverse: bool) -> None:
     outcomes = []
@@ -115,7 +115,7 @@ def classifiers(draw: st.DrawFn) -> WindowClassifier:
     return WindowClassifier(architecture).double()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(model=classifiers(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), data=st.data())
 def test_a_window_does_not_depend_on_its_batch_nor_on_padding(
     model: WindowClassifier, lengths: list[int], data: st.DataObject

@@ -51,7 +51,7 @@ def test_what_is_told_of_a_token_never_depends_on_the_token(cell: str, bidirecti
             assert not torch.equal(seen, told[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4), both=st.booleans())
 def test_padding_changes_nothing_that_is_told(lengths: list[int], both: bool):
     model, longest = reader(bidirectional=both), max(lengths)
@@ -109,7 +109,7 @@ def test_k_means_finds_groups_and_gives_a_vector_its_nearest_centre():
     assert len(learn_codebook(vectors[:2], 9, torch.Generator().manual_seed(0)).centres) == 2
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     counts=arrays(np.int64, st.tuples(st.integers(4, 9), st.integers(1, 12)), elements=st.integers(0, 9)),
     labels=st.sampled_from([2, 3]),

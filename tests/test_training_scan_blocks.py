@@ -29,7 +29,7 @@ def outcomes(states: Tensor, lengths: Tensor | None, cell: ScanCell, inputs: Ten
     return [states.detach(), *torch.autograd.grad((states * weights).sum(), [inputs, *cell.parameters()])]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     gates=st.integers(1, 2),
     both=st.booleans(),
