@@ -23,7 +23,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-hypothesis.settings.register_profile("corpusflow")  # how fast a shared machine is, is no property
+hypothesis.settings.register_profile("corpusflow", deadline=None)  # how fast a shared machine is, is no property
 hypothesis.settings.load_profile("corpusflow")
 
 TINY = {
