@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
     "training": ("A training step of each cell", ()),
     "cells": ("The recurrent layers alone, beside the GRU and above the floor", ()),
+    "tutorial_recipe": ("The recipe of RNN tutorials beside ours", ()),
     "memory": ("Memory of training on ten times the texts", ()),
     "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),
 }

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from training_texts import VOCABULARY, documents, learn, small, write_inputs
+from training_texts import VOCABULARY, documents, learn, part_of, small, write_inputs
 
+from tasks.training import document_classifier
 from tasks.training.codebook import learn_codebook
 from tasks.training.document_classifier import CODES_SHARES, count_all, read
 from tasks.training.document_head import best_temperature, learn_head, log_softmax
@@ -96,6 +97,19 @@ def test_a_text_is_counted_the_same_whatever_it_is_read_with():
             assert block[number].tolist() == one[0].tolist()
             assert block[number].sum() == len(text)
     assert together[0][1].tolist() == np.bincount(texts[1], minlength=20).tolist()
+
+
+def test_states_are_drawn_from_texts_all_over_the_part(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(document_classifier, "SAMPLE", 20)
+    rng = np.random.default_rng(0)
+    texts = [np.full(rng.integers(3, 9), token) for token in range(2, 40)]  # each of a token of its own
+    part = part_of(texts, np.zeros(len(texts), np.int64), "text", run=7)
+    model = reader(vocabulary=VOCABULARY).float()
+    drawn = document_classifier.sample_states(model, part, 4, 0, CPU, iter)[:, 10:]
+    embeddings = model.embedding(torch.arange(VOCABULARY)).detach()
+    tokens = torch.cdist(drawn, embeddings).argmin(1).tolist()
+    assert len(set(tokens)) == len(tokens) == 20
+    assert max(tokens) > 30
 
 
 def test_k_means_finds_groups_and_gives_a_vector_its_nearest_centre():

@@ -163,11 +163,15 @@ def sample_states(
     """Up to SAMPLE vectors of tokens in their places, [n, features], as many from each text as from the others."""
     rng = np.random.default_rng(seed)
     each = -(-SAMPLE // len(documents))
+    asked = np.ones(len(documents), dtype=bool)
+    if len(documents) > SAMPLE:  # the first ones, sorted by id, may be of one label
+        asked[rng.permutation(len(documents))[SAMPLE:]] = False
     drawn = []
     for run in follow(documents.runs()):
         chosen = np.zeros(len(run.ids), dtype=bool)
-        for begin, end in pairwise(run.offsets.tolist()):
-            chosen[begin + rng.permutation(end - begin)[:each]] = True
+        for document, (begin, end) in enumerate(pairwise(run.offsets.tolist()), run.first):
+            if asked[document]:
+                chosen[begin + rng.permutation(end - begin)[:each]] = True
         for places, vectors in read(reader, run.ids, tiles(run.offsets, window), device):
             drawn.append(vectors[torch.from_numpy(chosen[places]).to(device)])
     return torch.cat(drawn)[:SAMPLE]
