@@ -163,7 +163,7 @@ def test_a_pointer_that_cannot_be_understood_is_named(tmp_path: Path, content: s
     assert "\n" not in str(caught.value)
 
 
-POOR = ("--set", "training.learning_rate=1e-9", "--set", "training.seed=5")
+POOR = ("--set", "training.objective=labels", "--set", "training.learning_rate=1e-9", "--set", "training.seed=5")
 
 
 @pytest.fixture
