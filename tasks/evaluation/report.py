@@ -22,8 +22,8 @@ TEMPLATE = Path(__file__).with_name("template.html")
 CURVES = {
     "Loss": {"train_loss": "training", "validation_loss": "validation"},
     "Accuracy": {
-        "train_window_accuracy": "training windows",
-        "validation_window_accuracy": "validation windows",
+        "train_window_accuracy": "training windows (or tokens)",
+        "validation_window_accuracy": "validation windows (or tokens)",
         "validation_accuracy": "validation documents",
     },
     "Macro-F1": {"validation_macro_f1": "validation documents"},

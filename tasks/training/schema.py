@@ -13,10 +13,10 @@ HISTORY = pa.schema(
         pa.field("kept", pa.bool_(), nullable=False),  # the model's weights are this epoch's
         pa.field("train_loss", pa.float64(), nullable=False),  # mean over windows, in nats, as weighted and smoothed
         pa.field("validation_loss", pa.float64(), nullable=False),  # in nats; of labels: over documents
-        pa.field("train_window_accuracy", pa.float64(), nullable=False),  # under dropout
-        pa.field("validation_window_accuracy", pa.float64()),  # null, as the next two, where no labels are learned
-        pa.field("validation_accuracy", pa.float64()),  # over documents
-        pa.field("validation_macro_f1", pa.float64()),  # over documents, labels of the validation part
+        pa.field("train_window_accuracy", pa.float64(), nullable=False),  # under dropout; objective language: of tokens
+        pa.field("validation_window_accuracy", pa.float64()),  # objective language: of tokens
+        pa.field("validation_accuracy", pa.float64()),  # over documents; objective language: of the kept epoch alone
+        pa.field("validation_macro_f1", pa.float64()),  # the same, labels of the validation part
         pa.field("gradient_norm_mean", pa.float64(), nullable=False),  # before clipping
         pa.field("gradient_norm_max", pa.float64(), nullable=False),
         pa.field("clipped_share", pa.float64(), nullable=False),  # of the epoch's steps
