@@ -25,7 +25,8 @@ from tasks.evaluation.metrics import Ints
 from tasks.shared.artifacts import read_manifest
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.codebook import Codebook, learn_codebook
-from tasks.training.document_classifier import CODES_SHARES, DocumentClassifier, count_all
+from tasks.training.counts import count_all
+from tasks.training.document_classifier import CODES_SHARES, DocumentClassifier
 from tasks.training.document_head import Floats, best_temperature, learn_head, log_softmax
 from tasks.training.metrics import macro_f1
 from tasks.training.predict import load_classifier

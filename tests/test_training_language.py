@@ -16,7 +16,8 @@ from training_texts import VOCABULARY, documents, learn, part_of, small, write_i
 
 from tasks.training import document_classifier
 from tasks.training.codebook import learn_codebook
-from tasks.training.document_classifier import CODES_SHARES, count_all, read
+from tasks.training.counts import count_all, read
+from tasks.training.document_classifier import CODES_SHARES
 from tasks.training.document_head import best_temperature, learn_head, log_softmax
 from tasks.training.language_objective import LanguageObjective
 from tasks.training.model import Noise
@@ -162,7 +163,7 @@ def test_the_temperature_undoes_what_logits_were_multiplied_with():
     assert best_temperature(np.array([[9.0, 0.0]]), np.array([0])) == pytest.approx(1 / 4)
 
 
-def test_it_learns_to_tell_tokens_and_then_tells_labels_apart():
+def test_it_learns_to_tell_tokens_and_then_tells_labels_apart(tmp_path: Path):
     training, validation = documents(12, seed=0), documents(6, seed=1)
     how = small(**LANGUAGE, epochs=6, learning_rate=0.02, predicted_share=0.5, codes=8)
     objective = LanguageObjective(how, training, validation, CPU)
@@ -172,7 +173,7 @@ def test_it_learns_to_tell_tokens_and_then_tells_labels_apart():
     assert result.history[-1]["validation_loss"] < before.loss - 0.05
     assert result.history[-1]["validation_accuracy"] is None
     objective.model.load_state_dict(result.weights)
-    classifier, judged = objective.complete(iter)
+    classifier, judged = objective.complete(iter, tmp_path)
     assert judged.accuracy is not None
     assert judged.accuracy > 0.8
     answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)

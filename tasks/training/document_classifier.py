@@ -6,9 +6,10 @@ counts: how often each token stands in it, and how often each code of a state. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,20 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.training.codebook import Codebook, learn_codebook
+from tasks.training.counts import count_part, count_slices, read
 from tasks.training.device import repeatable
-from tasks.training.document_head import DocumentHead, Scaling, best_temperature, learn_head, log_softmax
+from tasks.training.document_head import DocumentHead, Scaling, best_temperature, learn_heads, log_softmax
 from tasks.training.metrics import Validation, score
 from tasks.training.reader import Reader, ReaderArchitecture
-from tasks.training.windows import Indices, Windows, batches, gather, tiles
+from tasks.training.windows import Indices, tiles
 
 if TYPE_CHECKING:
-    from tasks.tokenization.store import Run, TokenizedDocuments
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
 
-    Follow = Callable[[Iterator[Run]], Iterator[Run]]
-
-TOKENS_AT_ONCE = 32_768
-"""Tokens that are read at once: bounds the memory whatever the window."""
 SAMPLE = 50_000
 """States that the codebook is learned from, drawn evenly from the training texts."""
 CODES_SHARES = (0.0, 0.1, 0.3, 1.0)
@@ -91,12 +90,12 @@ class DocumentClassifier(nn.Module):
         """Log-probabilities [texts, labels]; text i is ids[offsets[i]:offsets[i + 1]] and has a token at least."""
         device = self.get_buffer("codebook_mean").device
         codebook = Codebook(*(self.get_buffer(f"codebook_{name}") for name in ("centres", "mean", "scale")))
-        blocks = count_all(self.reader, codebook, ids, offsets, self.architecture.window, device)
-        ends = np.cumsum([0, *(block.shape[1] for block in blocks)])
         parts = [self._numpy(f"head_{name}") for name in ("mean", "inverse_deviation", "weight")]
+        ends = (0, self.architecture.vocabulary_size, len(parts[0]))
         scalings = [Scaling(*(part[begin:end] for part in parts)) for begin, end in pairwise(ends)]
         head = DocumentHead(scalings, self._numpy("head_weights"), self._numpy("head_bias"))
-        return log_softmax(head.logits(blocks))
+        counts = count_slices(self.reader, codebook, ids, offsets, self.architecture.window, device)
+        return log_softmax(np.concatenate([head.logits(blocks) for blocks in counts]))
 
     def fill(self, reader: Reader, codebook: Codebook, head: DocumentHead) -> None:
         """Takes over what was learned."""
@@ -125,31 +124,33 @@ def learn_documents(
     validation: TokenizedDocuments,
     device: torch.device,
     follow: Follow,
+    folder: Path,
 ) -> tuple[DocumentClassifier, Validation]:
     """Learns codebook and head from the training part, and has the validation part choose between heads.
 
     It says how much the codes count beside the tokens, and at what temperature the answers are best: a reader knows its
-    own training texts too well for them to say it. `follow` passes on what is read, and may say how far it is.
+    own training texts too well for them to say it. `follow` passes on what is read, and may say how far it is; in
+    `folder` lie the texts' counts until it returns.
     """
+    labels = len(training.label_names)
+    tried = []
     with repeatable(device, settings.deterministic):
         codebook = learn_codebook(
             sample_states(reader, training, settings.window, settings.seed, device, follow),
             settings.codes,
             torch.Generator().manual_seed(settings.seed),
         )
-        seen, held_out = (
-            _count_part(reader, codebook, part, settings.window, device, follow) for part in (training, validation)
-        )
-    labels = len(training.label_names)
-    tried = []
-    for share in CODES_SHARES:
-        head = learn_head(
-            seen, (1, share), training.labels, labels, settings.head_strength, settings.class_weight_power
-        )
-        logits = head.logits(held_out)
-        head = head.at(best_temperature(logits, validation.labels))
-        judged = score(log_softmax(head.logits(held_out)), validation.labels, window_accuracy=None)
-        tried.append((judged.loss, share, head, judged))
+        how = (settings.window, device, follow, folder)
+        with count_part(reader, codebook, training, *how) as seen:
+            choices = [(1.0, share) for share in CODES_SHARES]
+            power = settings.class_weight_power
+            heads = learn_heads(seen, choices, training.labels, labels, settings.head_strength, power)
+        with count_part(reader, codebook, validation, *how) as held_out:
+            for share, head in zip(CODES_SHARES, heads, strict=True):
+                logits = head.logits(held_out)
+                temperature = best_temperature(logits, validation.labels)
+                judged = score(log_softmax(logits / temperature), validation.labels, window_accuracy=None)
+                tried.append((judged.loss, share, head.at(temperature), judged))
     _, share, head, judged = min(tried, key=lambda one: one[:2])
     architecture = DocumentArchitecture(reader.architecture, labels, len(codebook.centres), settings.window, share)
     classifier = DocumentClassifier(architecture).to(device)
@@ -175,45 +176,3 @@ def sample_states(
         for places, vectors in read(reader, run.ids, tiles(run.offsets, window), device):
             drawn.append(vectors[torch.from_numpy(chosen[places]).to(device)])
     return torch.cat(drawn)[:SAMPLE]
-
-
-def _count_part(
-    reader: Reader,
-    codebook: Codebook,
-    part: TokenizedDocuments,
-    window: int,
-    device: torch.device,
-    follow: Follow,
-) -> list[Floats]:
-    runs = [count_all(reader, codebook, run.ids, run.offsets, window, device) for run in follow(part.runs())]
-    return [np.concatenate(block) for block in zip(*runs, strict=True)]
-
-
-def count_all(
-    reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
-) -> list[Floats]:
-    """How often each token and each code occurs in each text: [texts, vocabulary] and [texts, codes]."""
-    sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
-    counts = [np.zeros((len(offsets) - 1, size)) for size in sizes]
-    for places, vectors in read(reader, ids, tiles(offsets, window), device):
-        documents = np.searchsorted(offsets, places, side="right") - 1
-        for count, found in zip(counts, (ids[places], codebook.codes(vectors).cpu().numpy()), strict=True):
-            np.add.at(count, (documents, found), 1)
-    return counts
-
-
-def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.device) -> Iterator[tuple[Indices, Tensor]]:
-    """Positions in the flat ids [n], and beside each its states and embedding [n, features] as float32, by batches."""
-    at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
-    was_training = reader.training
-    reader.eval()
-    with torch.inference_mode():
-        for batch in batches(windows, at_once):
-            tokens, lengths = gather(ids, windows, batch, device)
-            embedded, states = reader.read(tokens, lengths)
-            vectors = torch.cat([states, embedded], dim=-1).transpose(0, 1)
-            time = np.arange(len(tokens))
-            inside = time < windows.lengths[batch][:, None]
-            places = (windows.starts[batch][:, None] + time)[inside]
-            yield places, vectors[torch.from_numpy(inside).to(device)].float()
-    reader.train(was_training)

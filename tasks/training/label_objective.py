@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from tasks.training.windows import Indices, cut, pool_documents
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.document_classifier import Follow
+    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
 
 
@@ -66,7 +67,7 @@ class LabelObjective:
             pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
-    def complete(self, follow: Follow) -> tuple[WindowClassifier, None]:
+    def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier, None]:
         """The model is the classifier, and has been judged."""
         return self.model, None
 

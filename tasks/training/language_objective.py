@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +20,7 @@ from tasks.training.windows import Indices, batches, gather, tiles
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.document_classifier import Follow
+    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
 
 TOKENS_AT_ONCE = 8_192
@@ -68,9 +69,9 @@ class LanguageObjective:
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
 
-    def complete(self, follow: Follow) -> tuple[DocumentClassifier, Validation]:
+    def complete(self, follow: Follow, folder: Path) -> tuple[DocumentClassifier, Validation]:
         """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
-        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, follow)
+        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, follow, folder)
 
     def _told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""

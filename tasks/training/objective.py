@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     import torch
 
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.document_classifier import DocumentClassifier, Follow
+    from tasks.training.counts import Follow
+    from tasks.training.document_classifier import DocumentClassifier
     from tasks.training.model import WindowClassifier
     from tasks.training.settings import TrainingSettings
 
@@ -37,10 +39,10 @@ class Objective(Protocol):
     def validate(self) -> Validation:
         """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
 
-    def complete(self, follow: Follow) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
+    def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
         """The classifier, once the model's weights are the kept ones, and how it is judged if that is news.
 
-        `follow` passes on the runs that are read, and may say how far it is.
+        `follow` passes on the runs that are read, and may say how far it is; `folder` is there for temporary files.
         """
 
 

@@ -33,7 +33,7 @@ log = logger("training")
 @stage(
     "training",
     folder="06_models",
-    libraries=("torch", "numpy", "safetensors", "scikit-learn"),
+    libraries=("torch", "numpy", "safetensors", "scipy"),
     volatile=(HISTORY_FILE,),
 )
 def train(
@@ -69,7 +69,7 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
-    classifier, judged = objective.complete(lambda runs: progress(runs, "training", "parts of the texts read"))
+    classifier, judged = objective.complete(lambda runs: progress(runs, "training", "parts of the texts read"), scratch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]

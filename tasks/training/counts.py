@@ -1,0 +1,127 @@
+"""Counts of what texts consist of: of their tokens, and of the codes of what the reader made of each token.
+
+A text becomes a row of some thousand counts, most of them small. The rows of a part of the corpus lie in files in the
+smallest integers that can hold them, and are read a slice at a time: memory does not grow with the number of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.training.codebook import Codebook
+from tasks.training.document_head import slices
+from tasks.training.reader import Reader
+from tasks.training.windows import Indices, Windows, batches, gather, tiles
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import Run, TokenizedDocuments
+
+    Follow = Callable[[Iterator[Run]], Iterator[Run]]
+
+TOKENS_AT_ONCE = 32_768
+"""Tokens that are read at once: bounds the memory whatever the window."""
+
+
+class StoredCounts:
+    """A block of counts [texts, columns] in a file: texts are added at the end, and read by slices as of an array."""
+
+    def __init__(self, file: IO[bytes], columns: int, most: int) -> None:
+        """`most` is the largest count that can occur."""
+        self.shape = (0, columns)
+        self._file, self._type = file, np.min_scalar_type(most)
+
+    def append(self, counts: NDArray[Any]) -> None:
+        """Adds texts. Raises OSError where the disk is full."""
+        self._file.seek(self._at(len(self)))
+        self._file.write(counts.astype(self._type).tobytes())
+        self.shape = (len(self) + len(counts), self.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, texts: slice) -> NDArray[Any]:
+        begin, end, _ = texts.indices(len(self))
+        self._file.seek(self._at(begin))
+        data = self._file.read(self._at(end) - self._at(begin))
+        return np.frombuffer(data, self._type).reshape(-1, self.shape[1])
+
+    def _at(self, text: int) -> int:
+        return text * self.shape[1] * self._type.itemsize
+
+
+@contextmanager
+def count_part(
+    reader: Reader,
+    codebook: Codebook,
+    part: TokenizedDocuments,
+    window: int,
+    device: torch.device,
+    follow: Follow,
+    folder: Path,
+) -> Iterator[list[StoredCounts]]:
+    """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`.
+
+    The files have no names there, or lose them at once: whatever becomes of this process, the system removes them.
+    """
+    longest = int(np.diff(part.offsets).max())
+    with TemporaryFile(dir=folder) as tokens, TemporaryFile(dir=folder) as codes:
+        sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
+        stored = [StoredCounts(file, size, longest) for file, size in zip((tokens, codes), sizes, strict=True)]
+        for run in follow(part.runs()):
+            for counts in count_slices(reader, codebook, run.ids, run.offsets, window, device):
+                for block, found in zip(stored, counts, strict=True):
+                    block.append(found)
+        yield stored
+
+
+def count_slices(
+    reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
+) -> Iterator[list[NDArray[Any]]]:
+    """What `count_all` gives, for so many texts at a time as there is room for."""
+    columns = reader.architecture.vocabulary_size + len(codebook.centres)
+    for some in slices(len(offsets) - 1, columns):
+        bounds = offsets[some.start : some.stop + 1]
+        yield count_all(reader, codebook, ids[bounds[0] : bounds[-1]], bounds - bounds[0], window, device)
+
+
+def count_all(
+    reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
+) -> list[NDArray[Any]]:
+    """How often each token and each code occurs in each text: [texts, vocabulary] and [texts, codes].
+
+    Text i is ids[offsets[i]:offsets[i + 1]]; the counts are in the smallest integers that can hold them.
+    """
+    sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
+    kind = np.min_scalar_type(int(np.diff(offsets).max()))
+    counts = [np.zeros((len(offsets) - 1, size), kind) for size in sizes]
+    for places, vectors in read(reader, ids, tiles(offsets, window), device):
+        documents = np.searchsorted(offsets, places, side="right") - 1
+        for count, found in zip(counts, (ids[places], codebook.codes(vectors).cpu().numpy()), strict=True):
+            np.add.at(count, (documents, found), 1)
+    return counts
+
+
+def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.device) -> Iterator[tuple[Indices, Tensor]]:
+    """Positions in the flat ids [n], and beside each its states and embedding [n, features] as float32, by batches."""
+    at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
+    was_training = reader.training
+    reader.eval()
+    with torch.inference_mode():
+        for batch in batches(windows, at_once):
+            tokens, lengths = gather(ids, windows, batch, device)
+            embedded, states = reader.read(tokens, lengths)
+            vectors = torch.cat([states, embedded], dim=-1).transpose(0, 1)
+            time = np.arange(len(tokens))
+            inside = time < windows.lengths[batch][:, None]
+            places = (windows.starts[batch][:, None] + time)[inside]
+            yield places, vectors[torch.from_numpy(inside).to(device)].float()
+    reader.train(was_training)

@@ -1,0 +1,177 @@
+"""Counts of texts in files, and the head that is learned from them a slice of texts at a time."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from training_texts import VOCABULARY, documents
+
+from tasks.training import document_head
+from tasks.training.codebook import Codebook, learn_codebook
+from tasks.training.counts import StoredCounts, count_all, count_part, count_slices
+from tasks.training.document_head import BOUND, Scaling, learn_head, learn_heads, learn_scaling, log_softmax, slices
+from tasks.training.model import Noise
+from tasks.training.reader import Reader, ReaderArchitecture
+
+CPU = torch.device("cpu")
+
+
+def reads() -> tuple[Reader, Codebook]:
+    """A reader as it is before it learns, and codes of its states."""
+    torch.manual_seed(0)
+    reader = Reader(ReaderArchitecture(VOCABULARY, "mingru", 6, 5, 1, True), Noise())
+    return reader, learn_codebook(torch.randn(200, 16), 9, torch.Generator().manual_seed(0))
+
+
+def counted(texts: int, columns: int, labels: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts that the labels differ in, and class ids."""
+    rng = np.random.default_rng(seed)
+    own = rng.permutation(np.arange(texts) % labels)
+    return rng.poisson(rng.gamma(1.0, 1.0, (labels, columns))[own]), own
+
+
+def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> Scaling:
+    """The formula as one would write it with all texts in memory."""
+    roots = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    mean, deviation = roots.mean(axis=0), roots.std(axis=0)
+    inverse = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0)
+    features = np.clip((roots - mean) * inverse, -BOUND, BOUND)
+    weight = np.ones(counts.shape[1])
+    groups = [features[labels == label] for label in np.unique(labels)]
+    if 1 < len(groups) < len(labels):
+        means, overall = [group.mean(axis=0) for group in groups], features.mean(axis=0)
+        between = sum(len(g) * (m - overall) ** 2 for g, m in zip(groups, means, strict=True)) / (len(groups) - 1)
+        within = sum(((g - m) ** 2).sum(axis=0) for g, m in zip(groups, means, strict=True))
+        within = within / (len(labels) - len(groups))
+        kept = np.where(between > 1e-25, np.clip(1 - within / np.maximum(between, 1e-25), 0, 1), 0)
+        kept[kept < 1e-9] = 0  # F is 1 but for rounding
+        weight = kept if kept.any() else weight
+    norm = np.sqrt(((features * weight) ** 2).sum(axis=1).mean())
+    return Scaling(mean, inverse, weight / norm if norm > 0 else weight)
+
+
+@given(
+    counts=arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 9)),
+    labels=st.integers(1, 3),
+    at_once=st.integers(1, 9),
+)
+def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
+    counts: NDArray[np.int64], labels: int, at_once: int
+) -> None:
+    own = np.arange(len(counts)) % labels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document_head, "SLICE_BYTES", 8 * counts.shape[1] * at_once)
+        found = learn_scaling(counts, own)
+    expected = scaling_of_all_at_once(counts, own)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.inverse_deviation, expected.inverse_deviation, rtol=1e-9)
+    np.testing.assert_allclose(found(counts), expected(counts), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("labels", "power"), [(2, 0.0), (2, 1.0), (5, 0.0), (5, 1.0)])
+@pytest.mark.parametrize("columns", [12, 90])
+def test_the_regression_is_that_of_scikit_learn(
+    monkeypatch: pytest.MonkeyPatch, labels: int, power: float, columns: int
+) -> None:
+    """Of two labels scikit-learn learns one's weights, whose squares are half as many: its penalty counts double."""
+    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * columns * 7)
+    (seen, own), (asked, _) = (counted(61, columns, labels, seed) for seed in (0, 1))
+    head = learn_head([seen], (1,), own, labels, strength=5.0, class_weight_power=power)
+    weights = np.bincount(own) ** -power
+    weights *= len(own) / (weights * np.bincount(own)).sum()
+    strength = 10.0 if labels == 2 else 5.0
+    expected = LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=10_000)
+    expected.fit(head.scalings[0](seen), own)
+    answers = np.exp(log_softmax(head.logits([asked])))
+    np.testing.assert_allclose(answers, expected.predict_proba(head.scalings[0](asked)), atol=3e-4)
+
+
+def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
+    (tokens, own), (codes, _) = counted(60, 30, 3), counted(60, 12, 3, seed=4)
+    choices = [(1, share) for share in (0.0, 0.3, 1.0)]
+    together = learn_heads([tokens, codes], choices, own, 3, 5.0, 1.0)
+    again = learn_heads([tokens, codes], choices, own, 3, 5.0, 1.0)
+    for head, same, shares in zip(together, again, choices, strict=True):
+        alone = learn_head([tokens, codes], shares, own, 3, 5.0, 1.0)
+        answers = [np.exp(log_softmax(one.logits([tokens, codes]))) for one in (head, alone)]
+        np.testing.assert_allclose(*answers, atol=5e-4)
+        np.testing.assert_array_equal(head.weights, same.weights)
+    np.testing.assert_array_equal(together[0].weights[:, 30:], 0)
+
+
+@given(
+    rows=st.lists(st.integers(0, 4), min_size=1, max_size=5),
+    most=st.sampled_from([1, 255, 256, 65_535, 65_536]),
+    begin=st.integers(0, 25),
+    length=st.integers(0, 25),
+)
+def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin: int, length: int) -> None:
+    rng = np.random.default_rng(0)
+    pieces = [rng.integers(0, most, (count, 3), endpoint=True) for count in rows]
+    with TemporaryFile() as file:
+        stored = StoredCounts(file, 3, most)
+        for piece in pieces:
+            stored.append(piece)
+        whole, some = np.concatenate(pieces), slice(begin, begin + length)
+        assert stored.shape == whole.shape
+        np.testing.assert_array_equal(stored[some], whole[some])
+        assert stored[some].dtype.itemsize == {1: 1, 255: 1, 256: 2, 65_535: 2, 65_536: 4}[most]
+
+
+def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * (VOCABULARY + 9) * 2)
+    reader, codebook = reads()
+    part = documents(run=5)
+    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, iter, tmp_path) as stored:
+        assert list(tmp_path.iterdir()) == []  # a process that is killed here leaves nothing either
+        expected = count_all(reader, codebook, np.concatenate(list(part)), part.offsets, 12, CPU)
+        for block, counts in zip(stored, expected, strict=True):
+            np.testing.assert_array_equal(block[0 : len(part)], counts)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_are_counted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, codebook = reads()
+    texts = [np.full(300, 7), np.arange(2, 9), np.array([5])]
+    flat, offsets = np.concatenate(texts), np.cumsum([0, *map(len, texts)])
+    expected = count_all(reader, codebook, flat, offsets, 12, CPU)
+    assert expected[0][0, 7] == 300
+    monkeypatch.setattr(document_head, "SLICE_BYTES", 1)  # of one text there must be room
+    found = list(count_slices(reader, codebook, flat, offsets, 12, CPU))
+    assert [len(tokens) for tokens, _ in found] == [1, 1, 1]
+    for block, pieces in zip(expected, zip(*found, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(pieces), block)
+
+
+def test_ten_times_the_texts_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, peaks = 200, []
+    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * columns * 100)
+    for texts in (300, 3000):
+        counts, own = counted(texts, columns, 3)
+        with TemporaryFile() as file:
+            stored = StoredCounts(file, columns, int(counts.max()))
+            stored.append(counts)
+            del counts
+            tracemalloc.start()
+            learn_head([stored], (1,), own, 3, 5.0, 1.0)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 100 * 3000  # what is known of each text
+
+
+def test_slices_hold_every_text_once_and_no_more_than_there_is_room_for() -> None:
+    found = slices(10_000, 3000)
+    assert [text for some in found for text in range(some.start, some.stop)] == list(range(10_000))
+    assert max(some.stop - some.start for some in found) * 3000 * 8 <= document_head.SLICE_BYTES
+    assert slices(0, 3000) == []
