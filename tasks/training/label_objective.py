@@ -51,10 +51,10 @@ class LabelObjective:
         """Mean loss of the windows, each weighing what its label weighs, and the number of windows right."""
         labels = to_device(torch.from_numpy(self.labels[documents]), self.device)
         logits = self.model(ids, lengths)
-        total = functional.cross_entropy(
-            logits, labels, weight=self.label_weights, label_smoothing=self.label_smoothing, reduction="sum"
-        )
-        loss = batch_mean(total, self.label_weights[labels].sum())
+        weights = self.label_weights[labels]
+        # PyTorch's own label weights would also weigh what smoothing spreads: every window would be pulled to rare labels.
+        losses = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")
+        loss = batch_mean((weights * losses).sum(), weights.sum())
         return loss, (logits.detach().argmax(-1) == labels).sum()
 
     def validate(self) -> Validation:
