@@ -52,7 +52,7 @@ class LabelObjective:
         labels = to_device(torch.from_numpy(self.labels[documents]), self.device)
         logits = self.model(ids, lengths)
         weights = self.label_weights[labels]
-        # PyTorch's own label weights would also weigh what smoothing spreads: every window would be pulled to rare labels.
+        # PyTorch's weights would weigh what smoothing spreads as well, and pull every window to the rare labels.
         losses = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")
         loss = batch_mean((weights * losses).sum(), weights.sum())
         return loss, (logits.detach().argmax(-1) == labels).sum()
