@@ -2,8 +2,9 @@
 
     python -m benchmarks.memory [--texts 4000] [--json]
 
-Each corpus is trained on for one epoch by a tiny model, in a process of its own. What a process takes above what it
-takes once torch is there is what training took: the shuffle buffer, a batch, and what is known of each text.
+Each corpus is trained on for one epoch by a tiny model, with each objective, in a process of its own. What a process
+takes above what it takes once torch is there is what training took: the shuffle buffer, a batch, and what is known of
+each text; with objective language also what the head is learned from. Validation texts grow with the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from tasks.tokenization.store import token_rows
 from tasks.vocabulary.documents import SplitDocument
 
 LABELS, VOCABULARY, LENGTH = ("even", "odd"), 2000, 2000
+OBJECTIVES = ("language", "labels")
 TIMES = 10
+TRAINING_TEXTS = 16
+"""To a validation text."""
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "embedding_size": 8,
@@ -34,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "bidirectional": False,
     "batch_windows": 128,
     "shuffle_tokens": 2**20,
+    "predicted_share": 0.05,
     "epochs": 1,
 }
 MIB = 2**20
@@ -44,37 +49,43 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=4000, help=f"of the small corpus, {LENGTH:,} tokens each")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--objective", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:
-        print(json.dumps(train(arguments.train)))
+        print(json.dumps(train(arguments.train, arguments.objective)))
         return
-    rows = [measure(texts) for texts in (arguments.texts, TIMES * arguments.texts)]
-    for row in rows:
-        row["peak_ratio"] = row["mib_at_the_peak"] / rows[0]["mib_at_the_peak"]
+    rows = [row for objective in OBJECTIVES for row in compare(objective, arguments.texts)]
     if arguments.json:
         print(json.dumps(rows))
         return
     print("".join(f"{column.replace('_', ' '):>22}" for column in rows[0]))
     for row in rows:
-        print("".join(f"{value:>22,.2f}" if isinstance(value, float) else f"{value:>22,}" for value in row.values()))
+        print("".join(f"{f'{value:,.2f}' if isinstance(value, float) else value:>22}" for value in row.values()))
 
 
-def measure(texts: int) -> dict[str, Any]:
+def compare(objective: str, texts: int) -> list[dict[str, Any]]:
+    """The rows of so many texts and of ten times as many."""
+    rows = [measure(objective, count) for count in (texts, TIMES * texts)]
+    return [{**row, "peak_ratio": row["mib_at_the_peak"] / rows[0]["mib_at_the_peak"]} for row in rows]
+
+
+def measure(objective: str, texts: int) -> dict[str, Any]:
     """One row: the corpus's size, and the peak of the process that trains on it, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         tokens = write_tokens(Path(folder), texts)
-        command = [sys.executable, "-m", "benchmarks.memory", "--train", folder]
+        command = [sys.executable, "-m", "benchmarks.memory", "--train", folder, "--objective", objective]
         found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return {"texts": texts, "tokens": tokens, "mib_of_tokens": 2 * tokens / MIB, **found}
+    return {"objective": objective, "texts": texts, "tokens": tokens, "mib_of_tokens": 2 * tokens / MIB, **found}
 
 
 def write_tokens(folder: Path, texts: int) -> int:
-    """A tokens artifact whose validation part is 16 more texts; how many tokens it has."""
+    """A tokens artifact whose validation part are some more texts; how many tokens it has."""
+    total = texts + -(-texts // TRAINING_TEXTS)
     rng, tokens = np.random.default_rng(0), 0
     schema = tokens_schema(VOCABULARY, hashlib.sha256(b"").hexdigest(), LABELS)
     with PartWriter(folder / DATASET, schema, row_group_bytes=ROW_GROUP_BYTES) as writer:
-        for first in range(0, texts + 16, 256):
-            numbers = range(first, min(first + 256, texts + 16))
+        for first in range(0, total, 256):
+            numbers = range(first, min(first + 256, total))
             documents = [
                 SplitDocument(f"{number:09}", LABELS[number % 2], "train" if number < texts else "validation", "")
                 for number in numbers
@@ -85,7 +96,7 @@ def write_tokens(folder: Path, texts: int) -> int:
     return tokens
 
 
-def train(folder: Path) -> dict[str, float]:
+def train(folder: Path, objective: str) -> dict[str, float]:
     """Trains as the stage does; the most MiB that this process has taken before that, and at all."""
     import torch
 
@@ -93,18 +104,20 @@ def train(folder: Path) -> dict[str, float]:
     from tasks.training import loop
     from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity
-    from tasks.training.label_objective import LabelObjective
+    from tasks.training.objective import objective_of
     from tasks.training.readiness import ready_device
     from tasks.training.settings import TrainingSettings
 
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
     before = peak()
-    settings = TrainingSettings.model_validate(SETTINGS)
+    settings = TrainingSettings.model_validate({**SETTINGS, "objective": objective})
     training, validation = open_tokens(folder, "train"), open_tokens(folder, "validation")
     device = ready_device(settings, training, validation)
     checkpoints = Checkpoints(folder / "checkpoints", identity(settings, training, validation))
-    objective = LabelObjective(settings, training, validation, device)
-    loop.train(settings, objective, training, device, checkpoints)
+    learned = objective_of(settings, training, validation, device)
+    trained = loop.train(settings, learned, training, device, checkpoints)
+    learned.model.load_state_dict(trained.weights)
+    learned.complete(iter, folder)
     return {"mib_with_torch": before, "mib_at_the_peak": peak(), "mib_of_training": peak() - before}
 
 

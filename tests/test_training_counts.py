@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from training_texts import VOCABULARY, documents
+from training_texts import VOCABULARY, documents, small
 
-from tasks.training import document_head
+from tasks.shared.errors import TrainingError
+from tasks.training import document_head, readiness
 from tasks.training.codebook import Codebook, learn_codebook
 from tasks.training.counts import StoredCounts, count_all, count_part, count_slices
+from tasks.training.document_classifier import CODES_SHARES
 from tasks.training.document_head import BOUND, Scaling, learn_head, learn_heads, learn_scaling, log_softmax, slices
 from tasks.training.model import Noise
 from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
 
 CPU = torch.device("cpu")
 
@@ -168,6 +171,44 @@ def test_ten_times_the_texts_take_no_more_memory(monkeypatch: pytest.MonkeyPatch
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 100 * 3000  # what is known of each text
+
+
+def test_what_comes_after_the_epochs_is_part_of_the_estimate() -> None:
+    settings = small(objective="language", codes=65_536)
+    huge = head_bytes(settings, 65_536, 5000, 100)
+    with pytest.raises(
+        TrainingError, match=r"after the epochs, would take about \d+.* GiB on cpu.*lower training.codes"
+    ):
+        check_memory(huge, CPU, AFTERWARDS)
+    assert head_bytes(settings, 65_536, 5000, 101) > huge
+    few, many = (reading_bytes(small(objective="language", codes=codes), 2000, 60) for codes in (8, 65_536))
+    assert many - few > 4 * 16_384 * 65_000
+
+
+@pytest.mark.parametrize("refused", ["reading_bytes", "head_bytes"])
+def test_what_does_not_fit_after_the_epochs_is_refused_before_them(
+    monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    monkeypatch.setattr(readiness, refused, lambda *_: 2**60)
+    given = (documents(), documents(seed=1))
+    with pytest.raises(TrainingError, match="after the epochs, would take about 1073741824"):
+        ready_device(small(objective="language"), *given)
+    assert ready_device(small(objective="labels"), *given) == CPU
+
+
+def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of memory that NumPy gives; the workspace of L-BFGS, 26 numbers per weight and choice, is among it."""
+    labels, columns = 30, 400
+    for module in (document_head, readiness):
+        monkeypatch.setattr(module, "SLICE_BYTES", 8 * columns * 500)
+    counts, own = counted(2000, columns, labels)
+    stored = counts.astype(np.uint8)
+    tracemalloc.start()
+    learn_heads([stored[:, :300], stored[:, 300:]], [(1, share) for share in CODES_SHARES], own, labels, 5.0, 1.0)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    estimate = head_bytes(small(objective="language", codes=100), 300, labels, 0)
+    assert 0.7 < estimate / taken < 2
 
 
 def test_slices_hold_every_text_once_and_no_more_than_there_is_room_for() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import (
@@ -91,7 +92,7 @@ def _check_fit(classifier: Classifier, test: TokenizedDocuments, model: Path) ->
 def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
     from tasks.evaluation.calibration import probabilities_of
 
-    scores = classifier.log_probabilities(list(documents))
+    scores = np.concatenate([classifier.log_probabilities(list(run)) for run in documents.runs()])
     return Predictions(documents.doc_ids, documents.labels, probabilities_of(scores))
 
 

@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from tasks.shared.errors import TrainingError
+from tasks.training.codebook import VECTORS_AT_ONCE
+from tasks.training.counts import TOKENS_AT_ONCE
 from tasks.training.device import check_processes, choose_device, free_bytes
+from tasks.training.document_classifier import CODES_SHARES, SAMPLE
+from tasks.training.document_head import SLICE_BYTES
 from tasks.training.model import Architecture, WindowClassifier
 from tasks.training.reader import Reader, ReaderArchitecture
 
@@ -17,12 +21,21 @@ if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.settings import TrainingSettings
 
-FLOAT = 4
+FLOAT, DOUBLE = 4, 8
+TRAINING = "training", "training.batch_windows, training.window, training.hidden_size or training.embedding_size"
+AFTERWARDS = (
+    "classifying by what was read, after the epochs,",
+    "training.codes, training.hidden_size or vocabulary.size",
+)
+"""What takes memory, and what people can lower."""
 VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 6, "minlstm": 8}
 """Numbers held for the backward pass, per hidden unit, direction and token, with their gradients (measured)."""
 
 VALUES_PER_LOGIT = 3
 """The logit itself, its log-probability and its gradient."""
+
+SLICES, VALUES_PER_WEIGHT = 6, 36
+"""Held while the head is learned: slices of features, and numbers per weight of all its choices (measured)."""
 
 
 def ready_device(
@@ -37,6 +50,10 @@ def ready_device(
     longest = int(np.diff(training.offsets).max())
     needed = needed_bytes(settings, training.vocabulary_size, len(training.label_names), longest)
     check_memory(needed * (settings.processes if device.type == "cpu" else 1), device)
+    if settings.objective == "language":
+        labels, texts = len(training.label_names), len(validation)
+        check_memory(reading_bytes(settings, training.vocabulary_size, longest), device, AFTERWARDS)
+        check_memory(head_bytes(settings, training.vocabulary_size, labels, texts), torch.device("cpu"), AFTERWARDS)
     return device
 
 
@@ -84,11 +101,32 @@ def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, 
     return FLOAT * (5 * parameters + int(tokens * (4 * architecture.embedding_size + recurrent + logits)))
 
 
-def check_memory(needed: int, device: torch.device) -> None:
-    """Raises TrainingError where training would take more than is free."""
+def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int) -> int:
+    """Roughly what objective language takes after its epochs: states are sampled, the codebook is learned, texts read.
+
+    No more with more texts.
+    """
+    architecture = ReaderArchitecture.of(settings, vocabulary_size)
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in Reader(architecture).parameters())
+    features = architecture.embedding_size + architecture.state_size
+    tokens = max(TOKENS_AT_ONCE, min(settings.window, longest))
+    sampling = (2 * SAMPLE + 3 * tokens) * features
+    learning = 3 * SAMPLE * features + 2 * VECTORS_AT_ONCE * settings.codes
+    return FLOAT * (2 * parameters + max(sampling, learning))
+
+
+def head_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, texts: int) -> int:
+    """Roughly what learning the head takes: slices of features, the weights, and the answers to validation texts."""
+    weights = len(CODES_SHARES) * labels * (vocabulary_size + settings.codes)
+    return SLICES * SLICE_BYTES + DOUBLE * (VALUES_PER_WEIGHT * weights + 4 * labels * texts)
+
+
+def check_memory(needed: int, device: torch.device, told: tuple[str, str] = TRAINING) -> None:
+    """Raises TrainingError where more would be taken than is free; `told` is what for, and what to lower."""
     free = free_bytes(device)
     if free is not None and needed > free:
         raise TrainingError(
-            f"training would take about {needed / 2**30:.1f} GiB on {device}, but {free / 2**30:.1f} GiB are free; "
-            "lower training.batch_windows, training.window, training.hidden_size or training.embedding_size"
+            f"{told[0]} would take about {needed / 2**30:.1f} GiB on {device}, but {free / 2**30:.1f} GiB are free; "
+            f"lower {told[1]}"
         )
