@@ -96,4 +96,5 @@ def _foreseen(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, CorpusflowError | KeyboardInterrupt | HTTPError):
         return False
-    return "Finished in state" not in record.getMessage()
+    said = record.getMessage()
+    return "Finished in state" not in said and "aborted by an interrupt signal" not in said

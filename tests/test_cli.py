@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -100,6 +101,9 @@ def test_a_model_that_was_tampered_with_is_refused(done: Pipeline, tmp_path: Pat
     text = tmp_path / "a.txt"
     text.write_text("apple1 river1 of the and to a in that is was he")
     assert "artifact.json" in refused(done("predict", str(text), "--model", str(tmp_path)), code=1)
+    edited = shutil.copytree(done.stage_path("training"), tmp_path / "edited")
+    (edited / "config.json").write_text((edited / "config.json").read_text().replace("label0", "label9"))
+    assert "config.json: content differs" in refused(done("predict", str(text), "--model", str(edited)), code=1)
 
 
 def test_a_command_before_the_first_run_says_what_to_do(pipeline: Pipeline):
@@ -191,6 +195,7 @@ def test_ctrl_c_leaves_nothing_half_written(pipeline: Pipeline, stage: str):
     assert out == ""
     assert "interrupted; nothing is half-written" in err.splitlines()[-1]
     assert "Traceback" not in err
+    assert "Crash" not in err
     assert list(folder.glob(".staged-*")) == []
     assert json.loads(pipeline("verify", "--json").out)["artifacts"].__len__() == STAGES.index(stage)
     after = pipeline.statuses()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -155,10 +156,13 @@ def test_a_killed_process_fails_the_run_and_the_next_one_goes_on(inputs: dict[st
 
 
 @pytest.mark.slow
-def test_what_stops_a_process_is_told_as_if_there_were_one(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_what_stops_a_process_is_told_as_if_there_were_one(
+    inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     explosive = small(cell="none", processes=2, learning_rate=10, weight_decay=10, schedule="constant", epochs=50)
     with pytest.raises(TrainingError, match=r"^epoch \d+, batch \d+: the (loss|gradient|validation loss) is not fin"):
         build(inputs, tmp_path, explosive)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 STAGE = """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.cleaning.normalize import normalize
-from tasks.shared.artifacts import read_manifest
+from tasks.shared.artifacts import damage, read_manifest
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.encode import Encoder
 from tasks.training.predict import load_classifier
@@ -23,6 +23,9 @@ class TextClassifier:
     """A model that takes texts as they come; raises ArtifactError for a damaged or foreign folder."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
+        fault = damage(folder)
+        if fault is not None:
+            raise ArtifactError(f"{fault}; train again, or take another model")
         lineage = read_manifest(folder).lineage
         try:
             cleaning = lineage["cleaning"]["settings"]

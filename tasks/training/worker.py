@@ -66,7 +66,9 @@ def _train(order: Order, rank: int) -> None:
     listener = SILENT
     if rank == 0:
         listener = Listener(lambda progress: _report(progress=asdict(progress)), learned=learned)
-        logging.basicConfig(level=logging.INFO, handlers=[_Relay()])
+        said = logging.getLogger("corpusflow")
+        said.setLevel(logging.INFO)
+        said.addHandler(_Relay())
     loop.train(settings, objective, training, device, Checkpoints(folder, order.identity), listener)
     dist.destroy_process_group()
 
@@ -95,7 +97,7 @@ def _join(order: Order, settings: TrainingSettings, rank: int) -> torch.device:
 
 
 class _Relay(logging.Handler):
-    """Hands log lines over to whoever ordered the training."""
+    """Hands the stage's log lines over to whoever ordered the training."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _report(level=record.levelno, line=record.getMessage())
