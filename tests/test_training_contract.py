@@ -46,6 +46,13 @@ def test_a_good_model_passes(made: tuple[Path, dict[str, Path]], tmp_path: Path)
     assert failures(*made, TrainingLimits(), tmp_path) == set()
 
 
+def test_a_bias_may_well_be_zero(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+    artifact, inputs = made
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    weights(lambda tensors: tensors["classifier.bias"].fill(0))(copy)
+    assert failures(copy, inputs, TrainingLimits(), tmp_path / "pages") == set()
+
+
 def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
     def damage(artifact: Path) -> None:
         path = artifact / "history.parquet"
@@ -87,7 +94,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], set[tuple[str, str]]]] = {
     ),
     "a tensor of zeros": (
         weights(lambda tensors: tensors["classifier.weight"].fill(0)),
-        {("weights", "largest")},
+        {("matrices", "largest")},
     ),
     "no tokenizer": (lambda artifact: (artifact / "tokenizer.json").unlink(), {("files", "bytes")}),
 }

@@ -34,7 +34,9 @@ def batches(
     kept = history[history["kept"]].assign(gain=history["validation_accuracy"] - majority_share(inputs["tokens"]))
     yield Batch("kept epoch", kept, list(_kept(limits)), key="epoch")
     yield Batch("gradients", pq.read_table(artifact / GRADIENTS_FILE).to_pandas(), list(_gradients()))
-    yield Batch("weights", weight_aggregates(artifact / WEIGHTS), list(_weights()), key="tensor")
+    weights = weight_aggregates(artifact / WEIGHTS)
+    yield Batch("weights", weights, list(_weights()), key="tensor")
+    yield Batch("matrices", weights[weights["dimensions"] > 1], list(_matrices()), key="tensor")
     yield Batch("files", _files(artifact), list(_in_place()), key="file")
 
 
@@ -45,7 +47,10 @@ def majority_share(tokens: Path) -> float:
 
 
 def weight_aggregates(path: Path) -> pd.DataFrame:
-    """One row a tensor: how many values are not finite, and the largest of the others. Raises ArtifactError."""
+    """One row a tensor: dimensions, how many values are not finite, and the largest of the others.
+
+    Raises ArtifactError.
+    """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -55,6 +60,7 @@ def weight_aggregates(path: Path) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "tensor": name,
+            "dimensions": values.ndim,
             "values": values.size,
             "not_finite": int((~np.isfinite(values)).sum()),
             "largest": float(np.abs(values[np.isfinite(values)]).max(initial=0)),
@@ -82,7 +88,10 @@ def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Exp
     for column in ("gradient_norm_mean", "gradient_norm_max"):
         yield gxe.ExpectColumnValuesToNotBeNull(column=column, notes="NaN means that training diverged")
         yield gxe.ExpectColumnValuesToBeBetween(
-            column=column, min_value=0, max_value=limits.max_gradient_norm, notes="larger gradients have exploded"
+            column=column,
+            min_value=0,
+            max_value=limits.max_gradient_norm,
+            notes="larger gradients have exploded: lower training.learning_rate or training.clip_norm",
         )
     shares = ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy", "validation_macro_f1")
     for column in (*shares, "clipped_share"):
@@ -120,8 +129,11 @@ def _weights() -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
         column="not_finite", max_value=0, notes="one NaN among the weights makes every prediction NaN"
     )
+
+
+def _matrices() -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="largest", min_value=0, strict_min=True, notes="weights that are all zero carry nothing"
+        column="largest", min_value=0, strict_min=True, notes="a matrix that is all zero carries nothing"
     )
 
 
