@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ BAG: dict[str, dict[str, Any]] = {
     },
 }
 """The recipe of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
+
+SECONDS_TO_END = 10
+"""How long a fold that is stopped may take to clear up."""
 
 
 class FoldOrder(BaseModel):
@@ -144,9 +148,12 @@ def main() -> None:
     environment.speak_plainly()
     for handler in logging.getLogger("corpusflow").handlers:
         handler.setLevel(logging.WARNING)  # the lines of several folds at once would mix
-    order = FoldOrder.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_stop_when_the_input_closes, daemon=True).start()
+    ordered = sys.stdin.readline()
+    if not ordered:  # stopped before it began
+        sys.exit(130)
+    order = FoldOrder.model_validate_json(ordered)
     try:
+        threading.Thread(target=_stop_when_the_input_closes, daemon=True).start()
         sys.stdout.write(run_fold(order).model_dump_json())
     except CorpusflowError as error:
         sys.stdout.write(str(error))
@@ -158,6 +165,8 @@ def main() -> None:
 def _stop_when_the_input_closes() -> None:
     os.read(0, 1)  # not through sys.stdin, whose lock would be missed at exit
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(SECONDS_TO_END)
+    os._exit(130)  # the interruption was lost, or a library waits for what does not come
 
 
 if __name__ == "__main__":

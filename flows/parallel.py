@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
+from threading import Event
 from typing import IO, cast
 
 from prefect.client.orchestration import get_client
@@ -24,19 +25,21 @@ def run_folds(orders: Sequence[FoldOrder], jobs: int) -> Iterator[FoldResult]:
         yield from map(run_fold, orders)
         return
     running: list[Process] = []
+    over = Event()
     environment = _environment(jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(_in_a_process, order, environment, running) for order in orders]
+        waiting = [pool.submit(_in_a_process, order, environment, running, over) for order in orders]
         try:
             for done in as_completed(waiting):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
+            over.set()
+            for process in list(running):
                 _stop(process)
 
 
-def _in_a_process(order: FoldOrder, environment: dict[str, str], running: list[Process]) -> FoldResult:
+def _in_a_process(order: FoldOrder, environment: dict[str, str], running: list[Process], over: Event) -> FoldResult:
     """Threads of one process would share torch's threads and the interpreter's lock; processes share neither."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.fold"],
@@ -44,12 +47,15 @@ def _in_a_process(order: FoldOrder, environment: dict[str, str], running: list[P
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,  # Ctrl-C is for this process to pass on
     )
     running.append(process)
     told, said = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
     with closing(said), suppress(BrokenPipeError):
         told.write(order.model_dump_json() + "\n")
         told.flush()
+        if over.is_set():  # while this process was being started
+            _stop(process)
         answer = said.read()
     code = process.wait()
     _stop(process)

@@ -180,6 +180,19 @@ def test_the_first_fold_that_fails_ends_the_others(done: Pipeline, found: dict):
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_folds_that_are_still_starting_without_a_word_of_theirs(done: Pipeline, found: dict):
+    assert len(found["folds"]) == 3
+    with done.start(*COMMAND, "--jobs", "2", "--seed", "11") as process:
+        lines = iter(process.stderr or ())
+        assert any("cleaning: reused" in line for line in lines)
+        time.sleep(1)  # into what the folds load
+        os.killpg(process.pid, signal.SIGINT)
+        rest = "".join(lines)
+    assert process.returncode == 130
+    assert rest.strip() == "corpusflow: interrupted; nothing is half-written, and the next run goes on from here"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # ten processes, each of which loads its libraries
 def test_a_killed_run_goes_on_with_the_folds_that_are_left(pipeline: Pipeline):
     assert set(pipeline.statuses().values()) == {"built"}
