@@ -157,6 +157,17 @@ def test_texts_are_counted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_array_equal(np.concatenate(pieces), block)
 
 
+def test_reading_many_texts_meets_few_sizes_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's products keep what they prepared for each size: with any size, memory grew with the runs read."""
+    reader, codebook = reads()
+    sizes: list[int] = []
+    plain = reader.read
+    monkeypatch.setattr(reader, "read", lambda ids, lengths: (sizes.append(ids.shape[1]), plain(ids, lengths))[1])
+    for texts in range(1, 40):
+        count_all(reader, codebook, np.full(12 * texts, 3), np.arange(0, 12 * texts + 1, 12), 12, CPU)
+    assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32]
+
+
 def test_ten_times_the_texts_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     columns, peaks = 200, []
     monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * columns * 100)

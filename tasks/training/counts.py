@@ -116,7 +116,7 @@ def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.devi
     was_training = reader.training
     reader.eval()
     with torch.inference_mode():
-        for batch in batches(windows, at_once):
+        for batch in (part for whole in batches(windows, at_once) for part in _powers_of_two(whole)):
             tokens, lengths = gather(ids, windows, batch, device)
             embedded, states = reader.read(tokens, lengths)
             vectors = torch.cat([states, embedded], dim=-1).transpose(0, 1)
@@ -125,3 +125,11 @@ def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.devi
             places = (windows.starts[batch][:, None] + time)[inside]
             yield places, vectors[torch.from_numpy(inside).to(device)].float()
     reader.train(was_training)
+
+
+def _powers_of_two(batch: Indices) -> Iterator[Indices]:
+    """Parts of a batch whose sizes are powers of two: oneDNN keeps what it prepared for every size that it meets."""
+    while len(batch):
+        size = 1 << (len(batch).bit_length() - 1)
+        yield batch[:size]
+        batch = batch[size:]
