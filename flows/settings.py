@@ -157,10 +157,11 @@ def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) ->
         close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{path}: {where}: unknown key; {hint}allowed: {', '.join(allowed)}"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = json.dumps(fault["input"], ensure_ascii=False, default=str)
     given = given if len(given) <= 80 else f"{given[:79]}…"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{path}: {where or 'the file'}: given {given}; {message}"
+    contradicts = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # the message has the values
+    return f"{path}: {where or 'the file'}: {message if contradicts else f'given {given}; {message}'}"
 
 
 def _fields(location: Sequence[int | str]) -> Iterator[str]:

@@ -40,6 +40,8 @@ def write(folder: Path, text: str) -> Path:
         ),
         ("\x00", r"pipeline\.yaml: no YAML"),
         ("extraction: {source: folder}", r"extraction: .*folder.*path"),
+        ("training: {window: 32}", r"^\S*pipeline\.yaml: training: stride 64 is larger than window 32"),
+        ("training: {epochs: {x: 3}}", r"training\.epochs: given {\"x\": 3}; should be a valid integer"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, message: str):
