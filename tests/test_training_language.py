@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from tasks.training.language_objective import LanguageObjective
 from tasks.training.model import Noise
 from tasks.training.predict import load_classifier
 from tasks.training.reader import Reader, ReaderArchitecture
-from tasks.training.task import train
+from tasks.training.task import following, train
 from tasks.training.windows import tiles
 
 CPU = torch.device("cpu")
@@ -179,6 +180,22 @@ def test_it_learns_to_tell_tokens_and_then_tells_labels_apart(tmp_path: Path):
     answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)
     assert (answers.argmax(axis=1) == validation.labels).mean() == judged.accuracy
     np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1)
+
+
+def test_what_is_read_after_the_epochs_is_told_as_a_share_of_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("tasks.training.task.SECONDS_BETWEEN_LINES", 0.0)
+    training, validation = documents(12, run=9), documents(6, seed=1, run=9)
+    objective = LanguageObjective(small(**LANGUAGE, codes=8), training, validation, CPU)
+    with caplog.at_level(logging.INFO, "corpusflow.training"):
+        objective.complete(following(objective.reads), tmp_path)
+    begin = "training: reading the texts with the trained reader, "
+    told = [int(line.removeprefix(begin).removesuffix("%")) for line in caplog.messages]
+    assert len(told) == 2 * 4 + 2
+    assert told == sorted(told)
+    assert told[3] == pytest.approx(100 * training.tokens / (2 * training.tokens + validation.tokens), abs=1)
+    assert told[-1] == 100
 
 
 def test_the_model_folder_gives_the_same_answers_and_says_how_the_kept_epoch_does(tmp_path: Path):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.device import repeatable, to_device
+from tasks.training.device import to_device
 from tasks.training.metrics import Validation, score
-from tasks.training.model import Architecture, Noise, WindowClassifier
+from tasks.training.model import Architecture, WindowClassifier, from_seed
 from tasks.training.predict import window_log_probabilities
 from tasks.training.processes import batch_mean
 from tasks.training.windows import Indices, cut, pool_documents
@@ -40,10 +40,7 @@ class LabelObjective:
         self.labels, self.validation, self.device = training.labels, validation, device
         self.window, self.stride = settings.window, settings.stride
         architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
-        noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
-        with repeatable(device, settings.deterministic):
-            torch.manual_seed(settings.seed)
-            self.model = WindowClassifier(architecture, noise).to(device)
+        self.model = from_seed(WindowClassifier, architecture, settings, device)
         self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
         self.label_smoothing = settings.label_smoothing
 
@@ -66,6 +63,11 @@ class LabelObjective:
             right.append(answers.argmax(axis=1) == labels[run.first + windows.documents])
             pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
+
+    @property
+    def reads(self) -> int:
+        """Nothing: the model is complete."""
+        return 0
 
     def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier, None]:
         """The model is the classifier, and has been judged."""

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.training.cells import inside_mask
-from tasks.training.device import repeatable
 from tasks.training.document_classifier import DocumentClassifier, learn_documents
 from tasks.training.metrics import Validation
-from tasks.training.model import Noise
+from tasks.training.model import from_seed
 from tasks.training.processes import batch_mean
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.windows import Indices, batches, gather, tiles
@@ -41,10 +40,7 @@ class LanguageObjective:
     ) -> None:
         self.settings, self.training, self.validation, self.device = settings, training, validation, device
         architecture = ReaderArchitecture.of(settings, training.vocabulary_size)
-        noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
-        with repeatable(device, settings.deterministic):
-            torch.manual_seed(settings.seed)
-            self.model = Reader(architecture, noise).to(device)
+        self.model = from_seed(Reader, architecture, settings, device)
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
         """Mean over the tokens that are asked for; a window is as right as the share of its tokens."""
@@ -68,6 +64,11 @@ class LanguageObjective:
                     total += torch.stack([value.double() for value in told]).cpu()
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
+
+    @property
+    def reads(self) -> int:
+        """The training part is read for the codebook and for the counts, the validation part for its counts."""
+        return 2 * self.training.tokens + self.validation.tokens
 
     def complete(self, follow: Follow, folder: Path) -> tuple[DocumentClassifier, Validation]:
         """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""

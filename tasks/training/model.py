@@ -6,18 +6,22 @@ windows only; how texts become windows, and windows' answers a text's, is in win
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.training.cells import CELLS, inside_mask
+from tasks.training.device import repeatable
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
+DescribedT = TypeVar("DescribedT")
+ModelT = TypeVar("ModelT", bound=nn.Module)
 PAD = 0
 """Token id that means "nothing here": its embedding is zero and is never learned."""
 
@@ -74,6 +78,19 @@ class Noise:
     embedding_dropout: float = 0.0
     token_dropout: float = 0.0
     dropout: float = 0.0
+
+
+def from_seed(
+    kind: Callable[[DescribedT, Noise], ModelT],
+    architecture: DescribedT,
+    settings: TrainingSettings,
+    device: torch.device,
+) -> ModelT:
+    """A model to be trained, on the device; its first weights come from the seed, whatever was drawn before."""
+    noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
+    with repeatable(device, settings.deterministic):
+        torch.manual_seed(settings.seed)
+        return kind(architecture, noise).to(device)
 
 
 class WindowClassifier(nn.Module):

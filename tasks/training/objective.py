@@ -39,6 +39,10 @@ class Objective(Protocol):
     def validate(self) -> Validation:
         """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
 
+    @property
+    def reads(self) -> int:
+        """Tokens that `complete` goes through, counted each time that it does."""
+
     def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
         """The classifier, once the model's weights are the kept ones, and how it is judged if that is news.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
-from tasks.shared.progress import logger, progress, tell
+from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
 from tasks.shared.stage import stage
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
+    from tasks.tokenization.store import Run
+    from tasks.training.counts import Follow
     from tasks.training.steps import Progress
 
 log = logger("training")
@@ -69,7 +72,7 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
-    classifier, judged = objective.complete(lambda runs: progress(runs, "training", "parts of the texts read"), scratch)
+    classifier, judged = objective.complete(following(objective.reads), scratch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
@@ -86,6 +89,22 @@ def train(
         **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
         "parameters": sum(value.numel() for value in weights.values()),
     }
+
+
+def following(tokens: int) -> Follow:
+    """Passes on what is read after the epochs, and says every few seconds which share of those tokens was read."""
+    read, spoken = 0, time.monotonic()
+
+    def follow(runs: Iterator[Run]) -> Iterator[Run]:
+        nonlocal read, spoken
+        for run in runs:
+            yield run
+            read += len(run.ids)
+            if time.monotonic() - spoken >= SECONDS_BETWEEN_LINES:
+                spoken = time.monotonic()
+                log.info("training: reading the texts with the trained reader, %d%%", round(100 * read / tokens))
+
+    return follow
 
 
 def _write(
