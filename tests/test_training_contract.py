@@ -109,6 +109,32 @@ def test_a_bad_model_is_stopped(made: tuple[Path, dict[str, Path]], tmp_path: Pa
     assert failures(copy, inputs, TrainingLimits(), tmp_path / "pages") == expected
 
 
+@pytest.mark.parametrize(
+    ("texts", "limit", "behind", "holds"),
+    [
+        (6, -0.1, 2, True),  # a third of the texts, and yet chance
+        (6, -0.1, 3, False),
+        (7, -0.1, 2, True),
+        (30, -0.1, 3, True),
+        (30, -0.1, 4, False),
+        (6, 0.0, 0, True),
+        (6, 0.0, 1, False),  # what is not below zero is asked for as it stands
+        (6, 0.5, -3, True),
+        (6, 0.5, -2, False),
+    ],
+)
+def test_a_few_validation_texts_may_go_wrong_by_chance(texts: int, limit: float, behind: int, holds: bool) -> None:
+    from tasks.training.contract import kept_epoch
+
+    share = 2 / 3
+    history = pd.DataFrame({"kept": [True, False], "validation_accuracy": [share - behind / texts, None]})
+    batch = kept_epoch(history, share, texts, TrainingLimits(min_gain_over_majority=limit))
+    (floor,) = (one for one in batch.expectations if getattr(one, "column", None) == "gain")
+    assert (batch.frame["gain"] >= floor.min_value).tolist() == [holds]
+    if limit < 0:
+        assert f"{max(2, texts // 10)} texts fewer right (of {texts} in the validation part)" in floor.notes
+
+
 def test_a_floor_for_the_accuracy_is_checked_where_it_is_given(
     made: tuple[Path, dict[str, Path]], tmp_path: Path
 ) -> None:

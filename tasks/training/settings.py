@@ -109,7 +109,8 @@ class TrainingLimits(Section):
         -0.1,
         ge=-1,
         le=1,
-        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0: chance.",
+        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0 it is what "
+        "chance may cost, two texts at least.",
     )
     min_validation_accuracy: float | None = Field(
         None, ge=0, le=1, description="Floor of the kept epoch's validation accuracy; null for none."
