@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import ValidationError
 
-from tasks.shared.errors import SettingsError
+from tasks.shared.errors import SettingsError, first_fault
 
 
 def bring_automations(folder: Path) -> list[str]:
@@ -31,6 +31,4 @@ def _read(path: Path) -> AutomationCore:
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise SettingsError(f"{path}: {where}: {fault['msg']}; Prefect's documentation says what it may hold") from None
+        raise SettingsError(f"{path}: {first_fault(error)}; Prefect's documentation says what it may hold") from None

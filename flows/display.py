@@ -141,11 +141,15 @@ def show_pruned(removed: Sequence[Mapping[str, Any]], dry_run: bool) -> None:
 
 
 def show_verified(found: Sequence[Mapping[str, Any]]) -> None:
-    """A line per damaged artifact, and the count of whole ones."""
+    """A line per damaged artifact and one about what to do, and the count of whole ones."""
     for entry in found:
         if entry["damage"]:
             console.print(f"damaged  {escape(entry['damage'])}")
     whole = sum(not entry["damage"] for entry in found)
+    if whole < len(found):
+        console.print(
+            "`corpusflow run` makes anew what it needs of them; delete the folders that are named even after it"
+        )
     console.print(f"{whole} of {len(found)} artifacts are whole")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,10 +103,38 @@ def test_quarantine_keeps_everything_and_says_why(tmp_path: Path):
     assert len(list((tmp_path / "quarantine").iterdir())) == 2
 
 
-def test_a_manifest_that_is_none_is_named(tmp_path: Path):
-    (tmp_path / "artifact.json").write_text('{"stage": 1}')
-    with pytest.raises(ArtifactError, match=r"artifact\.json: not a manifest"):
-        read_manifest(tmp_path)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"stage": 1}', r"artifact\.json: not a manifest \(stage: Input should be a valid string\)$"),
+        ("{", r"artifact\.json: not a manifest \(Invalid JSON: EOF while parsing an object at line 1 column 1\)$"),
+        (None, r"artifact\.json: cannot be read \(No such file or directory\)$"),
+    ],
+)
+def test_a_manifest_that_is_none_is_named(tmp_path: Path, text: str | None, message: str):
+    store = Store(tmp_path)
+    place = store.commit(make(store))
+    (place / "artifact.json").unlink()
+    if text is not None:
+        (place / "artifact.json").write_text(text)
+    with pytest.raises(ArtifactError, match=message):
+        read_manifest(place)
+
+
+def test_the_newest_artifact_is_none_without_its_folder_and_an_error_without_its_manifest(tmp_path: Path):
+    store = Store(tmp_path)
+    artifact = make(store)
+    assert store.latest(artifact.folder) is None
+    place = store.commit(artifact)
+    store.point_latest(artifact)
+    assert store.latest(artifact.folder) == artifact
+    (place / "artifact.json").unlink()
+    with pytest.raises(
+        ArtifactError, match=f"^{place}/artifact.json: cannot be read .*; delete its folder and run again"
+    ):
+        store.latest(artifact.folder)
+    shutil.rmtree(place)
+    assert store.latest(artifact.folder) is None
 
 
 @given(sizes=st.lists(st.integers(0, 400), max_size=40), part_bytes=st.integers(1, 2000))

@@ -86,8 +86,16 @@ def test_damage_is_noticed_mended_and_reported(pipeline: Pipeline):
     assert "damaged: " in pipeline("why", "tokenization").out
     assert pipeline("verify").code == 0
 
+    manifest = pipeline.data / "05_tokens/latest/artifact.json"
+    manifest.write_text("{")
+    assert built(pipeline.statuses()) == ["tokenization"]
+
     shutil.rmtree(pipeline.data / "06_models" / pipeline.stage_path("training").name)
     assert built(pipeline.statuses()) == ["training"]  # the same weights, so the report stands
+
+    manifest.unlink()
+    assert built(pipeline.statuses("--set", "tokenization.max_tokens=100000")) == ["tokenization"]
+    assert "cannot be compared with the newest one" in pipeline("why", "tokenization").out
 
 
 def test_a_failing_check_stops_the_run_and_keeps_what_it_saw(pipeline: Pipeline):

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import Pipeline, write_corpus
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
+from flows.cli import cli
 from flows.housekeeping import disk_use, prune_quarantine, prune_store
 from flows.results import forget_results
 from flows.settings import Pipeline as Settings
 from flows.stages import STAGES
 from tasks.shared.artifacts import Artifact, Store
 from tasks.shared.champion import crown
+from tasks.shared.errors import ArtifactError
 from tasks.shared.fingerprint import Recipe
 from tasks.shared.records import RunRecord, StageRecord, going_on, running
 
@@ -73,6 +76,34 @@ def test_a_damaged_champion_is_not_swept_away(tmp_path: Path):
     (store.place("06_models", "training1") / "artifact.json").write_text("{")
     prune_store(store, keep=1)
     assert models(store) == ["training1", "training3"]
+
+
+@pytest.mark.parametrize("damage", ["{", None])
+def test_a_damaged_manifest_is_told_with_what_to_do(tmp_path: Path, damage: str | None):
+    store = Store(tmp_path / "data")
+    for number in (1, 2):
+        make_chain(store, number)
+    newest = store.place("06_models", "training2")
+    (newest / "artifact.json").unlink()
+    if damage is not None:
+        (newest / "artifact.json").write_text(damage)
+    (tmp_path / "pipeline.yaml").write_text("{}")
+    where = ["--config", str(tmp_path / "pipeline.yaml")]
+
+    verified = CliRunner().invoke(cli, ["verify", *where])
+    assert verified.exit_code == 1
+    first, advice, last = verified.output.splitlines()
+    assert first.startswith(f"damaged  {newest}/artifact.json: ")
+    assert (
+        advice == "`corpusflow run` makes anew what it needs of them; delete the folders that are named even after it"
+    )
+    assert last == f"{2 * len(CHAIN) - 1} of {2 * len(CHAIN)} artifacts are whole"
+
+    pruned = CliRunner().invoke(cli, ["prune", "--keep", "1", *where])
+    assert isinstance(pruned.exception, ArtifactError)
+    assert str(pruned.exception).startswith(f"{newest}/artifact.json: ")
+    assert str(pruned.exception).endswith("; delete its folder and run again")
+    assert models(store) == ["training1", "training2"]
 
 
 def test_what_a_run_that_goes_on_has_come_by_stays_and_a_killed_runs_does_not(tmp_path: Path):

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.shared.errors import ArtifactError
+from tasks.shared.errors import ArtifactError, first_fault
 from tasks.shared.fingerprint import Recipe, digest_of
 
 MANIFEST = "artifact.json"
@@ -109,9 +109,14 @@ class Store:
         fresh.replace(link)
 
     def latest(self, folder: str) -> Artifact | None:
-        """The newest artifact of a stage, or None."""
+        """The newest artifact of a stage, or None; raises ArtifactError where its manifest is damaged or missing."""
         link = self.root / folder / "latest"
-        return read_manifest(link) if (link / MANIFEST).is_file() else None
+        if not link.exists():  # nothing was made yet, or the folder that it leads to was deleted
+            return None
+        try:
+            return read_manifest(link.parent / link.readlink())
+        except ArtifactError as error:
+            raise ArtifactError(f"{error}; delete its folder and run again") from error
 
     def all(self, folder: str) -> Iterator[Path]:
         """The folders of all committed artifacts of a stage."""
@@ -174,7 +179,7 @@ def read_manifest(path: Path) -> Artifact:
     except OSError as error:
         raise ArtifactError(f"{manifest}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        raise ArtifactError(f"{manifest}: not a manifest ({error.error_count()} faults)") from error
+        raise ArtifactError(f"{manifest}: not a manifest ({first_fault(error)})") from error
 
 
 def file_digest(path: Path) -> str:

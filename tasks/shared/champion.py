@@ -14,7 +14,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.artifacts import Artifact, Store, damage, now, write_text
-from tasks.shared.errors import ArtifactError, InputError
+from tasks.shared.errors import ArtifactError, InputError, first_fault
 
 By = Literal["promotion", "hand", "rollback"]
 MODELS = "06_models"
@@ -90,7 +90,7 @@ def read_champion(store: Store) -> Champion | None:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise ArtifactError(
-            f"{path}: not a champion's record ({error.error_count()} faults); correct it, or move it away: "
+            f"{path}: not a champion's record ({first_fault(error)}); correct it, or move it away: "
             "the next run's model is then judged like a first one"
         ) from error
 

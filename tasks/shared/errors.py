@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class CorpusflowError(Exception):
@@ -61,6 +65,12 @@ class TrainingError(RunError):
 
 class DownloadError(CorpusError):
     """A corpus could not be fetched."""
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first of the faults that pydantic found, and where it is."""
+    fault = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
 _UNREACHABLE = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ECONNRESET)

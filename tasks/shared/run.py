@@ -19,7 +19,7 @@ from tasks.shared.artifacts import Artifact, Store, damage, storage_faults
 from tasks.shared.build import Job
 from tasks.shared.check_report import CheckReport
 from tasks.shared.continuation import continued
-from tasks.shared.errors import CheckFailed, may_pass
+from tasks.shared.errors import ArtifactError, CheckFailed, may_pass
 from tasks.shared.fingerprint import Recipe
 from tasks.shared.progress import logger
 from tasks.shared.publish import publish_artifact, publish_check, showing_progress
@@ -65,7 +65,7 @@ class Run:
         with _lock(job):
             fault = damage(job.place) if job.place.exists() else None
             reused = job.place.exists() and fault is None
-            reasons = [] if reused else why_built(recipe, self.store.latest(stage.folder), fault)
+            reasons = [] if reused else self._why_built(stage, recipe, fault)
             if fault is not None:
                 where = self.store.quarantine(job.place, {"stage": stage.name, "damage": fault})
                 logger(stage.name).warning("%s: damaged, built again (%s); kept in %s", stage.name, fault, where)
@@ -77,6 +77,12 @@ class Run:
                 self.store.point_latest(artifact)
             self._remember(job, artifact, "reused" if reused else "built", reasons, time.monotonic() - started)
         return artifact
+
+    def _why_built(self, stage: Stage, recipe: Recipe, fault: str | None) -> list[str]:
+        try:
+            return why_built(recipe, None if fault else self.store.latest(stage.folder), fault)
+        except ArtifactError as error:
+            return [f"cannot be compared with the newest one: {error}"]
 
     def _remember(self, job: Job, artifact: Artifact, status: Any, reasons: list[str], seconds: float) -> None:
         self.record.stages.append(
