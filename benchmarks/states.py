@@ -3,8 +3,8 @@
     corpusflow crossvalidate --folds 5 --repeats 3 --seed 1
     python -m benchmarks.states data/crossvalidation/RUN.json [--json]
 
-For each fold the head is learned again from its training part, with the codes counting 0, 0.1, 0.3 and 1 beside the
-tokens, and with what the validation part chooses among these, as training does. A control takes codes of the embeddings
+For each fold the head is learned again from its training part, at the strength that was chosen there, with the codes
+counting 0, 0.1, 0.3 and 1 beside the tokens, and as much as was chosen. A control takes codes of the embeddings
 alone in their place, which know a token but not its surroundings. Accuracy, macro-F1 and log-loss over all texts, mean
 over the repeats; the difference in log-loss to the tokens alone is paired by text, ± its standard error.
 """
@@ -26,12 +26,11 @@ from tasks.shared.artifacts import read_manifest
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.codebook import Codebook, learn_codebook
 from tasks.training.counts import count_all
-from tasks.training.document_classifier import CODES_SHARES, DocumentClassifier
-from tasks.training.document_head import Floats, best_temperature, learn_head, log_softmax
+from tasks.training.document_classifier import DocumentClassifier
+from tasks.training.document_head import Choice, Floats, best_temperature, learn_heads, log_softmax
+from tasks.training.document_learning import CODES_SHARES
 from tasks.training.metrics import macro_f1
 from tasks.training.predict import load_classifier
-
-STRENGTH, CLASS_WEIGHT_POWER = "head_strength", "class_weight_power"
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,15 @@ def heads(report: Path) -> Iterator[tuple[str, TokenizedDocuments, Floats]]:
         raise SystemExit(f"{model}: was not trained with objective: language, so it has no states to weigh")
     parts = [open_tokens(tokens, name) for name in ("train", "validation", "test")]
     counts = [count(classifier, part) for part in parts]
+    chosen = classifier.architecture
     for kind in ("states", "embeddings"):
-        tried = {
-            share: learn(lineage["training"]["settings"], parts, counts, kind, share)
-            for share in CODES_SHARES
-            if kind == "states" or share > 0
-        }
-        for share, (_, answers) in tried.items():
-            name = f"codes of {kind} × {share:g}" if share else "tokens alone"
-            yield name, parts[2], answers
-        if kind == "states":
-            yield "codes of states, as chosen", parts[2], min(tried.values(), key=lambda one: one[0])[1]
+        for share in sorted(CODES_SHARES):
+            if share == 0 and kind == "embeddings":
+                continue
+            answers = learn(lineage["training"]["settings"], parts, counts, kind, Choice((1, share), chosen.strength))
+            yield f"codes of {kind} × {share:g}" if share else "tokens alone", parts[2], answers
+            if kind == "states" and share == chosen.codes_share:
+                yield "codes of states, as chosen", parts[2], answers
 
 
 def count(classifier: DocumentClassifier, part: TokenizedDocuments) -> dict[str, Floats]:
@@ -106,18 +103,14 @@ def learn(
     parts: list[TokenizedDocuments],
     counts: list[dict[str, Floats]],
     kind: str,
-    share: float,
-) -> tuple[float, Floats]:
-    """The validation loss of a head, and its log-probabilities [texts, labels] for the test part."""
+    choice: Choice,
+) -> Floats:
+    """Log-probabilities [texts, labels] that a head gives for the test part."""
     training, validation, test = ([one["tokens"], one[kind]] for one in counts)
-    labels = len(parts[0].label_names)
-    how = (settings[STRENGTH], settings[CLASS_WEIGHT_POWER])
-    head = learn_head(training, (1, share), parts[0].labels, labels, *how)
-    logits = head.logits(validation)
-    head = head.at(best_temperature(logits, parts[1].labels))
-    held_out = log_softmax(head.logits(validation))
-    loss = -float(held_out[np.arange(len(held_out)), parts[1].labels].mean())
-    return loss, log_softmax(head.logits(test))
+    power, labels = settings["class_weight_power"], len(parts[0].label_names)
+    head = learn_heads(training, [choice], parts[0].labels, labels, power)[0]
+    head = head.at(best_temperature(head.logits(validation), parts[1].labels))
+    return log_softmax(head.logits(test))
 
 
 def row(name: str, found: list[Answered], tokens: list[Answered]) -> dict[str, Any]:

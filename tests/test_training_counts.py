@@ -17,14 +17,15 @@ from sklearn.linear_model import LogisticRegression
 from training_texts import VOCABULARY, documents, small
 
 from tasks.shared.errors import TrainingError
-from tasks.training import document_head, readiness
+from tasks.training import readiness, stored
 from tasks.training.codebook import Codebook, learn_codebook
-from tasks.training.counts import StoredCounts, count_all, count_part, count_slices
-from tasks.training.document_classifier import CODES_SHARES
-from tasks.training.document_head import BOUND, Scaling, learn_head, learn_heads, learn_scaling, log_softmax, slices
+from tasks.training.counts import count_all, count_part, count_slices
+from tasks.training.document_head import PRIOR, Choice, Scaling, learn_head, learn_heads, learn_scaling, log_softmax
+from tasks.training.document_learning import CODES_SHARES
 from tasks.training.model import Noise
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
+from tasks.training.stored import StoredRows, slices
 
 CPU = torch.device("cpu")
 
@@ -45,22 +46,21 @@ def counted(texts: int, columns: int, labels: int, seed: int = 0) -> tuple[NDArr
 
 def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> Scaling:
     """The formula as one would write it with all texts in memory."""
-    roots = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    prior = counts.sum(axis=0) / max(counts.sum(), 1)
+    roots = np.sqrt((counts + PRIOR * prior) / (counts.sum(axis=1, keepdims=True) + PRIOR))
     mean, deviation = roots.mean(axis=0), roots.std(axis=0)
-    inverse = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0)
-    features = np.clip((roots - mean) * inverse, -BOUND, BOUND)
-    weight = np.ones(counts.shape[1])
-    groups = [features[labels == label] for label in np.unique(labels)]
+    weight = np.where(deviation > 1e-9, np.maximum(deviation, 1e-9) ** -0.5, 0)
+    groups = [roots[labels == label] for label in np.unique(labels)]
     if 1 < len(groups) < len(labels):
-        means, overall = [group.mean(axis=0) for group in groups], features.mean(axis=0)
-        between = sum(len(g) * (m - overall) ** 2 for g, m in zip(groups, means, strict=True)) / (len(groups) - 1)
+        means = [group.mean(axis=0) for group in groups]
+        between = sum(len(g) * (m - mean) ** 2 for g, m in zip(groups, means, strict=True)) / (len(groups) - 1)
         within = sum(((g - m) ** 2).sum(axis=0) for g, m in zip(groups, means, strict=True))
         within = within / (len(labels) - len(groups))
         kept = np.where(between > 1e-25, np.clip(1 - within / np.maximum(between, 1e-25), 0, 1), 0)
         kept[kept < 1e-9] = 0  # F is 1 but for rounding
-        weight = kept if kept.any() else weight
-    norm = np.sqrt(((features * weight) ** 2).sum(axis=1).mean())
-    return Scaling(mean, inverse, weight / norm if norm > 0 else weight)
+        weight = weight * (kept if kept.any() else 1)
+    norm = np.sqrt((((roots - mean) * weight) ** 2).sum(axis=1).mean())
+    return Scaling(prior, mean, weight / norm if norm > 0 else weight)
 
 
 @given(
@@ -73,12 +73,12 @@ def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
 ) -> None:
     own = np.arange(len(counts)) % labels
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document_head, "SLICE_BYTES", 8 * counts.shape[1] * at_once)
+        patch.setattr(stored, "SLICE_BYTES", 8 * counts.shape[1] * at_once)
         found = learn_scaling(counts, own)
     expected = scaling_of_all_at_once(counts, own)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(found.inverse_deviation, expected.inverse_deviation, rtol=1e-9)
-    np.testing.assert_allclose(found(counts), expected(counts), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.prior, expected.prior, rtol=1e-12)
+    np.testing.assert_allclose(found(counts), expected(counts), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("labels", "power"), [(2, 0.0), (2, 1.0), (5, 0.0), (5, 1.0)])
@@ -87,7 +87,7 @@ def test_the_regression_is_that_of_scikit_learn(
     monkeypatch: pytest.MonkeyPatch, labels: int, power: float, columns: int
 ) -> None:
     """Of two labels scikit-learn learns one's weights, whose squares are half as many: its penalty counts double."""
-    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * columns * 7)
+    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * columns * 7)
     (seen, own), (asked, _) = (counted(61, columns, labels, seed) for seed in (0, 1))
     head = learn_head([seen], (1,), own, labels, strength=5.0, class_weight_power=power)
     weights = np.bincount(own) ** -power
@@ -101,11 +101,11 @@ def test_the_regression_is_that_of_scikit_learn(
 
 def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
     (tokens, own), (codes, _) = counted(60, 30, 3), counted(60, 12, 3, seed=4)
-    choices = [(1, share) for share in (0.0, 0.3, 1.0)]
-    together = learn_heads([tokens, codes], choices, own, 3, 5.0, 1.0)
-    again = learn_heads([tokens, codes], choices, own, 3, 5.0, 1.0)
-    for head, same, shares in zip(together, again, choices, strict=True):
-        alone = learn_head([tokens, codes], shares, own, 3, 5.0, 1.0)
+    choices = [Choice((1, share), strength) for share, strength in ((0.0, 5.0), (0.3, 5.0), (1.0, 20.0))]
+    together = learn_heads([tokens, codes], choices, own, 3, 1.0)
+    again = learn_heads([tokens, codes], choices, own, 3, 1.0)
+    for head, same, choice in zip(together, again, choices, strict=True):
+        alone = learn_head([tokens, codes], choice.shares, own, 3, choice.strength, 1.0)
         answers = [np.exp(log_softmax(one.logits([tokens, codes]))) for one in (head, alone)]
         np.testing.assert_allclose(*answers, atol=5e-4)
         np.testing.assert_array_equal(head.weights, same.weights)
@@ -122,23 +122,23 @@ def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin:
     rng = np.random.default_rng(0)
     pieces = [rng.integers(0, most, (count, 3), endpoint=True) for count in rows]
     with TemporaryFile() as file:
-        stored = StoredCounts(file, 3, most)
+        found = StoredRows(file, 3, np.min_scalar_type(most))
         for piece in pieces:
-            stored.append(piece)
+            found.append(piece)
         whole, some = np.concatenate(pieces), slice(begin, begin + length)
-        assert stored.shape == whole.shape
-        np.testing.assert_array_equal(stored[some], whole[some])
-        assert stored[some].dtype.itemsize == {1: 1, 255: 1, 256: 2, 65_535: 2, 65_536: 4}[most]
+        assert found.shape == whole.shape
+        np.testing.assert_array_equal(found[some], whole[some])
+        assert found[some].dtype.itemsize == {1: 1, 255: 1, 256: 2, 65_535: 2, 65_536: 4}[most]
 
 
 def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * (VOCABULARY + 9) * 2)
+    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * (VOCABULARY + 9) * 2)
     reader, codebook = reads()
     part = documents(run=5)
-    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, iter, tmp_path) as stored:
+    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, iter, tmp_path) as blocks:
         assert list(tmp_path.iterdir()) == []  # a process that is killed here leaves nothing either
         expected = count_all(reader, codebook, np.concatenate(list(part)), part.offsets, 12, CPU)
-        for block, counts in zip(stored, expected, strict=True):
+        for block, counts in zip(blocks, expected, strict=True):
             np.testing.assert_array_equal(block[0 : len(part)], counts)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -150,7 +150,7 @@ def test_texts_are_counted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     flat, offsets = np.concatenate(texts), np.cumsum([0, *map(len, texts)])
     expected = count_all(reader, codebook, flat, offsets, 12, CPU)
     assert expected[0][0, 7] == 300
-    monkeypatch.setattr(document_head, "SLICE_BYTES", 1)  # of one text there must be room
+    monkeypatch.setattr(stored, "SLICE_BYTES", 1)  # of one text there must be room
     found = list(count_slices(reader, codebook, flat, offsets, 12, CPU))
     assert [len(tokens) for tokens, _ in found] == [1, 1, 1]
     for block, pieces in zip(expected, zip(*found, strict=True), strict=True):
@@ -170,15 +170,15 @@ def test_reading_many_texts_meets_few_sizes_of_a_batch(monkeypatch: pytest.Monke
 
 def test_ten_times_the_texts_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     columns, peaks = 200, []
-    monkeypatch.setattr(document_head, "SLICE_BYTES", 8 * columns * 100)
+    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * columns * 100)
     for texts in (300, 3000):
         counts, own = counted(texts, columns, 3)
         with TemporaryFile() as file:
-            stored = StoredCounts(file, columns, int(counts.max()))
-            stored.append(counts)
+            block = StoredRows(file, columns, np.min_scalar_type(counts.max()))
+            block.append(counts)
             del counts
             tracemalloc.start()
-            learn_head([stored], (1,), own, 3, 5.0, 1.0)
+            learn_head([block], (1,), own, 3, 5.0, 1.0)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 100 * 3000  # what is known of each text
@@ -210,12 +210,13 @@ def test_what_does_not_fit_after_the_epochs_is_refused_before_them(
 def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of memory that NumPy gives; the workspace of L-BFGS, 26 numbers per weight and choice, is among it."""
     labels, columns = 30, 400
-    for module in (document_head, readiness):
+    for module in (stored, readiness):
         monkeypatch.setattr(module, "SLICE_BYTES", 8 * columns * 500)
     counts, own = counted(2000, columns, labels)
-    stored = counts.astype(np.uint8)
+    small_counts = counts.astype(np.uint8)
     tracemalloc.start()
-    learn_heads([stored[:, :300], stored[:, 300:]], [(1, share) for share in CODES_SHARES], own, labels, 5.0, 1.0)
+    choices = [Choice((1, share), 5.0) for share in CODES_SHARES[1:]]
+    learn_heads([small_counts[:, :300], small_counts[:, 300:]], choices, own, labels, 1.0)
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     estimate = head_bytes(small(objective="language", codes=100), 300, labels, 0)
@@ -225,5 +226,5 @@ def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.Monk
 def test_slices_hold_every_text_once_and_no_more_than_there_is_room_for() -> None:
     found = slices(10_000, 3000)
     assert [text for some in found for text in range(some.start, some.stop)] == list(range(10_000))
-    assert max(some.stop - some.start for some in found) * 3000 * 8 <= document_head.SLICE_BYTES
+    assert max(some.stop - some.start for some in found) * 3000 * 8 <= stored.SLICE_BYTES
     assert slices(0, 3000) == []

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from training_texts import VOCABULARY, documents, learn, part_of, small, write_inputs
 
-from tasks.training import document_classifier
+from tasks.training import document_learning
 from tasks.training.codebook import learn_codebook
 from tasks.training.counts import count_all, read
-from tasks.training.document_classifier import CODES_SHARES
-from tasks.training.document_head import best_temperature, learn_head, log_softmax
+from tasks.training.document_head import Choice, best_temperature, learn_head, log_softmax
+from tasks.training.document_learning import CODES_SHARES, clearly_best, judge
 from tasks.training.language_objective import LanguageObjective
 from tasks.training.model import Noise
 from tasks.training.predict import load_classifier
@@ -102,12 +102,12 @@ def test_a_text_is_counted_the_same_whatever_it_is_read_with():
 
 
 def test_states_are_drawn_from_texts_all_over_the_part(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(document_classifier, "SAMPLE", 20)
+    monkeypatch.setattr(document_learning, "SAMPLE", 20)
     rng = np.random.default_rng(0)
     texts = [np.full(rng.integers(3, 9), token) for token in range(2, 40)]  # each of a token of its own
     part = part_of(texts, np.zeros(len(texts), np.int64), "text", run=7)
     model = reader(vocabulary=VOCABULARY).float()
-    drawn = document_classifier.sample_states(model, part, 4, 0, CPU, iter)[:, 10:]
+    drawn = document_learning.sample_states(model, part, 4, 0, CPU, iter)[:, 10:]
     embeddings = model.embedding(torch.arange(VOCABULARY)).detach()
     tokens = torch.cdist(drawn, embeddings).argmin(1).tolist()
     assert len(set(tokens)) == len(tokens) == 20
@@ -154,6 +154,29 @@ def test_a_block_that_counts_nothing_changes_no_answer():
     alone = learn_head([counts], (1,), labels, 2, 5.0, 1.0).logits([counts])
     beside = learn_head([counts, noise], (1, 0), labels, 2, 5.0, 1.0).logits([counts, noise])
     np.testing.assert_allclose(alone, beside, atol=1e-3)
+
+
+def test_a_text_of_a_few_tokens_is_not_judged_as_surely_as_a_long_one():
+    rng = np.random.default_rng(4)
+    labels = np.arange(90) % 3
+    shares = rng.dirichlet(np.full(40, 0.5), 3)
+    counts = np.stack([rng.multinomial(600, shares[label]) for label in labels])
+    head = learn_head([counts], (1,), labels, 3, 5.0, 1.0)
+    sure = [np.exp(log_softmax(head.logits([some]))).max(axis=1) for some in (np.eye(40, dtype=int), counts)]
+    assert sure[0].max() < sure[1].mean()
+    nothing = np.exp(log_softmax(head.logits([np.zeros((1, 40), int)])))
+    np.testing.assert_allclose(nothing, 1 / 3, atol=0.1)  # the labels have as many texts
+
+
+@pytest.mark.parametrize(("lead", "chosen"), [(0.0, 0), (0.02, 0), (0.5, 1)])
+def test_validation_texts_choose_another_head_only_where_it_is_clearly_ahead(lead: float, chosen: int):
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 3, 60)
+    logits = rng.normal(0, 1, (60, 3)) + 2 * np.eye(3)[labels]
+    better = logits + rng.normal(0, 0.3, (60, 3)) + 4 * lead * np.eye(3)[labels]
+    head = learn_head([np.eye(3, dtype=int)], (1,), np.arange(3), 3, 5.0, 1.0)
+    tried = [judge(Choice((1.0, share), 5.0), head, one, labels) for share, one in ((0.1, logits), (0.3, better))]
+    assert clearly_best(tried) is tried[chosen]
 
 
 def test_the_temperature_undoes_what_logits_were_multiplied_with():

@@ -23,7 +23,8 @@ from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
 from tasks.tokenization.encode import Encoder
-from tasks.vocabulary.bpe import drop_rare, learn_merges
+from tasks.vocabulary import bpe
+from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
 from tasks.vocabulary.documents import training_texts
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens
@@ -199,6 +200,25 @@ def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path)
         )
     assert len(digests) == 1
     assert len(digests.pop()) == 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "size"), [(1, 2_000), (400, 2_000), (1_000, 4_000), (4_000, 16_000), (10**6, 16_000)]
+)
+def test_a_vocabulary_without_a_size_gets_one_that_suits_the_number_of_texts(texts: int, size: int) -> None:
+    assert suitable_size(texts) == size
+
+
+def test_the_stage_learns_as_many_tokens_as_suit_the_training_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bpe, "FEWEST", 270)
+    given_, out = write_artifacts(tmp_path), tmp_path / "out"
+    out.mkdir()
+    settings = VocabularySettings(min_count=1)
+    assert settings.size is None
+    training = sum(document.split == "train" for document in DOCUMENTS)
+    assert learn_vocabulary.function(settings, out, **given_._asdict())["rows"] == max(270, 4 * training)
 
 
 def test_min_count_stops_before_the_size_is_reached(tmp_path: Path) -> None:

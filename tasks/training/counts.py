@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.training.codebook import Codebook
-from tasks.training.document_head import slices
 from tasks.training.reader import Reader
+from tasks.training.stored import StoredRows, slices
 from tasks.training.windows import Indices, Windows, batches, gather, tiles
 
 if TYPE_CHECKING:
@@ -31,33 +31,6 @@ TOKENS_AT_ONCE = 32_768
 """Tokens that are read at once: bounds the memory whatever the window."""
 
 
-class StoredCounts:
-    """A block of counts [texts, columns] in a file: texts are added at the end, and read by slices as of an array."""
-
-    def __init__(self, file: IO[bytes], columns: int, most: int) -> None:
-        """`most` is the largest count that can occur."""
-        self.shape = (0, columns)
-        self._file, self._type = file, np.min_scalar_type(most)
-
-    def append(self, counts: NDArray[Any]) -> None:
-        """Adds texts. Raises OSError where the disk is full."""
-        self._file.seek(self._at(len(self)))
-        self._file.write(counts.astype(self._type).tobytes())
-        self.shape = (len(self) + len(counts), self.shape[1])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, texts: slice) -> NDArray[Any]:
-        begin, end, _ = texts.indices(len(self))
-        self._file.seek(self._at(begin))
-        data = self._file.read(self._at(end) - self._at(begin))
-        return np.frombuffer(data, self._type).reshape(-1, self.shape[1])
-
-    def _at(self, text: int) -> int:
-        return text * self.shape[1] * self._type.itemsize
-
-
 @contextmanager
 def count_part(
     reader: Reader,
@@ -67,7 +40,7 @@ def count_part(
     device: torch.device,
     follow: Follow,
     folder: Path,
-) -> Iterator[list[StoredCounts]]:
+) -> Iterator[list[StoredRows]]:
     """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`.
 
     The files have no names there, or lose them at once: whatever becomes of this process, the system removes them.
@@ -75,7 +48,8 @@ def count_part(
     longest = int(np.diff(part.offsets).max())
     with TemporaryFile(dir=folder) as tokens, TemporaryFile(dir=folder) as codes:
         sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
-        stored = [StoredCounts(file, size, longest) for file, size in zip((tokens, codes), sizes, strict=True)]
+        kind = np.min_scalar_type(longest)
+        stored = [StoredRows(file, size, kind) for file, size in zip((tokens, codes), sizes, strict=True)]
         for run in follow(part.runs()):
             for counts in count_slices(reader, codebook, run.ids, run.offsets, window, device):
                 for block, found in zip(stored, counts, strict=True):

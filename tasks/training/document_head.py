@@ -1,26 +1,28 @@
 """A linear classifier of texts that are given as counts: of their tokens, and of the codes of what was read.
 
-With some hundreds of texts and some thousands of counts, what decides is how they are scaled. The square root of
-relative frequencies makes their noise alike (it is the Hellinger distance's map); standardising weighs a rare count
-like a frequent one; a bound keeps single texts from deciding; counts that labels do not differ in are shrunk by the
-share of their variance that chance explains (1 - 1/F of a one-way analysis of variance, James-Stein); and each block
-of counts has a norm of its own. On top stands multinomial logistic regression.
+With few texts and thousands of counts, what decides is how they are scaled. The square root of relative frequencies
+makes their noise alike (it is the Hellinger distance's map), and a prior keeps short texts from looking extreme.
+Dividing by the root of the deviation weighs rare counts between as they come and as much as frequent ones; counts that
+labels do not differ in are shrunk by the share of their variance that chance explains (1 - 1/F of a one-way analysis of
+variance, James-Stein); and each block of counts has a norm of its own. On top stands multinomial logistic regression.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.training.stored import StoredRows, slices
+
 Floats = NDArray[np.float64]
-SLICE_BYTES = 2**25
-"""Of features that are in memory at a time: bounds the memory whatever the number of texts."""
-BOUND = 4.0
-"""Standard deviations that a count may lie from its mean."""
+PRIOR = 30.0
+"""Tokens that every text has beside its own, spread like those of all training texts."""
 TEMPERATURES = np.geomspace(1 / 4, 4, 97)
 
 
@@ -37,21 +39,26 @@ class Counts(Protocol):
 
 @dataclass(frozen=True)
 class Scaling:
-    """Of one block of counts: what is subtracted, and what the rest is multiplied with, [counts] each."""
+    """Of one block of counts, [counts] each: the prior, what is subtracted, and what the rest is multiplied with."""
 
+    prior: Floats
     mean: Floats
-    inverse_deviation: Floats
     weight: Floats
-    """After the bound: the shrinkage, and the block's norm."""
 
     def __call__(self, counts: NDArray[Any]) -> Floats:
         """Features [texts, counts] of counts [texts, counts]."""
-        features = root_frequencies(counts)
+        features = root_frequencies(counts, self.prior)
         features -= self.mean
-        features *= self.inverse_deviation
-        np.clip(features, -BOUND, BOUND, out=features)
         features *= self.weight
         return features
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How much each block counts, its part of a text's squared norm; the inverse of the penalty on squared weights."""
+
+    shares: tuple[float, ...]
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,7 @@ class DocumentHead:
         """Logits [texts, labels] of texts as blocks of counts [texts, counts of the block], a slice at a time."""
         found = np.empty((blocks[0].shape[0], len(self.bias)))
         for some in slices(len(found), self.weights.shape[1]):
-            features = [scaling(block[some]) for scaling, block in zip(self.scalings, blocks, strict=True)]
-            found[some] = np.concatenate(features, axis=1) @ self.weights.T + self.bias
+            found[some] = _features(self.scalings, blocks, some) @ self.weights.T + self.bias
         return found
 
     def at(self, temperature: float) -> DocumentHead:
@@ -75,39 +81,34 @@ class DocumentHead:
         return DocumentHead(self.scalings, self.weights / temperature, self.bias / temperature)
 
 
-def slices(texts: int, columns: int) -> list[slice]:
-    """So many texts one after another, as many at a time as SLICE_BYTES have room for features of."""
-    size = max(1, SLICE_BYTES // (8 * columns))
-    return [slice(begin, min(begin + size, texts)) for begin in range(0, texts, size)]
-
-
-def root_frequencies(counts: NDArray[Any]) -> Floats:
-    """Square roots of the shares that each count has of its text's."""
-    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+def root_frequencies(counts: NDArray[Any], prior: Floats) -> Floats:
+    """Square roots of the shares that each count has of its text's, the prior's tokens among them."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares: Floats = (counts + PRIOR * prior) / (totals + PRIOR)
     return np.sqrt(shares, out=shares)
 
 
 def learn_scaling(block: Counts, labels: NDArray[np.int64]) -> Scaling:
     """The scaling of a block of counts, from training texts with these class ids [texts].
 
-    The mean squared norm of the features is 1. The texts are gone through three times, a slice at a time.
+    The mean squared norm of the features is 1. The texts are gone through twice, a slice at a time.
     """
     texts, columns = block.shape
     places = slices(texts, columns)
-    mean = sum((root_frequencies(block[some]).sum(axis=0) for some in places), np.zeros(columns)) / texts
-    squares = (np.square(root_frequencies(block[some]) - mean).sum(axis=0) for some in places)
-    deviation = np.sqrt(sum(squares, np.zeros(columns)) / texts)
-    inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
-    bounded = Scaling(mean, inverse, np.ones(columns))
+    counted = sum((block[some].sum(axis=0, dtype=np.float64) for some in places), np.zeros(columns))
+    prior = counted / max(counted.sum(), 1)
     groups, group = np.unique(labels, return_inverse=True)
-    sums, total = np.zeros((len(groups), columns)), np.zeros(columns)
+    sums, squares = np.zeros((len(groups), columns)), np.zeros(columns)
     for some in places:
-        features = bounded(block[some])
-        sums += (np.arange(len(groups))[:, None] == group[some]).astype(np.float64) @ features
-        total += np.square(features).sum(axis=0)
-    weight = _shrinkage(sums, np.bincount(group), total)
-    norm = np.sqrt((total * weight**2).sum() / texts)
-    return Scaling(mean, inverse, weight / norm if norm > 0 else weight)
+        shifted = root_frequencies(block[some], prior) - np.sqrt(prior)  # near zero, so that squares lose no digits
+        sums += (np.arange(len(groups))[:, None] == group[some]).astype(np.float64) @ shifted
+        squares += np.square(shifted).sum(axis=0)
+    mean = sums.sum(axis=0) / texts
+    deviation = np.sqrt(np.maximum(squares / texts - mean**2, 0))
+    weight = np.divide(1.0, np.sqrt(deviation), out=np.zeros(columns), where=deviation > 1e-9)
+    weight *= _shrinkage(sums, np.bincount(group), squares)
+    norm = np.sqrt(((weight * deviation) ** 2).sum())
+    return Scaling(prior, mean + np.sqrt(prior), weight / norm if norm > 0 else weight)
 
 
 def _shrinkage(sums: Floats, sizes: NDArray[np.int64], squares: Floats) -> Floats:
@@ -135,44 +136,48 @@ def learn_head(
     strength: float,
     class_weight_power: float,
 ) -> DocumentHead:
-    """The head of `learn_heads` for one choice of shares."""
-    return learn_heads(blocks, [shares], labels, label_count, strength, class_weight_power)[0]
+    """The head of `learn_heads` for one choice."""
+    return learn_heads(blocks, [Choice(tuple(shares), strength)], labels, label_count, class_weight_power)[0]
 
 
 def learn_heads(
     blocks: Sequence[Counts],
-    choices: Sequence[Sequence[float]],
+    choices: Sequence[Choice],
     labels: NDArray[np.int64],
     label_count: int,
-    strength: float,
     class_weight_power: float,
+    folder: Path | None = None,
 ) -> list[DocumentHead]:
-    """Fits scalings and regressions to texts as blocks of counts, with class ids [texts]; every label is there.
+    """Fits scalings, and a regression for each choice, to texts as blocks of counts, with class ids [texts].
 
-    There is a head for each of the `choices`, which says how much each block counts: its part of a text's squared norm.
-    `strength` is the inverse of the penalty on squared weights; a text weighs count^-power of its label.
+    Every label is there; a text weighs count^-power of its label. The features lie in a file in `folder` meanwhile, or
+    where the system keeps such files.
     """
     from tasks.training.regression import fit  # scipy, which predicting does without
 
     scalings = [learn_scaling(block, labels) for block in blocks]
     widths = [block.shape[1] for block in blocks]
-    factors = np.sqrt([np.divide(shares, sum(shares)) for shares in choices])
-    counts = np.bincount(labels, minlength=label_count)
-    label_weights = counts.astype(np.float64) ** -class_weight_power
+    factors = np.sqrt([np.divide(choice.shares, sum(choice.shares)) for choice in choices])
+    label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
-
-    def features(texts: slice) -> Floats:
-        return np.concatenate([scale(block[texts]) for scale, block in zip(scalings, blocks, strict=True)], axis=1)
-
-    weights, biases = fit(
-        features,
-        slices(len(labels), sum(widths)),
-        np.repeat(factors, widths, axis=1),
-        labels,
-        text_weights / text_weights.sum(),
-        penalty=1 / (strength * len(labels)),
-    )
+    places = slices(len(labels), sum(widths))
+    with TemporaryFile(dir=folder) as file:
+        features = StoredRows(file, sum(widths), np.float32)
+        for some in places:
+            features.append(_features(scalings, blocks, some))
+        weights, biases = fit(
+            features,
+            places,
+            np.repeat(factors, widths, axis=1),
+            labels,
+            text_weights / text_weights.sum(),
+            penalties=np.array([1 / (choice.strength * len(labels)) for choice in choices]),
+        )
     return [DocumentHead(scalings, *learned) for learned in zip(weights, biases, strict=True)]
+
+
+def _features(scalings: Sequence[Scaling], blocks: Sequence[Counts], texts: slice) -> Floats:
+    return np.concatenate([scale(block[texts]) for scale, block in zip(scalings, blocks, strict=True)], axis=1)
 
 
 def best_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:

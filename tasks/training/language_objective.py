@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tasks.training.cells import inside_mask
-from tasks.training.document_classifier import DocumentClassifier, learn_documents
+from tasks.training.document_classifier import DocumentClassifier
+from tasks.training.document_learning import learn_documents
 from tasks.training.metrics import Validation
 from tasks.training.model import from_seed
 from tasks.training.processes import batch_mean

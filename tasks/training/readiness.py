@@ -12,10 +12,10 @@ from tasks.shared.errors import TrainingError
 from tasks.training.codebook import VECTORS_AT_ONCE
 from tasks.training.counts import TOKENS_AT_ONCE
 from tasks.training.device import check_processes, choose_device, free_bytes
-from tasks.training.document_classifier import CODES_SHARES, SAMPLE
-from tasks.training.document_head import SLICE_BYTES
+from tasks.training.document_learning import SAMPLE, TRIED_AT_ONCE
 from tasks.training.model import Architecture, WindowClassifier
 from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.stored import SLICE_BYTES
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -35,7 +35,7 @@ VALUES_PER_LOGIT = 3
 """The logit itself, its log-probability and its gradient."""
 
 SLICES, VALUES_PER_WEIGHT = 6, 36
-"""Held while the head is learned: slices of features, and numbers per weight of all its choices (measured)."""
+"""Held while heads are learned: slices of features, and numbers per weight of those learned at once (measured)."""
 
 
 def ready_device(
@@ -118,7 +118,7 @@ def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int
 
 def head_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, texts: int) -> int:
     """Roughly what learning the head takes: slices of features, the weights, and the answers to validation texts."""
-    weights = len(CODES_SHARES) * labels * (vocabulary_size + settings.codes)
+    weights = TRIED_AT_ONCE * labels * (vocabulary_size + settings.codes)
     return SLICES * SLICE_BYTES + DOUBLE * (VALUES_PER_WEIGHT * weights + 4 * labels * texts)
 
 

@@ -79,7 +79,7 @@ def train(
     config = model_config(settings, training, classifier, kept)
     if judged is not None:
         kept |= {"validation_accuracy": judged.accuracy, "validation_macro_f1": judged.macro_f1}
-        _say_complete(config["architecture"]["codes_share"], judged.accuracy)
+        _say_complete(config["architecture"], judged.accuracy)
     weights = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
     _write(out, weights, config, trained.history)
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
@@ -117,10 +117,12 @@ def _write(
     pq.write_table(pa.Table.from_pylist(list(history), schema=HISTORY), out / HISTORY_FILE)
 
 
-def _say_complete(codes_share: float, accuracy: float | None) -> None:
+def _say_complete(architecture: Mapping[str, Any], accuracy: float | None) -> None:
     log.info(
-        "training: texts classified by what was read: codes of states count %g, tokens 1; validation accuracy %.3f",
-        codes_share,
+        "training: texts classified by what was read: codes of states count %g, tokens 1, strength %g; "
+        "validation accuracy %.3f",
+        architecture["codes_share"],
+        architecture["strength"],
         accuracy,
     )
 

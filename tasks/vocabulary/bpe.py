@@ -23,6 +23,14 @@ from tasks.vocabulary.tokenizer_file import FIRST_BYTE, FIRST_MERGE, PATTERN, Me
 
 TEXTS_AT_A_TIME = 256
 """Texts that the learner holds while it counts their pieces, on all cores."""
+TOKENS_PER_TEXT = 4
+FEWEST, MOST = 2_000, 16_000
+"""Of the size that suits a corpus: what a rare token says of a label takes texts to learn."""
+
+
+def suitable_size(training_texts: int) -> int:
+    """How many tokens a vocabulary should have where so many texts train a classifier (docs/experiments.md)."""
+    return min(max(TOKENS_PER_TEXT * training_texts, FEWEST), MOST)
 
 
 def learn_merges(texts: Iterable[str], size: int, pattern: str = PATTERN) -> list[Merge]:

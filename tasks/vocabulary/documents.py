@@ -50,6 +50,11 @@ def training_texts(cleaned: Path, splits: Path) -> Iterator[str]:
         yield from (document.text for document in documents if document.split == "train")
 
 
+def count_training_texts(splits: Path) -> int:
+    """How many texts the training part has."""
+    return sum(split == "train" for _, _, split in _rows(splits / "splits", ("doc_id", "label", "split")))
+
+
 def _rows(folder: Path, columns: tuple[str, str, str]) -> Iterator[tuple[str, str, str]]:
     for batch in read_batches(folder, columns):
         yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)

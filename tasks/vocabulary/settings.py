@@ -10,11 +10,12 @@ from tasks.shared.section import Section
 class VocabularySettings(Section):
     """How the byte-level BPE vocabulary is learned, from the training texts alone."""
 
-    size: int = Field(
-        2000,
+    size: int | None = Field(
+        None,
         ge=258,
         le=1_000_000,
-        description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer",
+        description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer; "
+        "null: 4 for each training text, from 2,000 to 16,000",
     )
     min_count: int = Field(
         2, ge=1, description="times that a pair of tokens must be joined in the training texts to become a token"

@@ -12,8 +12,8 @@ from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage
 from tasks.tokenization.encode import Encoder
-from tasks.vocabulary.bpe import drop_rare, learn_merges
-from tasks.vocabulary.documents import training_texts
+from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
+from tasks.vocabulary.documents import count_training_texts, training_texts
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens, token_rows
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 @stage("vocabulary", folder="04_vocabulary", libraries=("rustbpe", "tiktoken", "pyarrow", "numpy"))
 def learn_vocabulary(settings: VocabularySettings, out: Path, *, cleaned: Path, splits: Path) -> dict[str, JsonValue]:
     """Reads the training texts twice: to learn the merges, and to count how often each token is used."""
-    if next(training_texts(cleaned, splits), None) is None:
+    training = count_training_texts(splits)
+    if training == 0:
         raise CorpusError(
             f"{splits}: no document is in the training part, so there is nothing to learn a vocabulary from"
         )
-    merges = learn_merges(progress(training_texts(cleaned, splits), "vocabulary", "texts read"), settings.size)
+    size = settings.size or suitable_size(training)
+    merges = learn_merges(progress(training_texts(cleaned, splits), "vocabulary", "texts read"), size)
     texts = progress(training_texts(cleaned, splits), "vocabulary", "texts encoded")
     merges, counts = drop_rare(merges, count_tokens(Encoder(Vocabulary(tuple(merges))), texts), settings.min_count)
     vocabulary = Vocabulary(tuple(merges))
