@@ -27,9 +27,13 @@ def predict_batch(
     config: Path,
     as_json: bool,
 ) -> None:
-    """Label every text of a folder or a table with the champion, into Parquet.
+    """Label all texts of a folder or a table, into Parquet.
 
-    Call it again after an interruption: parts that are finished are not done again.
+    The champion answers. Call it again after an interruption: parts that are finished are not done again.
+
+    \b
+    corpusflow predict-batch letters                                 every file of a folder
+    corpusflow predict-batch mail.csv --text-column body             every row of a table
     """
     environment.settle()
     environment.reach_server()

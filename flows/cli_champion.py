@@ -23,6 +23,11 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
     """Show the model in use and its history, or move it by hand.
 
     A model that is taken out of use by hand stays so: no run brings it back by itself.
+
+    \b
+    corpusflow champion                      where it lies, since when and why
+    corpusflow champion --set 3f9c           the model whose fingerprint begins so
+    corpusflow champion --rollback           the one before it again
     """
     from flows.champion import find_model
     from tasks.shared.champion import crown, read_champion, roll_back

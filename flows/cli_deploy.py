@@ -11,7 +11,10 @@ from flows.cli import cli
 @cli.command()
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="The server's port.")
 def serve(port: int) -> None:
-    """Start server, work pool, deployments and worker on this machine; Ctrl-C stops them all."""
+    """Start Prefect on this machine, deployments and all.
+
+    Server, work pool, deployments and worker, until Ctrl-C stops them all.
+    """
     environment.settle()
     from flows.serve import serve as serve_all
 
@@ -20,7 +23,10 @@ def serve(port: int) -> None:
 
 @cli.command()
 def automations() -> None:
-    """Bring the automations of automations/ to the server, creating or renewing them."""
+    """Bring what stands in automations/ to Prefect's server.
+
+    Automations that are there already are renewed; their names are printed.
+    """
     environment.settle()
     environment.reach_server()
     from flows.automations import bring_automations

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import Pipeline, Result, write_corpus
+
+from flows.cli import cli
 
 STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
 FOLDERS = dict(
@@ -45,6 +50,23 @@ def test_help_teaches(done: Pipeline):
     assert result.code == 0
     for word in ("run", "why", "inspect", "predict", "prune", "verify", "--set", "Exit codes"):
         assert word in result.out
+
+
+def test_the_list_of_commands_is_cut_off_nowhere():
+    assert "..." not in CliRunner().invoke(cli, ["--help"], prog_name="corpusflow").output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("name", [*sorted(cli.commands), ""])
+def test_the_help_explains_every_option_and_its_examples_are_understood(name: str):
+    command: click.Command = cli.commands[name] if name else cli
+    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    text = command.help or ""
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith("corpusflow ")]
+    for example in examples:
+        _, called, *arguments = re.split(r"  +| <", example)[0].split()
+        with click.Context(cli) as parent:
+            cli.commands[called].make_context(called, arguments, parent)
+    assert examples or name in {"automations", "serve", "verify"}  # called without arguments
 
 
 @pytest.mark.parametrize("stage", STAGES)
