@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from tasks.evaluation.schema import probability_column
-from tasks.shared.artifacts import Artifact, Store, now, write_text
+from tasks.shared.artifacts import Artifact, Store, now
 from tasks.shared.errors import RunError
+from tasks.shared.files import write_text
 from tasks.shared.fingerprint import digest_of
 from tasks.shared.progress import logger, progress
 

@@ -26,7 +26,8 @@ from tasks.evaluation.crossvalidation import Answers, summarise
 from tasks.evaluation.schema import ANSWERS, PREDICTIONS
 from tasks.evaluation.scores import Resampling
 from tasks.extraction.task import extract
-from tasks.shared.artifacts import Store, write_text
+from tasks.shared.artifacts import Store
+from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 
 KEY = ("repeat", "fold", "doc_id", "label", "predicted")

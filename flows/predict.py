@@ -14,7 +14,7 @@ from flows.naming import explain_failure, run_name
 from flows.parameters import Config
 from flows.runs import open_pipeline
 from tasks.extraction.unlabelled import Source, read_texts, source_digest
-from tasks.shared.artifacts import storage_faults
+from tasks.shared.files import storage_faults
 from tasks.shared.progress import logger
 
 

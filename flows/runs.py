@@ -16,8 +16,9 @@ from filelock import FileLock
 from prefect.states import Completed
 
 from flows.settings import Pipeline, load_settings
-from tasks.shared.artifacts import Store, storage_faults
+from tasks.shared.artifacts import Store
 from tasks.shared.errors import ArtifactError
+from tasks.shared.files import storage_faults
 from tasks.shared.publish import publish_run
 from tasks.shared.records import RunRecord, going_on
 from tasks.shared.run import Run

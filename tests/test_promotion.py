@@ -15,9 +15,10 @@ from conftest import Pipeline, write_corpus
 from tasks.promotion.decide import Rule, decide, decide_first
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import unseen
-from tasks.shared.artifacts import Artifact, Store, file_digest
+from tasks.shared.artifacts import Artifact, Store
 from tasks.shared.champion import Champion, Reign, crown, promote_over, read_champion, roll_back
 from tasks.shared.errors import ArtifactError, InputError
+from tasks.shared.files import file_digest
 from tasks.shared.fingerprint import Recipe
 
 LABELS = ["a", "b"] * 100

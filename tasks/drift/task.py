@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.drift.schema import FIGURES_FILE, PAGE
 from tasks.drift.settings import DriftSettings
-from tasks.shared.artifacts import write_text
+from tasks.shared.files import write_text
 from tasks.shared.parquet import read_batches, read_table
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage

@@ -25,8 +25,8 @@ from tasks.evaluation.scores import Evaluation, Predictions, Resampling
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
-from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError, CorpusError
+from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage
 from tasks.tokenization.store import TokenizedDocuments, open_tokens

@@ -18,8 +18,8 @@ from tasks.evaluation.inputs import read_texts
 from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import commonest_label, read_groups, read_trained_on, unseen
-from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
+from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.stage import stage
 

@@ -11,20 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.shared.artifacts import (
-    MANIFEST,
-    Artifact,
-    Store,
-    content_digest,
-    damage,
-    describe,
-    now,
-    read_manifest,
-    write_text,
-)
+from tasks.shared.artifacts import MANIFEST, Artifact, Store, content_digest, damage, describe, now, read_manifest
 from tasks.shared.check_report import CheckReport
 from tasks.shared.continuation import PREVIOUS
 from tasks.shared.errors import ArtifactError, CheckFailed
+from tasks.shared.files import write_text
 from tasks.shared.fingerprint import Recipe
 from tasks.shared.progress import logger
 from tasks.shared.section import Section

@@ -13,8 +13,9 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.shared.artifacts import Artifact, Store, damage, now, write_text
+from tasks.shared.artifacts import Artifact, Store, damage, now
 from tasks.shared.errors import ArtifactError, InputError, first_fault
+from tasks.shared.files import write_text
 
 By = Literal["promotion", "hand", "rollback"]
 MODELS = "06_models"

@@ -23,9 +23,9 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
-from tasks.shared.artifacts import write_text
 from tasks.shared.check_report import CheckReport, Expected
 from tasks.shared.errors import ArtifactError
+from tasks.shared.files import write_text
 
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult

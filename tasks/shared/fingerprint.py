@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tasks", "flows")
 LEFT_OUT = frozenset(
-    f"tasks.shared.{name}" for name in ("stage", "progress", "errors", "artifacts", "section", "fingerprint")
+    f"tasks.shared.{name}" for name in ("stage", "progress", "errors", "files", "artifacts", "section", "fingerprint")
 )
 """Modules that decide when a stage runs, or what people are told, but not what comes out."""
 ATTEMPTS = 20

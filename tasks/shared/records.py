@@ -9,8 +9,9 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.shared.artifacts import Artifact, Store, write_text
+from tasks.shared.artifacts import Artifact, Store
 from tasks.shared.errors import InputError
+from tasks.shared.files import write_text
 from tasks.shared.fingerprint import Recipe, differences
 
 

@@ -15,11 +15,12 @@ from prefect import Task
 from prefect.transactions import transaction
 
 from tasks.shared import build as building
-from tasks.shared.artifacts import Artifact, Store, damage, storage_faults
+from tasks.shared.artifacts import Artifact, Store, damage
 from tasks.shared.build import Job
 from tasks.shared.check_report import CheckReport
 from tasks.shared.continuation import continued
 from tasks.shared.errors import ArtifactError, CheckFailed, may_pass
+from tasks.shared.files import storage_faults
 from tasks.shared.fingerprint import Recipe
 from tasks.shared.progress import logger
 from tasks.shared.publish import publish_artifact, publish_check, showing_progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -110,12 +109,6 @@ def token_rows(
         pa.array(lengths),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal: what tells one vocabulary from another."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_header(folder: Path) -> TokensHeader:

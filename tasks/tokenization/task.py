@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.shared.files import file_digest
 from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger, progress
 from tasks.shared.stage import stage
 from tasks.tokenization.encode import Encoder
 from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
-from tasks.tokenization.store import file_digest, token_rows
+from tasks.tokenization.store import token_rows
 from tasks.vocabulary.documents import split_documents
 from tasks.vocabulary.schema import TOKENIZER
 

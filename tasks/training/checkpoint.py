@@ -6,7 +6,6 @@ tensors it holds facts (JSON) in its header: where training stood, and what it w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tasks.shared.errors import ArtifactError, TrainingError
+from tasks.shared.files import file_digest
 
 KEPT = 2
 log = logging.getLogger("corpusflow.training")
@@ -101,7 +101,6 @@ class Checkpoints:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return file_digest(path)[:32]
     except OSError as error:
         raise ArtifactError(f"{path}: not readable ({error}); give the right to read it, or delete it") from error

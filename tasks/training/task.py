@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.shared.artifacts import write_text
 from tasks.shared.errors import ArtifactError
+from tasks.shared.files import file_digest, write_text
 from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
 from tasks.shared.stage import stage
 from tasks.tokenization.store import open_tokens
@@ -129,7 +128,7 @@ def _say_complete(architecture: Mapping[str, Any], accuracy: float | None) -> No
 
 def _check_vocabulary(tokenizer: Path, expected: str) -> None:
     try:
-        digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+        digest = file_digest(tokenizer)
     except OSError as error:
         raise ArtifactError(f"{tokenizer}: not readable ({error}); learn the vocabulary again") from error
     if digest != expected:

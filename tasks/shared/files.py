@@ -1,0 +1,50 @@
+"""Files: hashed, written whole or not at all, and what it means when the storage fails."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.shared.errors import ArtifactError
+
+STORAGE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
+    *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
+}
+"""Errors that mean a full, broken or vanished disk; those of networks are Prefect's."""
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing: a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError:  # a full disk: not even a part of it stays
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def storage_faults(root: Path) -> Iterator[None]:
+    """Says in one line that the storage is full or gone, wherever inside that shows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in STORAGE_FAULTS:
+            raise
+        raise ArtifactError(
+            f"{error.filename or root}: the run cannot go on: {error.strerror or error}; "
+            "what was finished is kept: mend the storage and run again"
+        ) from error
