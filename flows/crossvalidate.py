@@ -23,8 +23,8 @@ from flows.runs import open_run, read_metrics
 from flows.settings import load_settings
 from tasks.cleaning.task import clean
 from tasks.evaluation.crossvalidation import Answers, summarise
+from tasks.evaluation.results import Resampling
 from tasks.evaluation.schema import ANSWERS, PREDICTIONS
-from tasks.evaluation.scores import Resampling
 from tasks.extraction.task import extract
 from tasks.shared.artifacts import Store
 from tasks.shared.files import write_text

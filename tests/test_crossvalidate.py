@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 from flows.cli_crossvalidate import show
 from tasks.evaluation.bootstrap import interval, mcnemar, resamples
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
-from tasks.evaluation.scores import Resampling
+from tasks.evaluation.results import Resampling
 
 BASELINES = {
     "majority",

@@ -16,7 +16,8 @@ from tasks.evaluation import metrics
 from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar, resamples
 from tasks.evaluation.calibration import brier_scores, log_losses, probabilities_of, reliability
-from tasks.evaluation.scores import Measured, Predictions, Resampling, compare, evaluate
+from tasks.evaluation.results import Predictions, Resampling
+from tasks.evaluation.scores import Measured, compare, evaluate
 from tasks.evaluation.settings import BaselineName, EvaluationSettings
 
 CLASSES = 4

@@ -21,7 +21,8 @@ from tasks.evaluation.drawing import Picture
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.reach import Reach
 from tasks.evaluation.report import Report, excerpt, find_mistakes, render, stages, verdict
-from tasks.evaluation.scores import Comparison, Estimate, Predictions, Resampling, Scores, evaluate
+from tasks.evaluation.results import Comparison, Estimate, Predictions, Resampling, Scores
+from tasks.evaluation.scores import evaluate
 
 LABELS = ("$plain^{", "日本語", HOSTILE)
 TEXT = "</blockquote><img src=x onerror=alert(1)> a text"

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.evaluation.bootstrap import bootstrap
 from tasks.evaluation.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
-from tasks.evaluation.scores import Estimate, Resampling
+from tasks.evaluation.results import Estimate, Resampling
 
 
 @dataclass(frozen=True)

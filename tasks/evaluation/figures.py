@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from tasks.evaluation.calibration import Reliability
 from tasks.evaluation.drawing import Palette, Picture, picture
 from tasks.evaluation.metrics import Floats, Ints
-from tasks.evaluation.scores import Estimate
+from tasks.evaluation.results import Estimate
 
 INCHES_PER_ROW = 0.23
 

@@ -16,7 +16,7 @@ from tasks.evaluation.drawing import Picture
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.reach import Reach
-from tasks.evaluation.scores import Comparison, Evaluation, Predictions
+from tasks.evaluation.results import Comparison, Evaluation, Predictions
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CURVES = {

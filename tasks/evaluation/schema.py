@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from tasks.evaluation.metrics import Ints
-from tasks.evaluation.scores import Predictions
+from tasks.evaluation.results import Predictions
 
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
 ANSWERS = "baselines.parquet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.evaluation.scores import Calibration, Comparison, Estimate, Evaluation, Scores
+from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores
 
 
 def metrics(evaluation: Evaluation) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from tasks.evaluation.inputs import (
     read_lineage,
     read_texts,
 )
+from tasks.evaluation.results import Evaluation, Predictions, Resampling
 from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answers_table, predictions_table
-from tasks.evaluation.scores import Evaluation, Predictions, Resampling
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
