@@ -6,6 +6,8 @@ state is carried in registers. Nothing but the states is written on the way fort
 the way back. In float32, whatever the tensors are.
 """
 
+# ruff: noqa: N803 (what Triton compiles in is in capitals)
+
 from __future__ import annotations
 
 from typing import Any
@@ -62,11 +64,25 @@ def _softplus(value):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _gate(projected, at, there, HIDDEN: tl.constexpr, GATES: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
+def _load(values, at, there):  # type: ignore[no-untyped-def]
+    """In float32, and zero where nothing is."""
+    return tl.load(values + at, mask=there, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _place(order, time, batch, DIRECTIONS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The points in time that come at `order` in this program's direction, and the rows that hold them."""
+    sequence, direction = tl.program_id(0) // DIRECTIONS, tl.program_id(0) % DIRECTIONS
+    now = tl.where(direction == 0, order, time - 1 - order)
+    return now, (now.to(tl.int64) * batch + sequence) * DIRECTIONS + direction
+
+
+@triton.jit
+def _gate(projected, at, there, HIDDEN: tl.constexpr, GATES: tl.constexpr):  # type: ignore[no-untyped-def]
     """The forget gate before its sigmoid; minLSTM's two become one without a division."""
-    opened = tl.load(projected + at, mask=there, other=0.0).to(tl.float32)
+    opened = _load(projected, at, there)
     if GATES == 2:
-        take = tl.load(projected + at + HIDDEN, mask=there, other=0.0).to(tl.float32)
+        take = _load(projected, at + HIDDEN, there)
         opened = _softplus(-take) - _softplus(-opened)
     return opened
 
@@ -84,24 +100,22 @@ def _forward(  # type: ignore[no-untyped-def]
     states,
     time,
     batch,
-    HIDDEN: tl.constexpr,  # noqa: N803
-    DIRECTIONS: tl.constexpr,  # noqa: N803
-    GATES: tl.constexpr,  # noqa: N803
-    STEPS: tl.constexpr,  # noqa: N803
-    LANES: tl.constexpr,  # noqa: N803
+    HIDDEN: tl.constexpr,
+    DIRECTIONS: tl.constexpr,
+    GATES: tl.constexpr,
+    STEPS: tl.constexpr,
+    LANES: tl.constexpr,
 ):
-    sequence, direction = tl.program_id(0) // DIRECTIONS, tl.program_id(0) % DIRECTIONS
     lane = tl.program_id(1) * LANES + tl.arange(0, LANES)[None, :]
-    length, step = tl.load(lengths + sequence), tl.arange(0, STEPS)[:, None]
+    length, step = tl.load(lengths + tl.program_id(0) // DIRECTIONS), tl.arange(0, STEPS)[:, None]
     state = tl.zeros((1, LANES), dtype=tl.float32)
     for start in range(0, time, STEPS):
         order = start + step
-        now = tl.where(direction == 0, order, time - 1 - order)
-        row = (now.to(tl.int64) * batch + sequence) * DIRECTIONS + direction
+        now, row = _place(order, time, batch, DIRECTIONS)
         there = (order < time) & (lane < HIDDEN)
         at = row * (GATES + 1) * HIDDEN + lane
         gate = _gate(projected, at, there, HIDDEN, GATES)
-        candidate = tl.load(projected + at + GATES * HIDDEN, mask=there, other=0.0).to(tl.float32)
+        candidate = _load(projected, at + GATES * HIDDEN, there)
         inside = there & (now < length)
         forget, added = tl.where(inside, tl.sigmoid(gate), 1.0), tl.where(inside, tl.sigmoid(-gate) * candidate, 0.0)
         kept, added = tl.associative_scan((forget, added), 0, _then)
@@ -119,43 +133,40 @@ def _backward(  # type: ignore[no-untyped-def]
     by_projected,
     time,
     batch,
-    HIDDEN: tl.constexpr,  # noqa: N803
-    DIRECTIONS: tl.constexpr,  # noqa: N803
-    GATES: tl.constexpr,  # noqa: N803
-    STEPS: tl.constexpr,  # noqa: N803
-    LANES: tl.constexpr,  # noqa: N803
+    HIDDEN: tl.constexpr,
+    DIRECTIONS: tl.constexpr,
+    GATES: tl.constexpr,
+    STEPS: tl.constexpr,
+    LANES: tl.constexpr,
 ):
     """With g_t = ∂L/∂h_t over all paths, g_t = direct_t + f_{t+1} · g_{t+1}: the same scan from the last step on."""
-    sequence, direction = tl.program_id(0) // DIRECTIONS, tl.program_id(0) % DIRECTIONS
     lane = tl.program_id(1) * LANES + tl.arange(0, LANES)[None, :]
-    length, step = tl.load(lengths + sequence), tl.arange(0, STEPS)[:, None]
-    ahead = tl.where(direction == 0, 1, -1)
+    length, step = tl.load(lengths + tl.program_id(0) // DIRECTIONS), tl.arange(0, STEPS)[:, None]
+    ahead = tl.where(tl.program_id(0) % DIRECTIONS == 0, 1, -1)
     total = tl.zeros((1, LANES), dtype=tl.float32)
     for start in range(0, time, STEPS):
         order = time - 1 - start - step
-        now = tl.where(direction == 0, order, time - 1 - order)
-        row = (now.to(tl.int64) * batch + sequence) * DIRECTIONS + direction
+        now, row = _place(order, time, batch, DIRECTIONS)
         further = ahead * batch * DIRECTIONS  # rows from a step to the next one of the scan
         there = (order >= 0) & (lane < HIDDEN)
         at = row * (GATES + 1) * HIDDEN + lane
         following = there & (order + 1 < time)
         next_gate = _gate(projected, at + further * (GATES + 1) * HIDDEN, following, HIDDEN, GATES)
         next_forget = tl.where(following & (now + ahead < length), tl.sigmoid(next_gate), 1.0)
-        given = tl.load(direct + row * HIDDEN + lane, mask=there, other=0.0).to(tl.float32)
+        given = _load(direct, row * HIDDEN + lane, there)
         kept, added = tl.associative_scan((next_forget, given), 0, _then)
         gradient = added + kept * total
         total = tl.sum(tl.where(step == STEPS - 1, gradient, 0.0), axis=0)[None, :]
-        before = tl.load(states + (row - further) * HIDDEN + lane, mask=there & (order > 0), other=0.0).to(tl.float32)
+        before = _load(states, (row - further) * HIDDEN + lane, there & (order > 0))
         gate = _gate(projected, at, there, HIDDEN, GATES)
-        candidate = tl.load(projected + at + GATES * HIDDEN, mask=there, other=0.0).to(tl.float32)
+        candidate = _load(projected, at + GATES * HIDDEN, there)
         gradient = tl.where(now < length, gradient, 0.0)
         by_candidate = gradient * tl.sigmoid(-gate)
         by_gate = by_candidate * tl.sigmoid(gate) * (before - candidate)
         kind = by_projected.dtype.element_ty
         tl.store(by_projected + at + GATES * HIDDEN, by_candidate.to(kind), mask=there)
         if GATES == 2:
-            forget = tl.load(projected + at, mask=there, other=0.0).to(tl.float32)
-            take = tl.load(projected + at + HIDDEN, mask=there, other=0.0).to(tl.float32)
+            forget, take = _load(projected, at, there), _load(projected, at + HIDDEN, there)
             tl.store(by_projected + at + HIDDEN, (-by_gate * tl.sigmoid(-take)).to(kind), mask=there)
             by_gate *= tl.sigmoid(-forget)
         tl.store(by_projected + at, by_gate.to(kind), mask=there)
