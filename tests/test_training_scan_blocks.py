@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plain_cells import plain_cell
 from torch import Tensor
 
-from tasks.training import scan_blocks
+from tasks.training import blocks
 from tasks.training.cells import CELLS, ScanCell, inside_mask
 
 BFLOAT16 = torch.finfo(torch.bfloat16).eps / 2
@@ -45,7 +45,7 @@ def test_blocks_of_any_size_do_what_the_plain_loop_does(
     inputs = torch.randn(time, len(lengths), 4, dtype=torch.float64, requires_grad=True)
     ends = torch.tensor(lengths).clamp(max=time) if padded else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan_blocks, "ROWS", rows)
+        patch.setattr(blocks, "ROWS", rows)
         ours = outcomes(cell(inputs, ends), ends, cell, inputs)
     plain = outcomes(plain_cell(cell, inputs, ends), ends, cell, inputs)
     for value, expected in zip(ours, plain, strict=True):
@@ -54,7 +54,7 @@ def test_blocks_of_any_size_do_what_the_plain_loop_does(
 
 @pytest.mark.parametrize("gates", [1, 2])
 def test_gradients_of_the_blocks_are_those_of_finite_differences(gates: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_blocks, "ROWS", 6)
+    monkeypatch.setattr(blocks, "ROWS", 6)
     cell = random_cell(gates, both=True, hidden=2)
     inputs = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
     parameters = {name: value.detach().clone().requires_grad_() for name, value in cell.named_parameters()}

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tasks.training.blocks import Layer
 from tasks.training.scan import gated_scan
-from tasks.training.scan_blocks import Layer, scan_blocks
+from tasks.training.scan_blocks import scan_blocks
 
 
 class Cell(Protocol):

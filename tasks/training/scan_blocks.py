@@ -6,7 +6,6 @@ gates and the states are kept for the backward pass, which goes over the blocks 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,54 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-ROWS = 512
-"""Steps of a block times sequences: products this tall are as fast as taller ones, and a block fits in the cache."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Sizes of one layer's call; `product` is the dtype of its matrix products."""
-
-    time: int
-    batch: int
-    hidden: int
-    gates: int
-    directions: int
-    product: torch.dtype
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What gates and states are computed in: at least float32, for a state is the sum of many small parts."""
-        return torch.promote_types(self.product, torch.float32)
-
-    def blocks(self) -> list[list[slice]]:
-        """Blocks in the order of the scan: each direction's part of the time, from the front and from behind."""
-        steps = max(1, ROWS // self.batch)
-        ends = [(start, min(self.time, start + steps)) for start in range(0, self.time, steps)]
-        return [[slice(*end), slice(self.time - end[1], self.time - end[0])][: self.directions] for end in ends]
-
-    def rows(self, block: list[slice]) -> int:
-        """Rows of a block's matrix product."""
-        return len(range(block[0].start, block[0].stop)) * self.batch
-
-    def lane(self, states: Tensor, direction: int, part: slice, ahead: int = 0) -> Tensor:
-        """A direction's [steps, batch, hidden] of `states` [time, batch, directions · hidden], `ahead` steps later."""
-        features = slice(direction * self.hidden, (direction + 1) * self.hidden)
-        return states[part.start + ahead : part.stop + ahead, :, features]
-
-    def steps(self, block: Tensor) -> list[Tensor]:
-        """Views [directions, batch, width] of a block's steps in the order of the scan.
-
-        Beside the forward direction's step from the front stands the backward one's from behind. All of the one lies
-        in memory before all of the other, so a stride leads from step to step, and one operation computes both.
-        """
-        jump, row, column = block.stride()
-        shape, step, start = (self.directions, self.batch, block.shape[2]), row * self.batch, block.storage_offset()
-        last = block.shape[1] // self.batch - 1
-        return [
-            block.as_strided(shape, (jump + (last - 2 * index) * step, row, column), start + index * step)
-            for index in range(last + 1)
-        ]
+from tasks.training.blocks import BackwardMemory, ForwardMemory, Layer
 
 
 def scan_blocks(inputs: Tensor, weight: Tensor, bias: Tensor, outside: Tensor | None, layer: Layer) -> Tensor:
@@ -86,7 +38,7 @@ class _Blocks(torch.autograd.Function):
         padded = torch.empty(layer.time + 2, layer.batch, layer.directions * layer.hidden, dtype=layer.dtype)
         padded[0], padded[-1] = 0, 0
         state = torch.zeros(layer.directions, layer.batch, layer.hidden, dtype=layer.dtype)
-        work = cache(lambda rows: _ForwardWork(layer, rows))
+        work = cache(lambda rows: ForwardMemory(layer, rows))
         for block in layer.blocks():
             memory = work(layer.rows(block))
             for direction, part in enumerate(block):
@@ -114,7 +66,7 @@ class _Blocks(torch.autograd.Function):
         by_inputs = torch.zeros(inputs.shape, dtype=layer.dtype) if ctx.needs_input_grad[0] else None
         by_weights = torch.zeros(weights.shape, dtype=layer.dtype)
         by_biases = torch.zeros(weights.shape[:2], dtype=layer.dtype)
-        work = cache(lambda rows: _BackwardWork(layer, rows))
+        work = cache(lambda rows: BackwardMemory(layer, rows))
         carry = torch.zeros((), dtype=layer.dtype)
         for block, opened in zip(reversed(layer.blocks()), reversed(kept), strict=True):
             memory = work(layer.rows(block))
@@ -134,27 +86,6 @@ class _Blocks(torch.autograd.Function):
                 if by_inputs is not None:
                     by_inputs[part] += fast_product(short[direction], weights[direction]).view(inputs[part].shape)
         return by_inputs, by_weights.view(weight.shape), by_biases.flatten(), None, None, None
-
-
-class _ForwardWork:
-    """Memory that blocks of as many rows use in turn."""
-
-    def __init__(self, layer: Layer, rows: int) -> None:
-        width = (layer.gates + 1) * layer.hidden
-        self.projected = torch.empty(layer.directions, rows, width, dtype=layer.dtype)
-        self.states = torch.empty(layer.directions, rows, layer.hidden, dtype=layer.dtype)
-        self.candidate_steps = layer.steps(self.projected[..., -layer.hidden :])
-        self.state_steps = layer.steps(self.states)
-
-
-class _BackwardWork:
-    """The same for the way back."""
-
-    def __init__(self, layer: Layer, rows: int) -> None:
-        width = (layer.gates + 1) * layer.hidden
-        self.gradient, self.change = torch.empty(2, layer.directions, rows, layer.hidden, dtype=layer.dtype)
-        self.by_product = torch.empty(layer.directions, rows, width, dtype=layer.dtype)
-        self.gradient_steps = layer.steps(self.gradient)
 
 
 def _by_direction(weight: Tensor, layer: Layer) -> Tensor:
