@@ -21,7 +21,8 @@ from sklearn.model_selection import StratifiedKFold
 from tasks.evaluation.metrics import Ints
 from tasks.extraction import brown
 from tasks.tokenization.encode import Encoder
-from tasks.training.document_head import Floats, best_temperature, learn_head, log_softmax
+from tasks.training.document_head import best_temperature, learn_head, log_softmax
+from tasks.training.features import Floats
 from tasks.vocabulary.bpe import learn_merges
 from tasks.vocabulary.tokenizer_file import Vocabulary
 

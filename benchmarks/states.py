@@ -27,8 +27,9 @@ from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.codebook import Codebook, learn_codebook
 from tasks.training.counts import count_all
 from tasks.training.document_classifier import DocumentClassifier
-from tasks.training.document_head import Choice, Floats, best_temperature, learn_heads, log_softmax
+from tasks.training.document_head import Choice, best_temperature, learn_heads, log_softmax
 from tasks.training.document_learning import CODES_SHARES
+from tasks.training.features import Floats
 from tasks.training.metrics import macro_f1
 from tasks.training.predict import load_classifier
 

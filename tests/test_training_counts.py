@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -17,15 +17,16 @@ from sklearn.linear_model import LogisticRegression
 from training_texts import VOCABULARY, documents, small
 
 from tasks.shared.errors import TrainingError
-from tasks.training import readiness, stored
+from tasks.training import document_head, readiness, stored
 from tasks.training.codebook import Codebook, learn_codebook
 from tasks.training.counts import count_all, count_part, count_slices
-from tasks.training.document_head import PRIOR, Choice, Scaling, learn_head, learn_heads, learn_scaling, log_softmax
+from tasks.training.document_head import Choice, learn_head, learn_heads, learn_scaling, log_softmax
 from tasks.training.document_learning import CODES_SHARES
+from tasks.training.features import PRIOR, Features, Scaling
 from tasks.training.model import Noise
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
-from tasks.training.stored import StoredRows, slices
+from tasks.training.stored import slices, stored_counts
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,26 @@ def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64])
     return Scaling(prior, mean, weight / norm if norm > 0 else weight)
 
 
+def dense(scaling: Scaling, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Features as one would write them."""
+    shares = (counts + PRIOR * scaling.prior) / (counts.sum(axis=1, keepdims=True) + PRIOR)
+    return (np.sqrt(shares) - scaling.mean) * scaling.weight
+
+
+@given(
+    seed=st.integers(0, 99), filled=st.sampled_from([0.0, 0.05, 0.5, 1.0]), texts=st.integers(0, 7), n=st.integers(1, 3)
+)
+def test_products_with_features_are_those_of_the_dense_ones(seed: int, filled: float, texts: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    blocks = [rng.integers(0, 9, (texts, width)) * (rng.random((texts, width)) < filled) for width in (30, 5)]
+    scalings = [Scaling(rng.dirichlet(np.ones(width)), rng.random(width), rng.random(width)) for width in (30, 5)]
+    expected = np.concatenate([dense(*one) for one in zip(scalings, blocks, strict=True)], axis=1)
+    features = Features(scalings, blocks, slice(0, texts))
+    weights, values = rng.normal(size=(35, n)), rng.normal(size=(texts, n))
+    np.testing.assert_allclose(features.times(weights), expected @ weights, atol=1e-4)
+    np.testing.assert_allclose(features.transposed_times(values), expected.T @ values, atol=1e-4)
+
+
 @given(
     counts=arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 6)), elements=st.integers(0, 9)),
     labels=st.integers(1, 3),
@@ -78,7 +99,7 @@ def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
     expected = scaling_of_all_at_once(counts, own)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(found.prior, expected.prior, rtol=1e-12)
-    np.testing.assert_allclose(found(counts), expected(counts), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.weight, expected.weight, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(("labels", "power"), [(2, 0.0), (2, 1.0), (5, 0.0), (5, 1.0)])
@@ -94,9 +115,9 @@ def test_the_regression_is_that_of_scikit_learn(
     weights *= len(own) / (weights * np.bincount(own)).sum()
     strength = 10.0 if labels == 2 else 5.0
     expected = LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=10_000)
-    expected.fit(head.scalings[0](seen), own)
+    expected.fit(dense(head.scalings[0], seen), own)
     answers = np.exp(log_softmax(head.logits([asked])))
-    np.testing.assert_allclose(answers, expected.predict_proba(head.scalings[0](asked)), atol=3e-4)
+    np.testing.assert_allclose(answers, expected.predict_proba(dense(head.scalings[0], asked)), atol=3e-4)
 
 
 def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
@@ -121,13 +142,12 @@ def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
 def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin: int, length: int) -> None:
     rng = np.random.default_rng(0)
     pieces = [rng.integers(0, most, (count, 3), endpoint=True) for count in rows]
-    with TemporaryFile() as file:
-        found = StoredRows(file, 3, np.min_scalar_type(most))
+    with stored_counts(Path(gettempdir()), 3, most) as found:
         for piece in pieces:
             found.append(piece)
         whole, some = np.concatenate(pieces), slice(begin, begin + length)
         assert found.shape == whole.shape
-        np.testing.assert_array_equal(found[some], whole[some])
+        np.testing.assert_array_equal(found[some].toarray(), whole[some])
         assert found[some].dtype.itemsize == {1: 1, 255: 1, 256: 2, 65_535: 2, 65_536: 4}[most]
 
 
@@ -139,7 +159,7 @@ def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monk
         assert list(tmp_path.iterdir()) == []  # a process that is killed here leaves nothing either
         expected = count_all(reader, codebook, np.concatenate(list(part)), part.offsets, 12, CPU)
         for block, counts in zip(blocks, expected, strict=True):
-            np.testing.assert_array_equal(block[0 : len(part)], counts)
+            np.testing.assert_array_equal(block[0 : len(part)].toarray(), counts)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
@@ -168,13 +188,13 @@ def test_reading_many_texts_meets_few_sizes_of_a_batch(monkeypatch: pytest.Monke
     assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32]
 
 
-def test_ten_times_the_texts_take_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_times_the_texts_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns, peaks = 200, []
+    monkeypatch.setattr(document_head, "SLICES_KEPT", 2)
     monkeypatch.setattr(stored, "SLICE_BYTES", 8 * columns * 100)
     for texts in (300, 3000):
         counts, own = counted(texts, columns, 3)
-        with TemporaryFile() as file:
-            block = StoredRows(file, columns, np.min_scalar_type(counts.max()))
+        with stored_counts(tmp_path, columns, int(counts.max())) as block:
             block.append(counts)
             del counts
             tracemalloc.start()
@@ -212,6 +232,8 @@ def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.Monk
     labels, columns = 30, 400
     for module in (stored, readiness):
         monkeypatch.setattr(module, "SLICE_BYTES", 8 * columns * 500)
+    for module in (document_head, readiness):
+        monkeypatch.setattr(module, "SLICES_KEPT", 2)
     counts, own = counted(2000, columns, labels)
     small_counts = counts.astype(np.uint8)
     tracemalloc.start()

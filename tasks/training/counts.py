@@ -1,7 +1,6 @@
 """Counts of what texts consist of: of their tokens, and of the codes of what the reader made of each token.
 
-A text becomes a row of some thousand counts, most of them small. The rows of a part of the corpus lie in files in the
-smallest integers that can hold them, and are read a slice at a time: memory does not grow with the number of texts.
+A text becomes a row of some thousand counts, most of them zero or small.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from torch import Tensor
 
 from tasks.training.codebook import Codebook
 from tasks.training.reader import Reader
-from tasks.training.stored import StoredRows, slices
+from tasks.training.stored import StoredCounts, slices, stored_counts
 from tasks.training.windows import Indices, Windows, batches, gather, tiles
 
 if TYPE_CHECKING:
@@ -40,21 +38,16 @@ def count_part(
     device: torch.device,
     follow: Follow,
     folder: Path,
-) -> Iterator[list[StoredRows]]:
-    """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`.
-
-    The files have no names there, or lose them at once: whatever becomes of this process, the system removes them.
-    """
+) -> Iterator[list[StoredCounts]]:
+    """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`."""
     longest = int(np.diff(part.offsets).max())
-    with TemporaryFile(dir=folder) as tokens, TemporaryFile(dir=folder) as codes:
-        sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
-        kind = np.min_scalar_type(longest)
-        stored = [StoredRows(file, size, kind) for file, size in zip((tokens, codes), sizes, strict=True)]
+    sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
+    with stored_counts(folder, sizes[0], longest) as tokens, stored_counts(folder, sizes[1], longest) as codes:
         for run in follow(part.runs()):
             for counts in count_slices(reader, codebook, run.ids, run.offsets, window, device):
-                for block, found in zip(stored, counts, strict=True):
+                for block, found in zip((tokens, codes), counts, strict=True):
                     block.append(found)
-        yield stored
+        yield [tokens, codes]
 
 
 def count_slices(

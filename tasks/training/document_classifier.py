@@ -18,11 +18,11 @@ from torch import nn
 
 from tasks.training.codebook import Codebook
 from tasks.training.counts import count_slices
-from tasks.training.document_head import DocumentHead, Scaling, log_softmax
+from tasks.training.document_head import DocumentHead, log_softmax
+from tasks.training.features import Floats, Scaling
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.windows import Indices
 
-Floats = NDArray[np.float64]
 SCALING = "prior", "mean", "weight"
 
 

@@ -11,46 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from tasks.training.stored import StoredRows, slices
+from tasks.training.features import Counts, Features, Floats, Scaling, root_shares
+from tasks.training.stored import slices
 
-Floats = NDArray[np.float64]
-PRIOR = 30.0
-"""Tokens that every text has beside its own, spread like those of all training texts."""
+SLICES_KEPT = 16
+"""Slices whose features stay in memory; those of the others are made again each time."""
 TEMPERATURES = np.geomspace(1 / 4, 4, 97)
-
-
-class Counts(Protocol):
-    """How often each of some things occurs in each text, [texts, things]: an array, or what is read like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Texts and things."""
-
-    def __getitem__(self, texts: slice, /) -> NDArray[Any]:
-        """Of these texts alone."""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Of one block of counts, [counts] each: the prior, what is subtracted, and what the rest is multiplied with."""
-
-    prior: Floats
-    mean: Floats
-    weight: Floats
-
-    def __call__(self, counts: NDArray[Any]) -> Floats:
-        """Features [texts, counts] of counts [texts, counts]."""
-        features = root_frequencies(counts, self.prior)
-        features -= self.mean
-        features *= self.weight
-        return features
 
 
 @dataclass(frozen=True)
@@ -73,19 +44,12 @@ class DocumentHead:
         """Logits [texts, labels] of texts as blocks of counts [texts, counts of the block], a slice at a time."""
         found = np.empty((blocks[0].shape[0], len(self.bias)))
         for some in slices(len(found), self.weights.shape[1]):
-            found[some] = _features(self.scalings, blocks, some) @ self.weights.T + self.bias
+            found[some] = Features(self.scalings, blocks, some).times(self.weights.T) + self.bias
         return found
 
     def at(self, temperature: float) -> DocumentHead:
         """The same head with its logits divided by `temperature`."""
         return DocumentHead(self.scalings, self.weights / temperature, self.bias / temperature)
-
-
-def root_frequencies(counts: NDArray[Any], prior: Floats) -> Floats:
-    """Square roots of the shares that each count has of its text's, the prior's tokens among them."""
-    totals = counts.sum(axis=1, keepdims=True)
-    shares: Floats = (counts + PRIOR * prior) / (totals + PRIOR)
-    return np.sqrt(shares, out=shares)
 
 
 def learn_scaling(block: Counts, labels: NDArray[np.int64]) -> Scaling:
@@ -95,20 +59,23 @@ def learn_scaling(block: Counts, labels: NDArray[np.int64]) -> Scaling:
     """
     texts, columns = block.shape
     places = slices(texts, columns)
-    counted = sum((block[some].sum(axis=0, dtype=np.float64) for some in places), np.zeros(columns))
+    counted = sum((csr_array(block[some]).sum(axis=0) for some in places), np.zeros(columns))
     prior = counted / max(counted.sum(), 1)
     groups, group = np.unique(labels, return_inverse=True)
     sums, squares = np.zeros((len(groups), columns)), np.zeros(columns)
     for some in places:
-        shifted = root_frequencies(block[some], prior) - np.sqrt(prior)  # near zero, so that squares lose no digits
-        sums += (np.arange(len(groups))[:, None] == group[some]).astype(np.float64) @ shifted
-        squares += np.square(shifted).sum(axis=0)
+        roots = root_shares(csr_array(block[some]), prior)
+        member = (group[some, None] == np.arange(len(groups))).astype(np.float64)
+        sums += (roots.excess.T @ member).T + np.outer(roots.zero @ member, roots.of_prior)
+        crossed = 2 * (roots.excess.T @ roots.zero) * roots.of_prior
+        squares += roots.excess.power(2).sum(axis=0) + crossed + (roots.zero @ roots.zero) * roots.of_prior**2
     mean = sums.sum(axis=0) / texts
     deviation = np.sqrt(np.maximum(squares / texts - mean**2, 0))
-    weight = np.divide(1.0, np.sqrt(deviation), out=np.zeros(columns), where=deviation > 1e-9)
+    deviation[deviation < 1e-7 * np.sqrt(squares / texts)] = 0  # the same in all texts but for rounding
+    weight = np.divide(1.0, np.sqrt(deviation), out=np.zeros(columns), where=deviation > 0)
     weight *= _shrinkage(sums, np.bincount(group), squares)
     norm = np.sqrt(((weight * deviation) ** 2).sum())
-    return Scaling(prior, mean + np.sqrt(prior), weight / norm if norm > 0 else weight)
+    return Scaling(prior, mean, weight / norm if norm > 0 else weight)
 
 
 def _shrinkage(sums: Floats, sizes: NDArray[np.int64], squares: Floats) -> Floats:
@@ -146,38 +113,33 @@ def learn_heads(
     labels: NDArray[np.int64],
     label_count: int,
     class_weight_power: float,
-    folder: Path | None = None,
 ) -> list[DocumentHead]:
     """Fits scalings, and a regression for each choice, to texts as blocks of counts, with class ids [texts].
 
-    Every label is there; a text weighs count^-power of its label. The features lie in a file in `folder` meanwhile, or
-    where the system keeps such files.
+    Every label is there; a text weighs count^-power of its label.
     """
     from tasks.training.regression import fit  # scipy, which predicting does without
 
     scalings = [learn_scaling(block, labels) for block in blocks]
     widths = [block.shape[1] for block in blocks]
-    factors = np.sqrt([np.divide(choice.shares, sum(choice.shares)) for choice in choices])
     label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
     places = slices(len(labels), sum(widths))
-    with TemporaryFile(dir=folder) as file:
-        features = StoredRows(file, sum(widths), np.float32)
-        for some in places:
-            features.append(_features(scalings, blocks, some))
-        weights, biases = fit(
-            features,
-            places,
-            np.repeat(factors, widths, axis=1),
-            labels,
-            text_weights / text_weights.sum(),
-            penalties=np.array([1 / (choice.strength * len(labels)) for choice in choices]),
-        )
-    return [DocumentHead(scalings, *learned) for learned in zip(weights, biases, strict=True)]
+    made: dict[int, Features] = {}
 
+    def features(number: int) -> Features:
+        found = made.get(number) or Features(scalings, blocks, places[number])
+        if len(made) < SLICES_KEPT:
+            made[number] = found
+        return found
 
-def _features(scalings: Sequence[Scaling], blocks: Sequence[Counts], texts: slice) -> Floats:
-    return np.concatenate([scale(block[texts]) for scale, block in zip(scalings, blocks, strict=True)], axis=1)
+    heads, start = [], np.zeros((label_count, sum(widths) + 1))
+    for choice in choices:
+        factors = np.repeat(np.sqrt(np.divide(choice.shares, sum(choice.shares))), widths)
+        penalty = 1 / (choice.strength * len(labels))
+        start = fit(features, places, factors, labels, text_weights / text_weights.sum(), penalty, start)
+        heads.append(DocumentHead(scalings, start[:, :-1] * factors, start[:, -1]))
+    return heads
 
 
 def best_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.training.codebook import learn_codebook
@@ -18,6 +17,7 @@ from tasks.training.counts import count_part, read
 from tasks.training.device import repeatable
 from tasks.training.document_classifier import DocumentArchitecture, DocumentClassifier
 from tasks.training.document_head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
+from tasks.training.features import Floats
 from tasks.training.metrics import Validation, score
 from tasks.training.reader import Reader
 from tasks.training.windows import Indices, tiles
@@ -33,10 +33,8 @@ CODES_SHARES = (0.1, 0.0, 0.3, 1.0)
 """How much the codes of states may count, the tokens counting 1."""
 STRENGTH_FACTORS = (1, 6, 30)
 """What the strength of the settings may be multiplied with: with more texts there is more to trust."""
-TRIED_AT_ONCE = max(len(STRENGTH_FACTORS), len(CODES_SHARES) - 1)
 CLEAR = 2.0
 """Standard errors by which a choice must be ahead of the first of its kind."""
-Floats = NDArray[np.float64]
 
 
 def learn_documents(
@@ -68,7 +66,7 @@ def learn_documents(
 
             def try_out(choices: Sequence[Choice]) -> list[Tried]:
                 power = settings.class_weight_power
-                heads = learn_heads(seen, choices, training.labels, len(training.label_names), power, folder)
+                heads = learn_heads(seen, choices, training.labels, len(training.label_names), power)
                 logits = [head.logits(held_out) for head in heads]
                 return [judge(*one, validation.labels) for one in zip(choices, heads, logits, strict=True)]
 

@@ -12,7 +12,8 @@ from tasks.shared.errors import TrainingError
 from tasks.training.codebook import VECTORS_AT_ONCE
 from tasks.training.counts import TOKENS_AT_ONCE
 from tasks.training.device import check_processes, choose_device, free_bytes
-from tasks.training.document_learning import SAMPLE, TRIED_AT_ONCE
+from tasks.training.document_head import SLICES_KEPT
+from tasks.training.document_learning import CODES_SHARES, SAMPLE, STRENGTH_FACTORS
 from tasks.training.model import Architecture, WindowClassifier
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.stored import SLICE_BYTES
@@ -35,7 +36,7 @@ VALUES_PER_LOGIT = 3
 """The logit itself, its log-probability and its gradient."""
 
 SLICES, VALUES_PER_WEIGHT = 6, 36
-"""Held while heads are learned: slices of features, and numbers per weight of those learned at once (measured)."""
+"""Held while heads are learned: slices of features beside those kept, and numbers per weight (measured)."""
 
 
 def ready_device(
@@ -118,8 +119,10 @@ def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int
 
 def head_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, texts: int) -> int:
     """Roughly what learning the head takes: slices of features, the weights, and the answers to validation texts."""
-    weights = TRIED_AT_ONCE * labels * (vocabulary_size + settings.codes)
-    return SLICES * SLICE_BYTES + DOUBLE * (VALUES_PER_WEIGHT * weights + 4 * labels * texts)
+    weights = labels * (vocabulary_size + settings.codes)
+    heads = len(CODES_SHARES) + len(STRENGTH_FACTORS)
+    numbers = (VALUES_PER_WEIGHT + heads) * weights + heads * labels * texts
+    return (SLICES + SLICES_KEPT // 2) * SLICE_BYTES + DOUBLE * numbers
 
 
 def check_memory(needed: int, device: torch.device, told: tuple[str, str] = TRAINING) -> None:

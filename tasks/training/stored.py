@@ -1,43 +1,68 @@
-"""Rows of numbers in a file, read a slice of texts at a time: memory does not grow with the number of texts."""
+"""Counts of texts in files, read a slice of texts at a time: memory does not grow with the number of texts.
+
+Most texts lack most tokens, so that only counts above zero are kept.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 SLICE_BYTES = 2**25
-"""Of features in double precision that are in memory at a time."""
+"""Of counts in double precision that would be in memory at a time if none were zero."""
 
 
-class StoredRows:
-    """An array [texts, columns] in a file: texts are added at the end, and read by slices as of an array."""
+class StoredCounts:
+    """An array [texts, columns] in files: texts are added at the end, and read by slices."""
 
-    def __init__(self, file: IO[bytes], columns: int, kind: DTypeLike) -> None:
-        self.shape = (0, columns)
-        self._file, self._type = file, np.dtype(kind)
+    def __init__(self, values: IO[bytes], columns: IO[bytes], width: int, most: int) -> None:
+        """`most` is the largest count that can occur, `width` the number of columns."""
+        self._files = (values, columns)
+        self._types = (np.min_scalar_type(most), np.min_scalar_type(width))
+        self._ends = [0]
+        self._width = width
 
-    def append(self, rows: NDArray[Any]) -> None:
-        """Adds texts. Raises OSError where the disk is full."""
-        self._file.seek(self._at(len(self)))
-        self._file.write(rows.astype(self._type).tobytes())
-        self.shape = (len(self) + len(rows), self.shape[1])
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Texts and columns."""
+        return len(self._ends) - 1, self._width
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def append(self, counts: NDArray[Any]) -> None:
+        """Adds texts, [texts, columns]. Raises OSError where the disk is full."""
+        found = csr_array(counts)
+        for file, numbers, kind in zip(self._files, (found.data, found.indices), self._types, strict=True):
+            file.seek(self._ends[-1] * kind.itemsize)
+            file.write(numbers.astype(kind).tobytes())
+        self._ends += (self._ends[-1] + found.indptr[1:]).tolist()
 
-    def __getitem__(self, texts: slice) -> NDArray[Any]:
-        begin, end, _ = texts.indices(len(self))
-        self._file.seek(self._at(begin))
-        data = self._file.read(self._at(end) - self._at(begin))
-        return np.frombuffer(data, self._type).reshape(-1, self.shape[1])
+    def __getitem__(self, texts: slice) -> csr_array:
+        begin, end, _ = texts.indices(self.shape[0])
+        ends = np.array(self._ends[begin : max(begin, end) + 1])
+        found = []
+        for file, kind in zip(self._files, self._types, strict=True):
+            file.seek(int(ends[0]) * kind.itemsize)
+            found.append(np.frombuffer(file.read(int(ends[-1] - ends[0]) * kind.itemsize), kind))
+        return csr_array((found[0], found[1].astype(np.int32), ends - ends[0]), shape=(len(ends) - 1, self._width))
 
-    def _at(self, text: int) -> int:
-        return text * self.shape[1] * self._type.itemsize
+
+@contextmanager
+def stored_counts(folder: Path, width: int, most: int) -> Iterator[StoredCounts]:
+    """Inside: an empty array of `width` columns, in files in `folder`; `most` is the largest count that can occur.
+
+    The files have no names there, or lose them at once: whatever becomes of this process, the system removes them.
+    """
+    with TemporaryFile(dir=folder) as values, TemporaryFile(dir=folder) as columns:
+        yield StoredCounts(values, columns, width, most)
 
 
 def slices(texts: int, columns: int) -> list[slice]:
-    """So many texts one after another, as many at a time as SLICE_BYTES have room for features of."""
+    """So many texts one after another, as many at a time as SLICE_BYTES have room for."""
     size = max(1, SLICE_BYTES // (8 * columns))
     return [slice(begin, min(begin + size, texts)) for begin in range(0, texts, size)]
