@@ -3,6 +3,10 @@
     corpusflow crossvalidate --folds 5 --repeats 3 --seed 1
     python -m benchmarks.states data/crossvalidation/RUN.json [--json]
 
+or of a single run, on its test part:
+
+    python -m benchmarks.states data/07_reports/latest
+
 For each fold the head is learned again from its training part, at the strength that was chosen there, with the codes
 counting 0, 0.1, 0.3 and 1 beside the tokens, and as much as was chosen. A control takes codes of the embeddings
 alone in their place, which know a token but not its surroundings. Accuracy, macro-F1 and log-loss over all texts, mean
@@ -45,10 +49,13 @@ class Answered:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("result", type=Path, help="what crossvalidate wrote below data/crossvalidation")
+    parser.add_argument(
+        "result", type=Path, help="what crossvalidate wrote below data/crossvalidation, or a report's folder"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON list")
     arguments = parser.parse_args()
-    folds = json.loads(arguments.result.read_text())["folds"]
+    result = arguments.result.resolve()
+    folds = [{"repeat": 0, "report": result}] if result.is_dir() else json.loads(result.read_text())["folds"]
     answers: dict[str, list[Answered]] = {}
     for number, fold in enumerate(folds, 1):
         for name, test, log_probabilities in heads(Path(fold["report"])):
