@@ -41,7 +41,10 @@ class TrainingSettings(Section):
         1024, ge=1, le=65_536, description="Objective language: kinds of states that are counted in a text, at most."
     )
     head_strength: float = Field(
-        5.0, gt=0, description="Objective language: inverse of the penalty on the weights of the regression on counts."
+        5.0,
+        gt=0,
+        description="Objective language: inverse of the penalty on the regression's weights; validation may choose 6 "
+        "or 30 times.",
     )
     pooling: Literal["mean", "mean_max"] = Field(
         "mean", description="Objective labels: a window's states become their mean, or mean and maximum side by side."
