@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from training_texts import VOCABULARY, documents, learn, part_of, small, write_inputs
 
 from tasks.training import document_learning
+from tasks.training import reader as reader_module
 from tasks.training.codebook import learn_codebook
 from tasks.training.counts import count_all, read
 from tasks.training.document_head import Choice, best_temperature, learn_head, log_softmax
@@ -34,6 +35,16 @@ LANGUAGE = {"objective": "language", "dropout": 0.0, "token_dropout": 0.0, "embe
 def reader(cell: str = "mingru", bidirectional: bool = True, layers: int = 1, vocabulary: int = 20) -> Reader:
     torch.manual_seed(0)
     return Reader(ReaderArchitecture(vocabulary, cell, 6, 5, layers, bidirectional), Noise()).double().eval()
+
+
+def test_tokens_past_the_commonest_are_told_as_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader_module, "TOLD", 12)
+    model = reader(vocabulary=20)
+    ids = torch.arange(1, 20)[:, None]
+    _, states = model.read(ids, None)
+    assert model.tell(states, None, torch.tensor([3])).shape == (1, 1, 13)
+    assert model.names(ids).flatten().tolist() == [*range(1, 12), *[12] * 8]
+    assert reader(vocabulary=10).names(ids[:9]).flatten().tolist() == list(range(1, 10))
 
 
 @pytest.mark.parametrize("cell", ["mingru", "minlstm", "gru", "lstm", "rnn"])

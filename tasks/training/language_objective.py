@@ -79,7 +79,7 @@ class LanguageObjective:
         """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""
         _, states = self.model.read(ids, lengths)
         logits = self.model.tell(states, lengths, positions)
-        wanted = ids[positions]
+        wanted = self.model.names(ids[positions])
         inside = torch.ones_like(wanted, dtype=torch.bool)
         if lengths is not None:
             inside = inside_mask(len(ids), lengths, ids.device)[positions]

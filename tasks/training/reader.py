@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 
+TOLD = 4_000
+"""Tokens that are told apart; those learned after them, which are rarer, count as one. To tell 16,000 takes longer than
+to read."""
+
+
 @dataclass(frozen=True)
 class ReaderArchitecture:
     """What it takes to build the reader again; sizes as in the settings."""
@@ -43,6 +48,11 @@ class ReaderArchitecture:
             settings.layers,
             settings.bidirectional,
         )
+
+    @property
+    def told(self) -> int:
+        """Tokens that are told apart, the rare ones being one."""
+        return min(self.vocabulary_size, TOLD + 1)
 
     @property
     def state_size(self) -> int:
@@ -70,7 +80,7 @@ class Reader(nn.Module):
             self.cells.append(CELLS[architecture.cell](features, hidden, architecture.bidirectional))
             features = architecture.state_size
         self.expect = nn.Linear(architecture.state_size, size)
-        self.name = nn.Linear(size, architecture.vocabulary_size)
+        self.name = nn.Linear(size, architecture.told)
 
     def read(self, ids: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings and states [time, batch, features] of windows `ids` [time, batch]; lengths as in cells.py."""
@@ -83,7 +93,7 @@ class Reader(nn.Module):
         return embedded, states
 
     def tell(self, states: Tensor, lengths: Tensor | None, positions: Tensor) -> Tensor:
-        """Logits [positions, batch, vocabulary] of the tokens at these `positions`, from the states around each.
+        """Logits [positions, batch, told] of the tokens at these `positions`, from the states around each.
 
         The state before it in the forward direction, and the one after it in the backward direction, which is zero
         past the end of a window.
@@ -98,6 +108,10 @@ class Reader(nn.Module):
             around = torch.cat([around, behind], dim=-1)
         logits: Tensor = self.name(functional.dropout(self.expect(around), self.noise.dropout, self.training))
         return logits
+
+    def names(self, ids: Tensor) -> Tensor:
+        """What is to be told of tokens: their ids, and one number for all rare ones."""
+        return ids.clamp(max=self.architecture.told - 1)
 
     @property
     def _both(self) -> bool:

@@ -15,7 +15,7 @@ from tasks.training.device import check_processes, choose_device, free_bytes
 from tasks.training.document_head import SLICES_KEPT
 from tasks.training.document_learning import CODES_SHARES, SAMPLE, STRENGTH_FACTORS
 from tasks.training.model import Architecture, WindowClassifier
-from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.reader import TOLD, Reader, ReaderArchitecture
 from tasks.training.stored import SLICE_BYTES
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, 
     parameters = sum(weight.numel() for weight in model.parameters())
     tokens = -(-settings.batch_windows // settings.processes) * min(settings.window, longest)
     recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
-    logits = settings.predicted_share * VALUES_PER_LOGIT * vocabulary_size if settings.objective == "language" else 0
+    logits = (
+        settings.predicted_share * VALUES_PER_LOGIT * min(vocabulary_size, TOLD)
+        if settings.objective == "language"
+        else 0
+    )
     return FLOAT * (5 * parameters + int(tokens * (4 * architecture.embedding_size + recurrent + logits)))
 
 
