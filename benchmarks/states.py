@@ -85,7 +85,13 @@ def heads(report: Path) -> Iterator[tuple[str, TokenizedDocuments, Floats]]:
         for share in sorted(CODES_SHARES):
             if share == 0 and kind == "embeddings":
                 continue
-            answers = learn(lineage["training"]["settings"], parts, counts, kind, Choice((1, share), chosen.strength))
+            answers = learn(
+                lineage["training"]["settings"],
+                parts,
+                counts,
+                kind,
+                Choice((1, share), chosen.strength, chosen.exponent),
+            )
             yield f"codes of {kind} × {share:g}" if share else "tokens alone", parts[2], answers
             if kind == "states" and share == chosen.codes_share:
                 yield "codes of states, as chosen", parts[2], answers

@@ -50,7 +50,7 @@ def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64])
     prior = counts.sum(axis=0) / max(counts.sum(), 1)
     roots = np.sqrt((counts + PRIOR * prior) / (counts.sum(axis=1, keepdims=True) + PRIOR))
     mean, deviation = roots.mean(axis=0), roots.std(axis=0)
-    weight = np.where(deviation > 1e-9, np.maximum(deviation, 1e-9) ** -0.5, 0)
+    weight = np.where(deviation > 1e-9, np.maximum(deviation, 1e-9) ** -0.75, 0)
     groups = [roots[labels == label] for label in np.unique(labels)]
     if 1 < len(groups) < len(labels):
         means = [group.mean(axis=0) for group in groups]
@@ -95,7 +95,7 @@ def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
     own = np.arange(len(counts)) % labels
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stored, "SLICE_BYTES", 8 * counts.shape[1] * at_once)
-        found = learn_scaling(counts, own)
+        found = learn_scaling(counts, own, 0.75)
     expected = scaling_of_all_at_once(counts, own)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(found.prior, expected.prior, rtol=1e-12)

@@ -38,6 +38,8 @@ class DocumentArchitecture:
     """How much the codes count, the tokens counting 1."""
     strength: float
     """The inverse of the penalty on the head's squared weights."""
+    exponent: float
+    """The power of its deviation that a count is divided by."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""

@@ -2,14 +2,15 @@
 
 With few texts and thousands of counts, what decides is how they are scaled. The square root of relative frequencies
 makes their noise alike (it is the Hellinger distance's map), and a prior keeps short texts from looking extreme.
-Dividing by the root of the deviation weighs rare counts between as they come and as much as frequent ones; counts that
-labels do not differ in are shrunk by the share of their variance that chance explains (1 - 1/F of a one-way analysis of
-variance, James-Stein); and each block of counts has a norm of its own. On top stands multinomial logistic regression.
+Dividing by a power of the deviation weighs rare counts between as they come (0) and as much as frequent ones (1);
+counts that labels do not differ in are shrunk by the share of their variance that chance explains (1 - 1/F of a one-way
+analysis of variance, James-Stein); and each block of counts has a norm of its own. On top stands multinomial logistic
+regression.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,14 @@ TEMPERATURES = np.geomspace(1 / 4, 4, 97)
 
 @dataclass(frozen=True)
 class Choice:
-    """How much each block counts, its part of a text's squared norm; the inverse of the penalty on squared weights."""
+    """What is chosen of a head."""
 
     shares: tuple[float, ...]
+    """How much each block counts: its part of a text's squared norm."""
     strength: float
+    """The inverse of the penalty on squared weights."""
+    exponent: float = 0.75
+    """The power of its deviation that a count is divided by."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,11 @@ class DocumentHead:
         return DocumentHead(self.scalings, self.weights / temperature, self.bias / temperature)
 
 
-def learn_scaling(block: Counts, labels: NDArray[np.int64]) -> Scaling:
+def learn_scaling(block: Counts, labels: NDArray[np.int64], exponent: float) -> Scaling:
     """The scaling of a block of counts, from training texts with these class ids [texts].
 
-    The mean squared norm of the features is 1. The texts are gone through twice, a slice at a time.
+    A count is divided by its deviation to the power of `exponent`. The mean squared norm of the features is 1. The
+    texts are gone through twice, a slice at a time.
     """
     texts, columns = block.shape
     places = slices(texts, columns)
@@ -72,7 +78,7 @@ def learn_scaling(block: Counts, labels: NDArray[np.int64]) -> Scaling:
     mean = sums.sum(axis=0) / texts
     deviation = np.sqrt(np.maximum(squares / texts - mean**2, 0))
     deviation[deviation < 1e-7 * np.sqrt(squares / texts)] = 0  # the same in all texts but for rounding
-    weight = np.divide(1.0, np.sqrt(deviation), out=np.zeros(columns), where=deviation > 0)
+    weight = np.divide(1.0, deviation**exponent, out=np.zeros(columns), where=deviation > 0)
     weight *= _shrinkage(sums, np.bincount(group), squares)
     norm = np.sqrt(((weight * deviation) ** 2).sum())
     return Scaling(prior, mean, weight / norm if norm > 0 else weight)
@@ -120,26 +126,34 @@ def learn_heads(
     """
     from tasks.training.regression import fit  # scipy, which predicting does without
 
-    scalings = [learn_scaling(block, labels) for block in blocks]
     widths = [block.shape[1] for block in blocks]
     label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
     places = slices(len(labels), sum(widths))
-    made: dict[int, Features] = {}
-
-    def features(number: int) -> Features:
-        found = made.get(number) or Features(scalings, blocks, places[number])
-        if len(made) < SLICES_KEPT:
-            made[number] = found
-        return found
-
     heads, start = [], np.zeros((label_count, sum(widths) + 1))
     for choice in choices:
+        scalings = [learn_scaling(block, labels, choice.exponent) for block in blocks]
+        features = _features(scalings, blocks, places)
         factors = np.repeat(np.sqrt(np.divide(choice.shares, sum(choice.shares))), widths)
         penalty = 1 / (choice.strength * len(labels))
         start = fit(features, places, factors, labels, text_weights / text_weights.sum(), penalty, start)
         heads.append(DocumentHead(scalings, start[:, :-1] * factors, start[:, -1]))
     return heads
+
+
+def _features(
+    scalings: Sequence[Scaling], blocks: Sequence[Counts], places: Sequence[slice]
+) -> Callable[[int], Features]:
+    """Those of each slice of texts; of the first ones they stay in memory."""
+    made: dict[int, Features] = {}
+
+    def of(number: int) -> Features:
+        found = made.get(number) or Features(scalings, blocks, places[number])
+        if len(made) < SLICES_KEPT:
+            made[number] = found
+        return found
+
+    return of
 
 
 def best_temperature(logits: Floats, labels: NDArray[np.int64]) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ SAMPLE = 50_000
 """States that the codebook is learned from, drawn evenly from the training texts."""
 CODES_SHARES = (0.1, 0.0, 0.3, 1.0)
 """How much the codes of states may count, the tokens counting 1."""
+EXPONENTS = (0.75, 0.5)
+"""The power of its deviation that a count may be divided by: with less, rare tokens count less."""
 STRENGTH_FACTORS = (1, 6, 30)
 """What the strength of the settings may be multiplied with: with more texts there is more to trust."""
 CLEAR = 2.0
@@ -49,8 +51,8 @@ def learn_documents(
     """Learns codebook and head from the training part, and has the validation part choose between heads.
 
     It says how much the codes count beside the tokens, for a reader knows its own training texts too well for them to
-    say it; how strong the head is; and at what temperature its answers are best. `follow` passes on what is read, and
-    may say how far it is; in `folder` lie the texts' counts until it returns.
+    say it; how rare tokens are scaled and how strong the head is; and at what temperature its answers are best.
+    `follow` passes on what is read, and may say how far it is; in `folder` lie the texts' counts until it returns.
     """
     with repeatable(device, settings.deterministic):
         codebook = learn_codebook(
@@ -70,10 +72,14 @@ def learn_documents(
                 logits = [head.logits(held_out) for head in heads]
                 return [judge(*one, validation.labels) for one in zip(choices, heads, logits, strict=True)]
 
-            strengths = [settings.head_strength * factor for factor in STRENGTH_FACTORS]
-            best = clearly_best(try_out([Choice((1.0, CODES_SHARES[0]), strength) for strength in strengths]))
-            others = [Choice((1.0, share), best.choice.strength) for share in CODES_SHARES[1:]]
-            best = clearly_best([best, *try_out(others)])
+            choices: dict[str, Sequence[Any]] = {
+                "exponent": EXPONENTS,
+                "strength": [settings.head_strength * factor for factor in STRENGTH_FACTORS],
+                "shares": [(1.0, share) for share in CODES_SHARES],
+            }
+            best = try_out([Choice(**{kind: values[0] for kind, values in choices.items()})])[0]
+            for kind, values in choices.items():
+                best = clearly_best([best, *try_out([replace(best.choice, **{kind: value}) for value in values[1:]])])
     architecture = DocumentArchitecture(
         reader.architecture,
         len(training.label_names),
@@ -81,6 +87,7 @@ def learn_documents(
         settings.window,
         best.choice.shares[1],
         best.choice.strength,
+        best.choice.exponent,
     )
     classifier = DocumentClassifier(architecture).to(device)
     classifier.fill(reader, codebook, best.head)

@@ -102,6 +102,8 @@ def following(tokens: int) -> Follow:
             if time.monotonic() - spoken >= SECONDS_BETWEEN_LINES:
                 spoken = time.monotonic()
                 log.info("training: reading the texts with the trained reader, %d%%", round(100 * read / tokens))
+        if read == tokens:
+            log.info("training: learning to classify what was read")
 
     return follow
 
