@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -122,13 +122,15 @@ def test_cleaning_twice_changes_nothing_more(text, options):
 
 
 @given(MESSY)
+@example("\u0339 \u0334")
 def test_nothing_but_whitespace_controls_and_quotes_is_lost(text):
     kept = unicodedata.normalize(
         "NFC", "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
     )
     quotes = str.maketrans(dict.fromkeys("‘’‚‛‹›", "'") | dict.fromkeys("“”„‟«»", '"'))
     expected = "".join(c for c in kept.translate(quotes) if not c.isspace() and c not in "\xad\ufeff")
-    assert "".join(normalize(text).split()) == unicodedata.normalize("NFC", expected)
+    found = "".join(normalize(text).split())  # marks either side of a space may change places once it is gone
+    assert unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", expected)
 
 
 @given(st.lists(st.sampled_from(["to", "be", "or", "Not", "é", "x1"])), st.integers(1, 4))
