@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tasks.training.features import Counts, Features, Floats, Scaling, root_shares
+from tasks.training.regression import Regression
 from tasks.training.stored import slices
 
 SLICES_KEPT = 16
@@ -124,20 +126,20 @@ def learn_heads(
 
     Every label is there; a text weighs count^-power of its label.
     """
-    from tasks.training.regression import fit  # scipy, which predicting does without
-
     widths = [block.shape[1] for block in blocks]
     label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
     places = slices(len(labels), sum(widths))
     heads, start = [], np.zeros((label_count, sum(widths) + 1))
-    for choice in choices:
-        scalings = [learn_scaling(block, labels, choice.exponent) for block in blocks]
+    for exponent, alike in groupby(choices, lambda choice: choice.exponent):
+        scalings = [learn_scaling(block, labels, exponent) for block in blocks]
         features = _features(scalings, blocks, places)
-        factors = np.repeat(np.sqrt(np.divide(choice.shares, sum(choice.shares))), widths)
-        penalty = 1 / (choice.strength * len(labels))
-        start = fit(features, places, factors, labels, text_weights / text_weights.sum(), penalty, start)
-        heads.append(DocumentHead(scalings, start[:, :-1] * factors, start[:, -1]))
+        for choice in alike:
+            factors = np.repeat(np.sqrt(np.divide(choice.shares, sum(choice.shares))), widths)
+            penalty = 1 / (choice.strength * len(labels))
+            regression = Regression(features, places, factors, labels, text_weights / text_weights.sum(), penalty)
+            start = regression.fit(start)
+            heads.append(DocumentHead(scalings, start[:, :-1] * factors, start[:, -1]))
     return heads
 
 

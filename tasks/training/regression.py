@@ -6,7 +6,7 @@ Loss and gradient are sums over texts, so that the features of all of them need 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,53 +21,52 @@ HOW = {"maxcor": CORRECTIONS, "gtol": 1e-6, "ftol": 1e-8, "maxls": 50, "maxiter"
 """Products with features have single precision: closer than this their noise is followed."""
 
 
-def fit(
-    features: Callable[[int], Features],
-    slices: Sequence[slice],
-    factors: Floats,
-    labels: NDArray[np.int64],
-    text_weights: Floats,
-    penalty: float,
-    start: Floats,
-) -> Floats:
-    """Weights and, last, the bias of each label, [labels, features + 1], for features times `factors` [features].
+@dataclass(frozen=True)
+class Regression:
+    """What is to be minimal: the weighted sum of the texts' losses, and `penalty` / 2 times the squared weights.
 
-    `features` are those of the slice with that number; class ids and weights of the texts [texts]. Minimal is the
-    weighted sum of the texts' losses and `penalty` / 2 times the squared weights; biases are free. Two labels are a
-    case like any: the weights of the one are the negative of the other's. `start` is where to begin, like the result.
+    Parameters are the weights and, last, the bias of each label, [labels, features + 1]. Biases are free. Two labels
+    are a case like any: the weights of the one are the negative of the other's.
     """
-    loss = partial(_loss, features, slices, factors, labels, text_weights, penalty, start.shape)
-    with threadpool_limits(1, user_api="blas"):  # NumPy's threads and SciPy's would wait for each other
-        found: Floats = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=HOW).x.reshape(start.shape)
-    return found
 
+    features: Callable[[int], Features]
+    """Those of the slice with that number, before they are multiplied with the factors."""
+    slices: Sequence[slice]
+    factors: Floats
+    """[features]"""
+    labels: NDArray[np.int64]
+    """Class ids [texts]."""
+    text_weights: Floats
+    penalty: float
 
-def _loss(
-    features: Callable[[int], Features],
-    slices: Sequence[slice],
-    factors: Floats,
-    labels: NDArray[np.int64],
-    text_weights: Floats,
-    penalty: float,
-    shape: tuple[int, int],
-    parameters: Floats,
-) -> tuple[float, Floats]:
-    """What is to be minimal, and its gradient."""
-    weights, bias = np.split(parameters.reshape(shape), [-1], axis=1)
-    loss, gradient = penalty / 2 * float(np.square(weights).sum()), np.zeros(shape)
-    for number, some in enumerate(slices):
-        seen, own, weight = features(number), labels[some], text_weights[some]
-        logits = seen.times((weights * factors).T) + bias.T
-        logits -= logits.max(axis=1, keepdims=True)
-        wrong = np.exp(logits)
-        total = wrong.sum(axis=1)
-        at = np.arange(len(own))
-        loss += float(weight @ (np.log(total) - logits[at, own]))
-        wrong /= total[:, None]
-        wrong[at, own] -= 1
-        wrong *= weight[:, None]
-        gradient[:, :-1] += seen.transposed_times(wrong).T
-        gradient[:, -1] += wrong.sum(axis=0)
-    gradient[:, :-1] *= factors
-    gradient[:, :-1] += penalty * weights
-    return loss, gradient.ravel()
+    def fit(self, start: Floats) -> Floats:
+        """The best parameters, looked for from `start` on."""
+
+        def loss(parameters: Floats) -> tuple[float, Floats]:
+            value, gradient = self.loss(parameters.reshape(start.shape))
+            return value, gradient.ravel()
+
+        with threadpool_limits(1, user_api="blas"):  # NumPy's threads and SciPy's would wait for each other
+            found: Floats = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=HOW).x
+        return found.reshape(start.shape)
+
+    def loss(self, parameters: Floats) -> tuple[float, Floats]:
+        """What is to be minimal, and its gradient, which has the shape of the parameters."""
+        weights, bias = np.split(parameters, [-1], axis=1)
+        loss, gradient = self.penalty / 2 * float(np.square(weights).sum()), np.zeros(parameters.shape)
+        for number, some in enumerate(self.slices):
+            seen, own, weight = self.features(number), self.labels[some], self.text_weights[some]
+            logits = seen.times((weights * self.factors).T) + bias.T
+            logits -= logits.max(axis=1, keepdims=True)
+            wrong = np.exp(logits)
+            total = wrong.sum(axis=1)
+            at = np.arange(len(own))
+            loss += float(weight @ (np.log(total) - logits[at, own]))
+            wrong /= total[:, None]
+            wrong[at, own] -= 1
+            wrong *= weight[:, None]
+            gradient[:, :-1] += seen.transposed_times(wrong).T
+            gradient[:, -1] += wrong.sum(axis=0)
+        gradient[:, :-1] *= self.factors
+        gradient[:, :-1] += self.penalty * weights
+        return loss, gradient
