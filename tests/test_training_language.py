@@ -112,16 +112,18 @@ def test_a_text_is_counted_the_same_whatever_it_is_read_with():
     assert together[0][1].tolist() == np.bincount(texts[1], minlength=20).tolist()
 
 
-def test_states_are_drawn_from_texts_all_over_the_part(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(document_learning, "SAMPLE", 20)
+@pytest.mark.parametrize(("sample", "drawn_in_all"), [(20, 20), (50, 38), (100, 76), (38, 38)])
+def test_states_are_drawn_from_texts_all_over_the_part(monkeypatch: pytest.MonkeyPatch, sample: int, drawn_in_all: int):
+    monkeypatch.setattr(document_learning, "SAMPLE", sample)
     rng = np.random.default_rng(0)
-    texts = [np.full(rng.integers(3, 9), token) for token in range(2, 40)]  # each of a token of its own
+    texts = [np.full(rng.integers(4, 9), token) for token in range(2, 40)]  # each of a token of its own
     part = part_of(texts, np.zeros(len(texts), np.int64), "text", run=7)
     model = reader(vocabulary=VOCABULARY).float()
     drawn = document_learning.sample_states(model, part, 4, 0, CPU, iter)[:, 10:]
     embeddings = model.embedding(torch.arange(VOCABULARY)).detach()
     tokens = torch.cdist(drawn, embeddings).argmin(1).tolist()
-    assert len(set(tokens)) == len(tokens) == 20
+    assert len(tokens) == drawn_in_all
+    assert len(set(tokens)) == min(sample, 38)  # as many texts as there is room for
     assert max(tokens) > 30
 
 

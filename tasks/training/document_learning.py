@@ -127,6 +127,8 @@ def sample_states(
     """Up to SAMPLE vectors of tokens in their places, [n, features], as many from each text as from the others."""
     rng = np.random.default_rng(seed)
     each = -(-SAMPLE // len(documents))
+    if each * (len(documents) - 1) > SAMPLE:  # more than the last text would go short
+        each = max(1, SAMPLE // len(documents))
     asked = np.ones(len(documents), dtype=bool)
     if len(documents) > SAMPLE:  # the first ones, sorted by id, may be of one label
         asked[rng.permutation(len(documents))[SAMPLE:]] = False
