@@ -107,6 +107,7 @@ def train(folder: Path, objective: str) -> dict[str, float]:
     from tasks.training.objective import objective_of
     from tasks.training.readiness import ready_device
     from tasks.training.settings import TrainingSettings
+    from tasks.training.watch import Watch
 
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
     before = peak()
@@ -117,7 +118,7 @@ def train(folder: Path, objective: str) -> dict[str, float]:
     learned = objective_of(settings, training, validation, device)
     trained = loop.train(settings, learned, training, device, checkpoints)
     learned.model.load_state_dict(trained.weights)
-    learned.complete(iter, folder)
+    learned.complete(Watch(), folder)
     return {"mib_with_torch": before, "mib_at_the_peak": peak(), "mib_of_training": peak() - before}
 
 

@@ -7,8 +7,9 @@ or of a single run, on its test part:
 
     python -m benchmarks.states data/07_reports/latest
 
-For each fold the head is learned again from its training part, at the strength that was chosen there, with the codes
-counting 0, 0.1, 0.3 and 1 beside the tokens, and as much as was chosen. A control takes codes of the embeddings
+For each fold the head is learned again, at the strength that was chosen there, with the codes counting 0, 0.1, 0.3 and
+1 beside the tokens, and as much as was chosen: as in training from the training part for the temperature, which the
+validation part says, then from both. A control takes codes of the embeddings
 alone in their place, which know a token but not its surroundings. Accuracy, macro-F1 and log-loss over all texts, mean
 over the repeats; the difference in log-loss to the tokens alone is paired by text, ± its standard error.
 """
@@ -31,7 +32,7 @@ from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.codebook import Codebook, learn_codebook
 from tasks.training.counts import count_all
 from tasks.training.document_classifier import DocumentClassifier
-from tasks.training.document_head import Choice, best_temperature, learn_heads, log_softmax
+from tasks.training.document_head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
 from tasks.training.document_learning import CODES_SHARES
 from tasks.training.features import Floats
 from tasks.training.metrics import macro_f1
@@ -121,9 +122,14 @@ def learn(
 ) -> Floats:
     """Log-probabilities [texts, labels] that a head gives for the test part."""
     training, validation, test = ([one["tokens"], one[kind]] for one in counts)
-    power, labels = settings["class_weight_power"], len(parts[0].label_names)
-    head = learn_heads(training, [choice], parts[0].labels, labels, power)[0]
-    head = head.at(best_temperature(head.logits(validation), parts[1].labels))
+    label_count, power = len(parts[0].label_names), settings["class_weight_power"]
+
+    def learned(blocks: list[Floats], labels: Ints) -> DocumentHead:
+        return next(learn_heads(blocks, [choice], labels, label_count, power))
+
+    temperature = best_temperature(learned(training, parts[0].labels).logits(validation), parts[1].labels)
+    both = [np.concatenate(blocks) for blocks in zip(training, validation, strict=True)]
+    head = learned(both, np.concatenate([part.labels for part in parts[:2]])).at(temperature)
     return log_softmax(head.logits(test))
 
 

@@ -158,9 +158,8 @@ def test_a_classifier_does_not_differ_from_itself() -> None:
 def test_evaluation_pairs_model_and_baseline_on_the_same_documents() -> None:
     test = random_predictions(80)
     worse = np.where(np.arange(80) < 20, (test.labels + 1) % CLASSES, test.predicted)
-    found = evaluate(
-        test, random_predictions(0), {"worse": worse}, test.labels, tuple("abcd"), RESAMPLING, bins=10
-    ).baselines["worse"]
+    known = np.arange(CLASSES)
+    found = evaluate(test, {"worse": worse}, known, tuple("abcd"), RESAMPLING, bins=10).baselines["worse"]
     right = test.predicted == test.labels
     assert found.only_model_right == right[:20].sum()
     assert found.only_baseline_right == 0

@@ -17,6 +17,7 @@ from evaluation_inputs import LABELS, Inputs, make_inputs
 from sklearn.metrics import accuracy_score, f1_score
 
 from tasks.cleaning.schema import DOCUMENTS
+from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.inputs import read_clip_norm, read_gradients
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
@@ -85,14 +86,20 @@ def test_a_record_of_gradients_may_be_missing_but_not_damaged(tmp_path: Path) ->
         read_gradients(tmp_path)
 
 
-def test_metrics_follow_from_the_predictions(artifact: Path) -> None:
+def test_metrics_follow_from_the_predictions(artifact: Path, inputs: Inputs) -> None:
     frame, metrics = pd.read_parquet(artifact / "predictions.parquet"), read_metrics(artifact)
     assert metrics["accuracy"] == pytest.approx(accuracy_score(frame["label"], frame["predicted"]))
     assert metrics["macro_f1"] == pytest.approx(f1_score(frame["label"], frame["predicted"], average="macro"))
     assert metrics["documents"] == len(frame) == 12
     assert metrics["labels"] == metrics["confusion"]["labels"] == sorted(LABELS)
     assert metrics["per_label"][LABELS[0]]["support"] == 4
-    assert metrics["validation"]["documents"] == 6
+    history = pd.read_parquet(inputs.model / "history.parquet")
+    kept = history[history["kept"]].iloc[0]
+    assert metrics["validation"] == {
+        "documents": 6,
+        "accuracy": kept["validation_accuracy"],
+        "macro_f1": kept["validation_macro_f1"],
+    }
     assert sum(one["documents"] for one in metrics["calibration"]["bins"]) == 12
 
 
@@ -102,6 +109,20 @@ def test_baselines_stand_beside_the_model(artifact: Path) -> None:
     assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
     assert baselines["tfidf_svm"]["accuracy"] > 0.8
     assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0
+
+
+def test_baselines_learn_from_all_texts_that_are_not_tested_on(artifact: Path, inputs: Inputs) -> None:
+    texts = read_table(inputs.cleaned / "documents").to_pandas().set_index("doc_id")["text"]
+    splits = read_table(inputs.splits / "splits").to_pandas().sort_values("doc_id")
+    known = splits[splits["split"] != "test"]
+    answers = pd.read_parquet(artifact / "baselines.parquet")
+    for name in ("naive_bayes", "logistic_regression"):
+        found = BASELINES[name].predict(
+            list(texts[known["doc_id"]]),
+            np.array([sorted(LABELS).index(label) for label in known["label"]]),
+            list(texts[answers["doc_id"]]),
+        )
+        assert [sorted(LABELS)[number] for number in found] == list(answers[name])
 
 
 def test_baselines_answers_are_those_that_were_counted(artifact: Path) -> None:

@@ -21,7 +21,7 @@ from tasks.evaluation.drawing import Picture
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.reach import Reach
 from tasks.evaluation.report import Report, excerpt, find_mistakes, render, stages, verdict
-from tasks.evaluation.results import Comparison, Estimate, Predictions, Resampling, Scores
+from tasks.evaluation.results import Comparison, Estimate, Predictions, Resampling, Scores, Validated
 from tasks.evaluation.scores import evaluate
 
 LABELS = ("$plain^{", "日本語", HOSTILE)
@@ -34,13 +34,14 @@ def make_report(labels: tuple[str, ...] = LABELS, documents: int = 30, mistakes:
     scores = rng.normal(size=(documents, len(labels)))
     test = Predictions([f"<script>{i:03d}" for i in range(documents)], truth, probabilities_of(scores))
     guesses = {"majority": np.zeros(documents, np.int64), "tfidf_svm": truth}
-    evaluation = evaluate(test, test, guesses, truth, labels, Resampling(100, 0.95, 0), bins=10)
+    evaluation = evaluate(test, guesses, truth, labels, Resampling(100, 0.95, 0), bins=10)
     history = {name: rng.random(epochs) for name in ("train_loss", "validation_loss", "gradient_norm_mean")}
     return Report(
         evaluation=evaluation,
         titles={"majority": "Majority class", "tfidf_svm": "SVM"},
         counts={part: np.bincount(truth, minlength=len(labels)) for part in ("train", "validation", "test")},
         history=history | {"kept": np.arange(epochs) == epochs - 1},
+        validated=Validated(7, 0.25, 0.125),
         clip_norm=1.0,
         reaches=[reach(epochs - 1), reach(epochs), reach(epochs, "<i>c")],
         mistakes=find_mistakes(test, dict.fromkeys(test.doc_ids, TEXT), labels, mistakes, 600),
@@ -201,6 +202,7 @@ def test_report_without_mistakes_history_or_lineage() -> None:
             titles=full.titles,
             counts=full.counts,
             history={},
+            validated=None,
             clip_norm=None,
             reaches=None,
             mistakes=[],

@@ -26,7 +26,8 @@ from tasks.training.features import PRIOR, Features, Scaling
 from tasks.training.model import Noise
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
-from tasks.training.stored import slices, stored_counts
+from tasks.training.stored import Joined, slices, stored_counts
+from tasks.training.watch import Watch
 
 CPU = torch.device("cpu")
 
@@ -123,7 +124,7 @@ def test_the_regression_is_that_of_scikit_learn(
 def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
     (tokens, own), (codes, _) = counted(60, 30, 3), counted(60, 12, 3, seed=4)
     choices = [Choice((1, share), strength) for share, strength in ((0.0, 5.0), (0.3, 5.0), (1.0, 20.0))]
-    together = learn_heads([tokens, codes], choices, own, 3, 1.0)
+    together = list(learn_heads([tokens, codes], choices, own, 3, 1.0))
     again = learn_heads([tokens, codes], choices, own, 3, 1.0)
     for head, same, choice in zip(together, again, choices, strict=True):
         alone = learn_head([tokens, codes], choice.shares, own, 3, choice.strength, 1.0)
@@ -151,11 +152,24 @@ def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin:
         assert found[some].dtype.itemsize == {1: 1, 255: 1, 256: 2, 65_535: 2, 65_536: 4}[most]
 
 
+@given(sizes=st.tuples(st.integers(0, 4), st.integers(0, 4)), begin=st.integers(0, 9), length=st.integers(0, 9))
+def test_joined_counts_are_read_like_one_array(sizes: tuple[int, int], begin: int, length: int) -> None:
+    pieces = [np.arange(3 * size).reshape(size, 3) + 250 * number for number, size in enumerate(sizes)]
+    folder = Path(gettempdir())
+    with stored_counts(folder, 3, 255) as first, stored_counts(folder, 3, 300) as second:
+        for part, piece in zip((first, second), pieces, strict=True):
+            part.append(piece)
+        whole, some = np.concatenate(pieces), slice(begin, begin + length)
+        found = Joined(first, second)
+        assert found.shape == whole.shape
+        np.testing.assert_array_equal(found[some].toarray(), whole[some])
+
+
 def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "SLICE_BYTES", 8 * (VOCABULARY + 9) * 2)
     reader, codebook = reads()
     part = documents(run=5)
-    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, iter, tmp_path) as blocks:
+    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, Watch(), tmp_path) as blocks:
         assert list(tmp_path.iterdir()) == []  # a process that is killed here leaves nothing either
         expected = count_all(reader, codebook, np.concatenate(list(part)), part.offsets, 12, CPU)
         for block, counts in zip(blocks, expected, strict=True):
@@ -238,7 +252,8 @@ def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.Monk
     small_counts = counts.astype(np.uint8)
     tracemalloc.start()
     choices = [Choice((1, share), 5.0) for share in CODES_SHARES[1:]]
-    learn_heads([small_counts[:, :300], small_counts[:, 300:]], choices, own, labels, 1.0)
+    for _ in learn_heads([small_counts[:, :300], small_counts[:, 300:]], choices, own, labels, 1.0):
+        pass
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     estimate = head_bytes(small(objective="language", codes=100), 300, labels, 0)

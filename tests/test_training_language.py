@@ -25,7 +25,8 @@ from tasks.training.language_objective import LanguageObjective
 from tasks.training.model import Noise
 from tasks.training.predict import load_classifier
 from tasks.training.reader import Reader, ReaderArchitecture
-from tasks.training.task import following, train
+from tasks.training.task import Afterwards, train
+from tasks.training.watch import Watch
 from tasks.training.windows import tiles
 
 CPU = torch.device("cpu")
@@ -119,7 +120,7 @@ def test_states_are_drawn_from_texts_all_over_the_part(monkeypatch: pytest.Monke
     texts = [np.full(rng.integers(4, 9), token) for token in range(2, 40)]  # each of a token of its own
     part = part_of(texts, np.zeros(len(texts), np.int64), "text", run=7)
     model = reader(vocabulary=VOCABULARY).float()
-    drawn = document_learning.sample_states(model, part, 4, 0, CPU, iter)[:, 10:]
+    drawn = document_learning.sample_states(model, part, 4, 0, CPU, Watch())[:, 10:]
     embeddings = model.embedding(torch.arange(VOCABULARY)).detach()
     tokens = torch.cdist(drawn, embeddings).argmin(1).tolist()
     assert len(tokens) == drawn_in_all
@@ -187,8 +188,7 @@ def test_validation_texts_choose_another_head_only_where_it_is_clearly_ahead(lea
     labels = rng.integers(0, 3, 60)
     logits = rng.normal(0, 1, (60, 3)) + 2 * np.eye(3)[labels]
     better = logits + rng.normal(0, 0.3, (60, 3)) + 4 * lead * np.eye(3)[labels]
-    head = learn_head([np.eye(3, dtype=int)], (1,), np.arange(3), 3, 5.0, 1.0)
-    tried = [judge(Choice((1.0, share), 5.0), head, one, labels) for share, one in ((0.1, logits), (0.3, better))]
+    tried = [judge(Choice((1.0, share), 5.0), one, labels) for share, one in ((0.1, logits), (0.3, better))]
     assert clearly_best(tried) is tried[chosen]
 
 
@@ -210,12 +210,22 @@ def test_it_learns_to_tell_tokens_and_then_tells_labels_apart(tmp_path: Path):
     assert result.history[-1]["validation_loss"] < before.loss - 0.05
     assert result.history[-1]["validation_accuracy"] is None
     objective.model.load_state_dict(result.weights)
-    classifier, judged = objective.complete(iter, tmp_path)
+    classifier, judged = objective.complete(Watch(), tmp_path)
     assert judged.accuracy is not None
     assert judged.accuracy > 0.8
     answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)
-    assert (answers.argmax(axis=1) == validation.labels).mean() == judged.accuracy
     np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1)
+
+
+def test_the_validation_texts_say_what_to_choose_as_unseen_ones_and_then_are_learned_too(tmp_path: Path):
+    training, (first, *others) = documents(12, seed=0), list(documents(6, seed=1))
+    right = documents(6, seed=1).labels
+    validation = part_of([first, *others], np.append((right[0] + 1) % 3, right[1:]), "with one wrong label")
+    objective = LanguageObjective(small(**LANGUAGE, codes=8, head_strength=500.0), training, validation, CPU)
+    classifier, judged = objective.complete(Watch(), tmp_path)
+    answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)
+    assert answers[0].argmax() == validation.labels[0]
+    assert (answers.argmax(axis=1) == validation.labels).mean() > judged.accuracy
 
 
 def test_what_is_read_after_the_epochs_is_told_as_a_share_of_all_of_it(
@@ -225,10 +235,12 @@ def test_what_is_read_after_the_epochs_is_told_as_a_share_of_all_of_it(
     training, validation = documents(12, run=9), documents(6, seed=1, run=9)
     objective = LanguageObjective(small(**LANGUAGE, codes=8), training, validation, CPU)
     with caplog.at_level(logging.INFO, "corpusflow.training"):
-        objective.complete(following(objective.reads), tmp_path)
+        objective.complete(Afterwards(objective.reads), tmp_path)
     begin = "training: reading the texts with the trained reader, "
-    told = [int(line.removeprefix(begin).removesuffix("%")) for line in caplog.messages[:-1]]
-    assert caplog.messages[-1] == "training: learning to classify what was read"
+    first = caplog.messages.index("training: learning to classify what was read")
+    told = [int(line.removeprefix(begin).removesuffix("%")) for line in caplog.messages[:first]]
+    learned = [f"training: learning to classify what was read, {number} of 8" for number in range(1, 8)]
+    assert caplog.messages[first + 1 :] == learned
     assert len(told) == 2 * 4 + 2
     assert told == sorted(told)
     assert told[3] == pytest.approx(100 * training.tokens / (2 * training.tokens + validation.tokens), abs=1)

@@ -1,4 +1,6 @@
-"""Simple classifiers of texts that a model has to be seen beside, each trained on the training texts alone.
+"""Simple classifiers of texts that a model has to be seen beside, trained on the training and validation texts.
+
+Of the latter they need none to choose by, and a user would not keep any from them.
 
 Words are runs of two or more letters or digits, lower-cased, in two or more training texts. Where texts share no such
 word there is nothing to learn from, and the word classifiers answer with the majority class. Characters likewise.
@@ -32,7 +34,7 @@ class Baseline:
 
 
 def majority(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
-    """The commonest class of the training part for every text; of equally common ones the first."""
+    """The commonest class of the training texts for every text; of equally common ones the first."""
     return np.full(len(test_texts), np.bincount(train_labels).argmax(), np.int64)
 
 

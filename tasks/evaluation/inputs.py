@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.reach import Reach
+from tasks.evaluation.results import Validated
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
@@ -59,6 +60,14 @@ def read_history(model: Path) -> dict[str, Floats]:
         raise ArtifactError(f"{path}: not readable as Parquet ({error}); train again") from error
     numeric = [field.name for field in table.schema if pa.types.is_primitive(field.type)]
     return {name: np.array(table[name].to_pylist(), np.float64) for name in numeric}
+
+
+def validated(history: Mapping[str, Floats], documents: int) -> Validated | None:
+    """What a training history says of that many validation documents; None where it says nothing."""
+    kept = np.flatnonzero(history.get("kept", np.zeros(0)) == 1)
+    if not len(kept):
+        return None
+    return Validated(documents, *(float(history[f"validation_{name}"][kept[0]]) for name in ("accuracy", "macro_f1")))
 
 
 def read_gradients(model: Path) -> list[Reach] | None:

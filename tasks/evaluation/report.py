@@ -16,7 +16,7 @@ from tasks.evaluation.drawing import Picture
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.reach import Reach
-from tasks.evaluation.results import Comparison, Evaluation, Predictions
+from tasks.evaluation.results import Comparison, Evaluation, Predictions, Validated
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CURVES = {
@@ -66,6 +66,7 @@ class Report:
     """Documents of each label [classes] in the parts train, validation and test."""
     history: Mapping[str, Floats]
     """Columns of the training history, one value per epoch."""
+    validated: Validated | None
     clip_norm: float | None
     """From which norm on gradients were clipped; None where the model does not say."""
     reaches: Sequence[Reach] | None

@@ -69,7 +69,7 @@ class Calibration:
     """Nats per document."""
     brier: Estimate
     shares_log_loss: float
-    """Log-loss of answering every document with the label shares of the training part."""
+    """Log-loss of answering every document with the label shares of the known documents."""
     shares_brier: float
 
 
@@ -99,5 +99,12 @@ class Evaluation:
     """F1 of each label."""
     calibration: Calibration
     baselines: Mapping[str, Comparison]
-    validation: Scores | None
-    """On the validation part, which training has looked at: too good to be reported as the model's."""
+
+
+@dataclass(frozen=True)
+class Validated:
+    """How the kept epoch did on the validation part, which training made its choices by: no measure of the model."""
+
+    documents: int
+    accuracy: float
+    macro_f1: float

@@ -15,14 +15,16 @@ from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluati
 
 def evaluate(
     test: Predictions,
-    validation: Predictions,
     baselines: Mapping[str, Ints],
-    train_labels: Ints,
+    known_labels: Ints,
     label_names: tuple[str, ...],
     resampling: Resampling,
     bins: int,
 ) -> Evaluation:
-    """Measures the model on `test`, and each baseline by its predicted class ids of the same documents."""
+    """Measures the model on `test`, and each baseline by its predicted class ids of the same documents.
+
+    `known_labels` are the class ids of the documents that were learned from.
+    """
     classes = len(label_names)
     model = Measured.of(test.labels, test.predicted, classes, resampling)
     return Evaluation(
@@ -35,14 +37,11 @@ def evaluate(
             resampling.estimate(point, values)
             for point, values in zip(label_scores(model.confusion).f1, model.f1.T, strict=True)
         ),
-        calibration=calibration(test, np.bincount(train_labels, minlength=classes), bins, resampling),
+        calibration=calibration(test, np.bincount(known_labels, minlength=classes), bins, resampling),
         baselines={
             name: compare(model, Measured.of(test.labels, predicted, classes, resampling), resampling)
             for name, predicted in baselines.items()
         },
-        validation=Measured.of(validation.labels, validation.predicted, classes, resampling).scores(resampling)
-        if len(validation.doc_ids)
-        else None,
     )
 
 
@@ -105,12 +104,12 @@ def compare(model: Measured, baseline: Measured, resampling: Resampling) -> Comp
     )
 
 
-def calibration(test: Predictions, train_counts: Ints, bins: int, resampling: Resampling) -> Calibration:
-    """Calibration of the model's probabilities; `train_counts` are the training documents of each label."""
+def calibration(test: Predictions, known_counts: Ints, bins: int, resampling: Resampling) -> Calibration:
+    """Calibration of the model's probabilities; `known_counts` are the known documents of each label."""
     confidence = test.probabilities.max(-1)
     right = (test.predicted == test.labels).astype(np.float64)
     losses, briers = log_losses(test.labels, test.probabilities), brier_scores(test.labels, test.probabilities)
-    shares = np.broadcast_to(train_counts / train_counts.sum(), test.probabilities.shape)
+    shares = np.broadcast_to(known_counts / known_counts.sum(), test.probabilities.shape)
     table = reliability(confidence, right, bins)
 
     def estimate(point: Floats, statistic: Callable[[Ints], Floats]) -> Estimate:

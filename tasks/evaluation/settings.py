@@ -18,7 +18,7 @@ class EvaluationSettings(Section):
 
     baselines: tuple[BaselineName, ...] = Field(
         ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"),
-        description="Classifiers trained on the same training part and measured beside the model.",
+        description="Classifiers trained on the training and validation texts, and measured beside the model.",
     )
     bootstrap_samples: int = Field(2000, ge=100, le=100_000, description="Resamples of the test documents.")
     confidence: float = Field(0.95, ge=0.5, le=0.999, description="Share of resamples that an interval holds.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores
+from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores, Validated
 
 
-def metrics(evaluation: Evaluation) -> dict[str, Any]:
-    """The measures on the test part at the top level, those on the validation part under `validation`."""
+def metrics(evaluation: Evaluation, validated: Validated | None) -> dict[str, Any]:
+    """The measures on the test part at the top level, what training saw in the validation part under `validation`."""
     resampling = evaluation.resampling
     return {
         **_scores(evaluation.scores),
@@ -17,7 +18,7 @@ def metrics(evaluation: Evaluation) -> dict[str, Any]:
         "confusion": {"labels": list(evaluation.label_names), "matrix": evaluation.confusion.tolist()},
         "calibration": _calibration(evaluation.calibration),
         "baselines": {name: _comparison(found) for name, found in evaluation.baselines.items()},
-        "validation": None if evaluation.validation is None else _scores(evaluation.validation),
+        "validation": None if validated is None else asdict(validated),
         "intervals": {
             "method": "bias-corrected percentile bootstrap over documents",
             "samples": resampling.samples,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,9 @@ from tasks.evaluation.inputs import (
     read_history,
     read_lineage,
     read_texts,
+    validated,
 )
-from tasks.evaluation.results import Evaluation, Predictions, Resampling
+from tasks.evaluation.results import Evaluation, Predictions, Resampling, Validated
 from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answers_table, predictions_table
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
@@ -34,7 +35,7 @@ from tasks.tokenization.store import TokenizedDocuments, open_tokens
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from tasks.evaluation.metrics import Ints
+    from tasks.evaluation.metrics import Floats, Ints
     from tasks.evaluation.report import Report
     from tasks.training.predict import Classifier
 
@@ -54,7 +55,7 @@ def template_digest(settings: EvaluationSettings) -> dict[str, str]:
 def evaluate(
     settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, model: Path
 ) -> dict[str, JsonValue]:
-    """Measures the model beside its baselines, which learn from the same training part."""
+    """Measures the model beside its baselines, which learn from the texts that it learned from or made choices by."""
 
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
     from tasks.training.predict import load_classifier
@@ -65,22 +66,25 @@ def evaluate(
     classifier = load_classifier(model, settings.device)
     _check_fit(classifier, test, model)
     predictions = _predict(classifier, test)
-    texts = read_texts(cleaned, {*train.doc_ids, *test.doc_ids})
-    baselines = _baselines(settings, train, test, texts)
+    texts = read_texts(cleaned, {*train.doc_ids, *validation.doc_ids, *test.doc_ids})
+    known_labels = np.concatenate([train.labels, validation.labels])
+    known_texts = [texts[doc_id] for part in (train, validation) for doc_id in part.doc_ids]
+    baselines = _baselines(settings, known_texts, known_labels, [texts[doc_id] for doc_id in test.doc_ids])
     evaluation = measure(
         predictions,
-        _predict(classifier, validation),
         baselines,
-        train.labels,
+        known_labels,
         test.label_names,
         Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
         settings.calibration_bins,
     )
-    found = json.dumps(metrics(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+    history = read_history(model)
+    checked = validated(history, len(validation))
+    found = json.dumps(metrics(evaluation, checked), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / METRICS, found + "\n")
     pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
     pq.write_table(answers_table(test.doc_ids, baselines, test.label_names), out / ANSWERS)
-    write_text(out / REPORT, render(_report(settings, evaluation, predictions, texts, splits, model)))
+    write_text(out / REPORT, render(_report(settings, evaluation, history, checked, predictions, texts, splits, model)))
     return _summary(evaluation)
 
 
@@ -97,14 +101,12 @@ def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictio
 
 
 def _baselines(
-    settings: EvaluationSettings, train: TokenizedDocuments, test: TokenizedDocuments, texts: Mapping[str, str]
+    settings: EvaluationSettings, known_texts: Sequence[str], known_labels: Ints, test_texts: Sequence[str]
 ) -> dict[str, Ints]:
     from tasks.evaluation.baselines import BASELINES  # scikit-learn
 
-    learn_from = [texts[doc_id] for doc_id in train.doc_ids]
-    answer_for = [texts[doc_id] for doc_id in test.doc_ids]
     return {
-        name: BASELINES[name].predict(learn_from, train.labels, answer_for)
+        name: BASELINES[name].predict(known_texts, known_labels, test_texts)
         for name in progress(settings.baselines, "evaluation", "baselines", len(settings.baselines))
     }
 
@@ -112,6 +114,8 @@ def _baselines(
 def _report(
     settings: EvaluationSettings,
     evaluation: Evaluation,
+    history: Mapping[str, Floats],
+    checked: Validated | None,
     predictions: Predictions,
     texts: Mapping[str, str],
     splits: Path,
@@ -125,7 +129,8 @@ def _report(
         evaluation=evaluation,
         titles={name: BASELINES[name].title for name in evaluation.baselines},
         counts=count_labels(splits, evaluation.label_names),
-        history=read_history(model),
+        history=history,
+        validated=checked,
         clip_norm=read_clip_norm(model),
         reaches=read_gradients(model),
         mistakes=find_mistakes(

@@ -5,7 +5,7 @@ A text becomes a row of some thousand counts, most of them zero or small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,8 @@ from tasks.training.stored import StoredCounts, slices, stored_counts
 from tasks.training.windows import Indices, Windows, batches, gather, tiles
 
 if TYPE_CHECKING:
-    from tasks.tokenization.store import Run, TokenizedDocuments
-
-    Follow = Callable[[Iterator[Run]], Iterator[Run]]
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.watch import Watch
 
 TOKENS_AT_ONCE = 32_768
 """Tokens that are read at once: bounds the memory whatever the window."""
@@ -36,14 +35,14 @@ def count_part(
     part: TokenizedDocuments,
     window: int,
     device: torch.device,
-    follow: Follow,
+    watch: Watch,
     folder: Path,
 ) -> Iterator[list[StoredCounts]]:
     """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`."""
     longest = int(np.diff(part.offsets).max())
     sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
     with stored_counts(folder, sizes[0], longest) as tokens, stored_counts(folder, sizes[1], longest) as codes:
-        for run in follow(part.runs()):
+        for run in watch.reading(part.runs()):
             for counts in count_slices(reader, codebook, run.ids, run.offsets, window, device):
                 for block, found in zip((tokens, codes), counts, strict=True):
                     block.append(found)

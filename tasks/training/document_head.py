@@ -10,7 +10,7 @@ regression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -112,7 +112,7 @@ def learn_head(
     class_weight_power: float,
 ) -> DocumentHead:
     """The head of `learn_heads` for one choice."""
-    return learn_heads(blocks, [Choice(tuple(shares), strength)], labels, label_count, class_weight_power)[0]
+    return next(learn_heads(blocks, [Choice(tuple(shares), strength)], labels, label_count, class_weight_power))
 
 
 def learn_heads(
@@ -121,8 +121,8 @@ def learn_heads(
     labels: NDArray[np.int64],
     label_count: int,
     class_weight_power: float,
-) -> list[DocumentHead]:
-    """Fits scalings, and a regression for each choice, to texts as blocks of counts, with class ids [texts].
+) -> Iterator[DocumentHead]:
+    """Fits scalings, and a regression for each choice in turn, to texts as blocks of counts, with class ids [texts].
 
     Every label is there; a text weighs count^-power of its label.
     """
@@ -130,7 +130,7 @@ def learn_heads(
     label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
     places = slices(len(labels), sum(widths))
-    heads, start = [], np.zeros((label_count, sum(widths) + 1))
+    start = np.zeros((label_count, sum(widths) + 1))
     for exponent, alike in groupby(choices, lambda choice: choice.exponent):
         scalings = [learn_scaling(block, labels, exponent) for block in blocks]
         features = _features(scalings, blocks, places)
@@ -139,8 +139,7 @@ def learn_heads(
             penalty = 1 / (choice.strength * len(labels))
             regression = Regression(features, places, factors, labels, text_weights / text_weights.sum(), penalty)
             start = regression.fit(start)
-            heads.append(DocumentHead(scalings, start[:, :-1] * factors, start[:, -1]))
-    return heads
+            yield DocumentHead(scalings, start[:, :-1] * factors, start[:, -1])
 
 
 def _features(

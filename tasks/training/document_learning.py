@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,17 @@ from tasks.training.codebook import learn_codebook
 from tasks.training.counts import count_part, read
 from tasks.training.device import repeatable
 from tasks.training.document_classifier import DocumentArchitecture, DocumentClassifier
-from tasks.training.document_head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
-from tasks.training.features import Floats
+from tasks.training.document_head import Choice, best_temperature, learn_heads, log_softmax
+from tasks.training.features import Counts, Floats
 from tasks.training.metrics import Validation, score
 from tasks.training.reader import Reader
+from tasks.training.stored import Joined
 from tasks.training.windows import Indices, tiles
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
+    from tasks.training.watch import Watch
 
 SAMPLE = 50_000
 """States that the codebook is learned from, drawn evenly from the training texts."""
@@ -35,6 +36,8 @@ EXPONENTS = (0.75, 0.5)
 """The power of its deviation that a count may be divided by: with less, rare tokens count less."""
 STRENGTH_FACTORS = (1, 6, 30)
 """What the strength of the settings may be multiplied with: with more texts there is more to trust."""
+HEADS = 1 + sum(len(options) - 1 for options in (EXPONENTS, STRENGTH_FACTORS, CODES_SHARES)) + 1
+"""That are learned: of the first of each kind, of each other one, and the chosen one with all texts."""
 CLEAR = 2.0
 """Standard errors by which a choice must be ahead of the first of its kind."""
 
@@ -45,41 +48,32 @@ def learn_documents(
     training: TokenizedDocuments,
     validation: TokenizedDocuments,
     device: torch.device,
-    follow: Follow,
+    watch: Watch,
     folder: Path,
 ) -> tuple[DocumentClassifier, Validation]:
     """Learns codebook and head from the training part, and has the validation part choose between heads.
 
     It says how much the codes count beside the tokens, for a reader knows its own training texts too well for them to
-    say it; how rare tokens are scaled and how strong the head is; and at what temperature its answers are best.
-    `follow` passes on what is read, and may say how far it is; in `folder` lie the texts' counts until it returns.
+    say it; how rare tokens are scaled and how strong the head is; and at what temperature its answers are best. The
+    head that was chosen then learns from both parts; the figures are those that it had before.
+    `watch` is told how far it is; in `folder` lie the texts' counts until it returns.
     """
     with repeatable(device, settings.deterministic):
         codebook = learn_codebook(
-            sample_states(reader, training, settings.window, settings.seed, device, follow),
+            sample_states(reader, training, settings.window, settings.seed, device, watch),
             settings.codes,
             torch.Generator().manual_seed(settings.seed),
         )
-        how = (settings.window, device, follow, folder)
+        reading = (settings.window, device, watch, folder)
         with (
-            count_part(reader, codebook, training, *how) as seen,
-            count_part(reader, codebook, validation, *how) as held_out,
+            count_part(reader, codebook, training, *reading) as seen,
+            count_part(reader, codebook, validation, *reading) as held_out,
         ):
-
-            def try_out(choices: Sequence[Choice]) -> list[Tried]:
-                power = settings.class_weight_power
-                heads = learn_heads(seen, choices, training.labels, len(training.label_names), power)
-                logits = [head.logits(held_out) for head in heads]
-                return [judge(*one, validation.labels) for one in zip(choices, heads, logits, strict=True)]
-
-            choices: dict[str, Sequence[Any]] = {
-                "exponent": EXPONENTS,
-                "strength": [settings.head_strength * factor for factor in STRENGTH_FACTORS],
-                "shares": [(1.0, share) for share in CODES_SHARES],
-            }
-            best = try_out([Choice(**{kind: values[0] for kind, values in choices.items()})])[0]
-            for kind, values in choices.items():
-                best = clearly_best([best, *try_out([replace(best.choice, **{kind: value}) for value in values[1:]])])
+            best = choose(settings, seen, training.labels, held_out, validation.labels, watch)
+            both = [Joined(*blocks) for blocks in zip(seen, held_out, strict=True)]
+            labels = np.concatenate([training.labels, validation.labels])
+            how = (len(training.label_names), settings.class_weight_power)
+            head = next(learn_heads(both, [best.choice], labels, *how)).at(best.temperature)
     architecture = DocumentArchitecture(
         reader.architecture,
         len(training.label_names),
@@ -90,25 +84,54 @@ def learn_documents(
         best.choice.exponent,
     )
     classifier = DocumentClassifier(architecture).to(device)
-    classifier.fill(reader, codebook, best.head)
+    classifier.fill(reader, codebook, head)
     return classifier.eval(), score(best.log_probabilities, validation.labels, window_accuracy=None)
+
+
+def choose(
+    settings: TrainingSettings,
+    training: Sequence[Counts],
+    labels: Indices,
+    validation: Sequence[Counts],
+    validation_labels: Indices,
+    watch: Watch,
+) -> Tried:
+    """The best head that learns from the training part's counts and class ids, as the validation part's say."""
+
+    options: dict[str, Sequence[Any]] = {
+        "exponent": EXPONENTS,
+        "strength": [settings.head_strength * factor for factor in STRENGTH_FACTORS],
+        "shares": [(1.0, share) for share in CODES_SHARES],
+    }
+    done = count(1)
+
+    def try_out(choices: Sequence[Choice]) -> Iterator[Tried]:
+        heads = learn_heads(training, choices, labels, int(labels.max()) + 1, settings.class_weight_power)
+        for choice, head in zip(choices, heads, strict=True):
+            watch.learned(next(done), HEADS)
+            yield judge(choice, head.logits(validation), validation_labels)
+
+    best = next(try_out([Choice(**{kind: values[0] for kind, values in options.items()})]))
+    for kind, values in options.items():
+        best = clearly_best([best, *try_out([replace(best.choice, **{kind: value}) for value in values[1:]])])
+    return best
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A head at its best temperature, with its answers [texts, labels] and losses [texts] on the validation part."""
+    """What was chosen of a head, its best temperature, and its answers [texts, labels] and losses [texts] there."""
 
     choice: Choice
-    head: DocumentHead
+    temperature: float
     log_probabilities: Floats
     losses: Floats
 
 
-def judge(choice: Choice, head: DocumentHead, logits: Floats, labels: Indices) -> Tried:
+def judge(choice: Choice, logits: Floats, labels: Indices) -> Tried:
     """A head by its logits [texts, labels] for texts with these class ids."""
     temperature = best_temperature(logits, labels)
     answers = log_softmax(logits / temperature)
-    return Tried(choice, head.at(temperature), answers, -answers[np.arange(len(labels)), labels])
+    return Tried(choice, temperature, answers, -answers[np.arange(len(labels)), labels])
 
 
 def clearly_best(tried: Sequence[Tried]) -> Tried:
@@ -122,7 +145,7 @@ def clearly_best(tried: Sequence[Tried]) -> Tried:
 
 
 def sample_states(
-    reader: Reader, documents: TokenizedDocuments, window: int, seed: int, device: torch.device, follow: Follow
+    reader: Reader, documents: TokenizedDocuments, window: int, seed: int, device: torch.device, watch: Watch
 ) -> Tensor:
     """Up to SAMPLE vectors of tokens in their places, [n, features], as many from each text as from the others."""
     rng = np.random.default_rng(seed)
@@ -133,7 +156,7 @@ def sample_states(
     if len(documents) > SAMPLE:  # the first ones, sorted by id, may be of one label
         asked[rng.permutation(len(documents))[SAMPLE:]] = False
     drawn = []
-    for run in follow(documents.runs()):
+    for run in watch.reading(documents.runs()):
         chosen = np.zeros(len(run.ids), dtype=bool)
         for document, (begin, end) in enumerate(pairwise(run.offsets.tolist()), run.first):
             if asked[document]:

@@ -19,8 +19,8 @@ from tasks.training.windows import Indices, cut, pool_documents
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
+    from tasks.training.watch import Watch
 
 
 class LabelObjective:
@@ -69,7 +69,7 @@ class LabelObjective:
         """Nothing: the model is complete."""
         return 0
 
-    def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier, None]:
+    def complete(self, watch: Watch, folder: Path) -> tuple[WindowClassifier, None]:
         """The model is the classifier, and has been judged."""
         return self.model, None
 

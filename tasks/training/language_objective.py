@@ -20,8 +20,8 @@ from tasks.training.windows import Indices, batches, gather, tiles
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.counts import Follow
     from tasks.training.settings import TrainingSettings
+    from tasks.training.watch import Watch
 
 TOKENS_AT_ONCE = 8_192
 """Tokens that are told at once in validation: bounds the memory that their logits take."""
@@ -71,9 +71,9 @@ class LanguageObjective:
         """The training part is read for the codebook and for the counts, the validation part for its counts."""
         return 2 * self.training.tokens + self.validation.tokens
 
-    def complete(self, follow: Follow, folder: Path) -> tuple[DocumentClassifier, Validation]:
+    def complete(self, watch: Watch, folder: Path) -> tuple[DocumentClassifier, Validation]:
         """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
-        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, follow, folder)
+        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, watch, folder)
 
     def _told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import torch
 
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.counts import Follow
     from tasks.training.document_classifier import DocumentClassifier
     from tasks.training.model import WindowClassifier
     from tasks.training.settings import TrainingSettings
+    from tasks.training.watch import Watch
 
 
 class Objective(Protocol):
@@ -43,10 +43,10 @@ class Objective(Protocol):
     def reads(self) -> int:
         """Tokens that `complete` goes through, counted each time that it does."""
 
-    def complete(self, follow: Follow, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
+    def complete(self, watch: Watch, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
         """The classifier, once the model's weights are the kept ones, and how it is judged if that is news.
 
-        `follow` passes on the runs that are read, and may say how far it is; `folder` is there for temporary files.
+        `watch` is told how far it is; `folder` is there for temporary files.
         """
 
 

@@ -13,7 +13,7 @@ from tasks.training.codebook import VECTORS_AT_ONCE
 from tasks.training.counts import TOKENS_AT_ONCE
 from tasks.training.device import check_processes, choose_device, free_bytes
 from tasks.training.document_head import SLICES_KEPT
-from tasks.training.document_learning import CODES_SHARES, EXPONENTS, SAMPLE, STRENGTH_FACTORS
+from tasks.training.document_learning import HEADS, SAMPLE
 from tasks.training.model import Architecture, WindowClassifier
 from tasks.training.reader import TOLD, Reader, ReaderArchitecture
 from tasks.training.stored import SLICE_BYTES
@@ -124,8 +124,7 @@ def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int
 def head_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, texts: int) -> int:
     """Roughly what learning the head takes: slices of features, the weights, and the answers to validation texts."""
     weights = labels * (vocabulary_size + settings.codes)
-    heads = len(CODES_SHARES) + len(STRENGTH_FACTORS) + len(EXPONENTS)
-    numbers = (VALUES_PER_WEIGHT + heads) * weights + heads * labels * texts
+    numbers = VALUES_PER_WEIGHT * weights + HEADS * labels * texts
     return (SLICES + SLICES_KEPT // 2) * SLICE_BYTES + DOUBLE * numbers
 
 

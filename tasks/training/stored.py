@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 SLICE_BYTES = 2**25
 """Of counts in double precision that would be in memory at a time if none were zero."""
@@ -50,6 +50,29 @@ class StoredCounts:
             file.seek(int(ends[0]) * kind.itemsize)
             found.append(np.frombuffer(file.read(int(ends[-1] - ends[0]) * kind.itemsize), kind))
         return csr_array((found[0], found[1].astype(np.int32), ends - ends[0]), shape=(len(ends) - 1, self._width))
+
+
+class Joined:
+    """The texts of one array of counts and then those of another, read like one array."""
+
+    def __init__(self, first: StoredCounts, second: StoredCounts) -> None:
+        self._parts = (first, second)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Texts and columns."""
+        first, second = (part.shape for part in self._parts)
+        return first[0] + second[0], first[1]
+
+    def __getitem__(self, texts: slice) -> csr_array:
+        begin, end, _ = texts.indices(self.shape[0])
+        first, second = self._parts
+        border = first.shape[0]
+        if end <= border:
+            return first[begin:end]
+        if begin >= border:
+            return second[begin - border : end - border]
+        return csr_array(vstack([first[begin:border], second[: end - border]]))
 
 
 @contextmanager

@@ -20,13 +20,13 @@ from tasks.shared.stage import stage
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
+from tasks.training.watch import Watch
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
     from tasks.tokenization.store import Run
-    from tasks.training.counts import Follow
     from tasks.training.steps import Progress
 
 log = logger("training")
@@ -71,7 +71,7 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
-    classifier, judged = objective.complete(following(objective.reads), scratch)
+    classifier, judged = objective.complete(Afterwards(objective.reads), scratch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
@@ -90,22 +90,29 @@ def train(
     }
 
 
-def following(tokens: int) -> Follow:
-    """Passes on what is read after the epochs, and says every few seconds which share of those tokens was read."""
-    read, spoken = 0, time.monotonic()
+class Afterwards(Watch):
+    """Says every few seconds how far the work after the epochs is, in which so many tokens are read."""
 
-    def follow(runs: Iterator[Run]) -> Iterator[Run]:
-        nonlocal read, spoken
+    def __init__(self, tokens: int) -> None:
+        self._tokens, self._read, self._spoken = tokens, 0, time.monotonic()
+
+    def reading(self, runs: Iterator[Run]) -> Iterator[Run]:
+        """See Watch."""
         for run in runs:
             yield run
-            read += len(run.ids)
-            if time.monotonic() - spoken >= SECONDS_BETWEEN_LINES:
-                spoken = time.monotonic()
-                log.info("training: reading the texts with the trained reader, %d%%", round(100 * read / tokens))
-        if read == tokens:
+            self._read += len(run.ids)
+            self._say("reading the texts with the trained reader, %d%%", round(100 * self._read / self._tokens))
+        if self._read == self._tokens:
             log.info("training: learning to classify what was read")
 
-    return follow
+    def learned(self, heads: int, of: int) -> None:
+        """See Watch."""
+        self._say("learning to classify what was read, %d of %d", heads, of)
+
+    def _say(self, what: str, *numbers: int) -> None:
+        if time.monotonic() - self._spoken >= SECONDS_BETWEEN_LINES:
+            self._spoken = time.monotonic()
+            log.info("training: " + what, *numbers)
 
 
 def _write(

@@ -1,0 +1,20 @@
+"""How far the work after the epochs is, for whoever wants to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import Run
+
+
+class Watch:
+    """Sees the texts that are read and the heads that are learned, and says nothing; others may say more."""
+
+    def reading(self, runs: Iterator[Run]) -> Iterator[Run]:
+        """Passes on what is read."""
+        return runs
+
+    def learned(self, heads: int, of: int) -> None:
+        """So many of the heads that are learned are done."""
