@@ -23,6 +23,7 @@ HISTORY = pa.schema(
         pa.field("learning_rate", pa.float64(), nullable=False),  # at the epoch's last step
         pa.field("tokens_per_second", pa.float64(), nullable=False),  # of training, validation left out
         pa.field("seconds", pa.float64(), nullable=False),  # with validation
+        pa.field("completion_seconds", pa.float64()),  # of what comes after all epochs; of the kept one alone
         pa.field("precision", pa.string(), nullable=False),  # that steps computed in: float32 | bfloat16
     ]
 )

@@ -71,11 +71,13 @@ def train(
     trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
+    started = time.monotonic()
     classifier, judged = objective.complete(Afterwards(objective.reads), scratch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
     config = model_config(settings, training, classifier, kept)
+    kept |= {"completion_seconds": time.monotonic() - started}
     if judged is not None:
         kept |= {"validation_accuracy": judged.accuracy, "validation_macro_f1": judged.macro_f1}
         _say_complete(config["architecture"], judged.accuracy)
