@@ -18,6 +18,12 @@ ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 # There the same version is `+cpu`: it satisfies the pin, and pip prefers it.
 FROM base AS build-cuda
 
+FROM base AS base-cpu
+FROM base AS base-cuda
+# Triton compiles its launchers on the machine with the GPU.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+
 # hadolint ignore=DL3006
 FROM build-${VARIANT} AS build
 WORKDIR /opt/corpusflow
@@ -30,7 +36,8 @@ COPY tasks tasks
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
 
-FROM base AS final
+# hadolint ignore=DL3006
+FROM base-${VARIANT} AS final
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin corpusflow \
     && install --directory --owner=corpusflow /opt/corpusflow /opt/corpusflow/data
 COPY --from=build /opt/venv /opt/venv

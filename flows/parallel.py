@@ -51,7 +51,8 @@ def _in_a_process(order: FoldOrder, environment: dict[str, str], running: list[P
     )
     running.append(process)
     told, said = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
-    with closing(said), suppress(BrokenPipeError):
+    answer = ""
+    with closing(said), suppress(BrokenPipeError):  # it may end before it has read the order
         told.write(order.model_dump_json() + "\n")
         told.flush()
         if over.is_set():  # while this process was being started

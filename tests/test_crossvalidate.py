@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from flows.cli_crossvalidate import show
+from flows.fold import FoldOrder
+from flows.parallel import _in_a_process
 from tasks.evaluation.bootstrap import interval, mcnemar, resamples
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
 from tasks.evaluation.results import Resampling
+from tasks.shared.artifacts import Artifact
+from tasks.shared.errors import RunError
 
 BASELINES = {
     "majority",
@@ -261,3 +266,17 @@ def test_a_label_that_nobody_names_has_no_f1():
     assert all(np.isnan(scores[4]) for scores in each)
     summary = summarise(Answers(("a", "b", "c"), labels, labels[None], {}), Resampling(100, 0.95, 0))
     assert summary["per_label"]["c"] == {"precision": 0, "recall": 0, "f1": 0, "f1_interval": [0, 0], "support": 0}
+
+
+def test_a_fold_whose_process_cannot_even_start_is_named(tmp_path: Path) -> None:
+    cleaned = Artifact.model_validate(
+        dict.fromkeys(("stage", "folder", "fingerprint", "digest", "created"), "")
+        | dict.fromkeys(("rows", "bytes", "seconds"), 1)
+        | dict.fromkeys(("summary", "lineage", "files"), {})
+        | {"recipe": {"stage": ""} | dict.fromkeys(("settings", "inputs", "sources", "code", "libraries"), {})}
+    )
+    order = FoldOrder(
+        config="nowhere.yaml", overrides={"name": "n" * 300_000}, repeat=1, fold=2, folds=3, seed=0, cleaned=cleaned
+    )  # more than a pipe holds: what nobody reads cannot be written to the end
+    with pytest.raises(RunError, match="repeat 1, fold 2: its process ended with code 1; run again"):
+        _in_a_process(order, {"PYTHONHOME": str(tmp_path)}, [], threading.Event())

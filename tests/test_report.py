@@ -272,3 +272,14 @@ def test_settings_are_shown_as_they_are_written_in_yaml() -> None:
 def test_verdict_says_what_the_interval_allows(lead: Estimate, said: str) -> None:
     scores = Scores(10, Estimate(0.5, 0.2, 0.8), Estimate(0.5, 0.2, 0.8))
     assert said in verdict({"svm": Comparison(scores, lead, lead, 1, 1, 1.0)}, {"svm": "SVM"})
+
+
+def test_a_figure_of_one_epoch_alone_is_marked_and_told() -> None:
+    one, line = (
+        figures.Series(name, np.array(values))
+        for name, values in (("kept", [np.nan, 0.25, np.nan, np.nan]), ("every", [1.0, 2.0, 3.0, 4.0]))
+    )
+    picture = figures.curves("Accuracy", [one], 2)
+    assert "kept 0.25" in picture.alt
+    assert len(picture.light) > len(figures.curves("Accuracy", [figures.Series("kept", np.full(4, np.nan))], 2).light)
+    assert "every 4" in figures.curves("Loss", [line], None).alt

@@ -24,6 +24,7 @@ from tasks.evaluation.inputs import read_history
 from tasks.evaluation.report import training_curves
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
 from tasks.shared.note import Markdown
+from tasks.training import device
 from tasks.training.device import choose_device
 from tasks.training.metrics import macro_f1
 from tasks.training.model import Architecture, Noise, WindowClassifier
@@ -287,3 +288,16 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         small(**changes)
+
+
+def test_what_a_container_may_take_counts_cached_files_as_free(tmp_path: Path) -> None:
+    assert device._left_in_group(tmp_path) is None
+    for name, text in {
+        "max": "1000\n",
+        "current": "900\n",
+        "stat": "anon 300\nfile 600\nactive_file 250\ninactive_file 350\n",
+    }.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert device._left_in_group(tmp_path) == 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert device._left_in_group(tmp_path) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import os
 import platform
 import subprocess
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.training.cells import CELLS, ScanCell, inside_mask
+from tasks.training.cells import CELLS, ScanCell, _triton_kernels, inside_mask
 from tasks.training.model import Architecture, Noise, WindowClassifier
 from tasks.training.scan import gated_scan, scan
 
@@ -179,3 +181,15 @@ def test_triton_kernels_do_what_the_plain_cells_do() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_kernels_are_taken_only_where_they_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Triton may be installed where there is no GPU, no driver or no compiler: then it fails at the first launch."""
+    _triton_kernels.cache_clear()
+    with caplog.at_level(logging.WARNING, "corpusflow.training"):
+        kernels = _triton_kernels()
+    installed = importlib.util.find_spec("triton") is not None
+    assert (kernels is not None) == (installed and torch.cuda.is_available())
+    assert [line.startswith("training: no Triton kernels (") for line in caplog.messages] == [True] * (
+        installed and kernels is None
+    )

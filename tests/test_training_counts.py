@@ -26,7 +26,7 @@ from tasks.training.features import PRIOR, Features, Scaling
 from tasks.training.model import Noise
 from tasks.training.reader import Reader, ReaderArchitecture
 from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
-from tasks.training.stored import Joined, slices, stored_counts
+from tasks.training.stored import Joined, room_of, slices, stored_counts
 from tasks.training.watch import Watch
 
 CPU = torch.device("cpu")
@@ -265,3 +265,24 @@ def test_slices_hold_every_text_once_and_no_more_than_there_is_room_for() -> Non
     assert [text for some in found for text in range(some.start, some.stop)] == list(range(10_000))
     assert max(some.stop - some.start for some in found) * 3000 * 8 <= stored.SLICE_BYTES
     assert slices(0, 3000) == []
+
+
+def test_stored_counts_may_be_more_than_an_int32_numbers(tmp_path: Path) -> None:
+    with stored_counts(tmp_path, 3, 255) as found:
+        found.append(np.array([[1, 2, 3]]))
+        found._ends[-1] = 2**31 - 2  # as if texts with as many counts stood before: the files get a hole
+        found.append(np.array([[4, 0, 5], [6, 7, 8]]))
+        np.testing.assert_array_equal(found[1:3].toarray(), [[4, 0, 5], [6, 7, 8]])
+        assert found.nnz == 2**31 + 3
+
+
+def test_texts_that_use_few_of_many_tokens_are_taken_many_at_a_time() -> None:
+    few = np.eye(1000, dtype=np.uint8)
+    with stored_counts(Path(gettempdir()), 1000, 255) as found:
+        found.append(few)
+        assert room_of([found]) == stored.SPARSE
+        assert room_of([found, found]) == 2 * stored.SPARSE
+        assert room_of([Joined(found, found)]) == stored.SPARSE
+        assert room_of([found, few]) == 2000  # an array has its zeros in memory
+        found.append(np.ones((1000, 1000), np.uint8))
+        assert room_of([found]) == 1000

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from training_texts import VOCABULARY, documents, learn, part_of, small, write_inputs
 
-from tasks.training import document_learning
+from tasks.training import document_learning, language_objective
 from tasks.training import reader as reader_module
 from tasks.training.codebook import learn_codebook
 from tasks.training.counts import count_all, read
@@ -263,3 +263,18 @@ def test_the_model_folder_gives_the_same_answers_and_says_how_the_kept_epoch_doe
     assert (kept["completion_seconds"] > 0).all()
     assert history[~history["kept"]][["validation_accuracy", "completion_seconds"]].isna().all(axis=None)
     assert json.loads((tmp_path / "one/config.json").read_text())["architecture"]["codes_share"] in CODES_SHARES
+
+
+def test_one_text_says_nothing_clearly():
+    logits, labels = np.array([[0.0, 0.1]]), np.array([1])
+    tried = [judge(Choice((1.0, share), 5.0), share * logits, labels) for share in (0.1, 0.3)]
+    assert clearly_best(tried) is tried[0]
+
+
+def test_a_long_window_is_told_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    objective = LanguageObjective(small(**LANGUAGE), documents(), documents(seed=1), CPU)
+    whole = objective.validate()
+    monkeypatch.setattr(language_objective, "TOKENS_AT_ONCE", 5)
+    parts = objective.validate()
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert parts.window_accuracy == whole.window_accuracy

@@ -90,3 +90,17 @@ def test_pytorchs_cells_drop_nothing_out_themselves() -> None:
     """cuDNN's own dropout would draw random numbers that no seed of ours repeats."""
     layers = [make(4, 4, True) for make in CELLS.values()]
     assert {layer.layer.dropout for layer in layers if isinstance(layer, TorchCell)} == {0.0}
+
+
+def test_a_cell_that_computes_in_float16_instead_does_not_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cuDNN's do under autocast: gradients of a mean over many windows are too small for float16."""
+
+    class Half(torch.nn.Linear):
+        def __init__(self, features: int, hidden: int, both: bool) -> None:
+            super().__init__(features, hidden)
+
+        def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(inputs).half()
+
+    monkeypatch.setitem(CELLS, "half", Half)
+    assert not computes_bfloat16("half", CPU)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
@@ -87,8 +88,9 @@ def logistic_regression(train_texts: Sequence[str], train_labels: Ints, test_tex
     except ValueError:  # what scikit-learn raises for an empty vocabulary
         return majority(train_texts, train_labels, test_texts)
     train_counts, test_counts = (words.transform(texts) for texts in (train_texts, test_texts))
-    commonest = np.argsort(-(train_counts > 0).sum(axis=0).A1, kind="stable")[:3000]
-    seen, asked = (counts[:, commonest].toarray().astype(float) for counts in (train_counts, test_counts))
+    texts_with = np.asarray((train_counts > 0).sum(axis=0)).ravel()
+    commonest = np.argsort(-texts_with, kind="stable")[:3000]
+    seen, asked = (csr_array(counts[:, commonest]) for counts in (train_counts, test_counts))
     head = learn_head([seen], (1,), labels, len(known), strength=5.0, class_weight_power=1.0)
     return np.asarray(known[head.logits([asked]).argmax(axis=1)], np.int64)
 

@@ -147,7 +147,8 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
         colours = (palette.first, palette.second, palette.third)
         for one, colour, line in zip(series, colours, lines, strict=False):
             epochs = np.arange(1, len(one.values) + 1)
-            axes.plot(epochs, one.values, line, marker="." if len(epochs) < 3 else None, color=colour, label=one.name)
+            few = np.isfinite(one.values).sum() < 3  # no line leads through them
+            axes.plot(epochs, one.values, line, marker="." if few else None, color=colour, label=one.name)
         if kept is not None:
             axes.axvline(kept, color=palette.ink, linewidth=0.8, linestyle=":")
         axes.grid()
@@ -157,8 +158,14 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))
         axes.legend(loc="best", handlelength=1.6)
 
-    last = ", ".join(f"{one.name} {one.values[-1]:.4g}" for one in series)
-    return picture(draw, 3.5, 2.4, f"{title} by epoch; in the last one: {last}.")
+    last = ", ".join(f"{one.name} {_last(one.values):.4g}" for one in series)
+    return picture(draw, 3.5, 2.4, f"{title} by epoch; at last: {last}.")
+
+
+def _last(values: Floats) -> float:
+    """The last figure that there is: some objectives have one of the kept epoch alone."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else np.nan
 
 
 def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:

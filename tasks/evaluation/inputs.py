@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.evaluation.metrics import Floats, Ints
@@ -24,12 +23,12 @@ PARTS = ("train", "validation", "test")
 
 def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
     """The texts of these documents, by doc_id. Raises ArtifactError where one is missing."""
-    wanted = pa.array(sorted(doc_ids), pa.string())
+    wanted = set(doc_ids)
     texts: dict[str, str] = {}
     for batch in read_batches(cleaned / "documents", ("doc_id", "text")):
-        chosen = batch.filter(pc.is_in(batch["doc_id"], wanted))
-        texts |= zip(chosen["doc_id"].to_pylist(), chosen["text"].to_pylist(), strict=True)
-    missing = [doc_id for doc_id in wanted.to_pylist() if doc_id not in texts]
+        chosen = batch.filter(pa.array([doc_id in wanted for doc_id in batch["doc_id"].to_pylist()], pa.bool_()))
+        texts |= dict(zip(chosen["doc_id"].to_pylist(), chosen["text"].to_pylist(), strict=True))
+    missing = sorted(wanted - texts.keys())
     if missing:
         raise ArtifactError(
             f"{cleaned / 'documents'}: document {missing[0]!r} has tokens but no text here (and {len(missing) - 1} "

@@ -6,6 +6,7 @@ padded positions of the output is unspecified; pooling masks it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -18,6 +19,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from tasks.training.blocks import Layer
 from tasks.training.scan import gated_scan
 from tasks.training.scan_blocks import scan_blocks
+
+log = logging.getLogger("corpusflow.training")
 
 
 class Cell(Protocol):
@@ -57,7 +60,10 @@ class ScanCell(nn.Module):
         self.project = nn.Linear(features, self.directions * (gates + 1) * hidden)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """See Cell. Under autocast the product is of short floats; gates and states are computed in float32 anyway."""
+        """See Cell. Under autocast the product is of short floats; gates and states are computed in float32 anyway.
+
+        What a GPU's kernel stores of the states then is short again.
+        """
         if inputs.device.type == "cpu":
             return self._in_blocks(inputs, lengths)
         projected = self.project(inputs)
@@ -81,9 +87,16 @@ class ScanCell(nn.Module):
 
 @cache
 def _triton_kernels() -> ModuleType | None:
+    """The kernels, if they run here: Triton compiles them when they are first used, and needs a C compiler to."""
     try:
         from tasks.training import scan_triton
     except ImportError:
+        return None
+    try:
+        scan_triton.try_out()
+    except Exception as error:  # there are many ways to lack a compiler or a driver
+        said = " ".join(str(error).split())[:200]
+        log.warning("training: no Triton kernels (%s: %s), so the slower scan it is", type(error).__name__, said)
         return None
     return scan_triton
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,16 +44,19 @@ def check_processes(processes: int, device: torch.device) -> None:
 def repeatable(device: torch.device, deterministic: bool) -> Iterator[None]:
     """Inside: PyTorch's random numbers are ours, and with `deterministic` its kernels repeat; after: all as before.
 
-    On the CPU all kernels used here repeat anyhow (for the same number of threads).
+    On the CPU all kernels used here repeat anyhow (for the same number of threads), and on MPS it would refuse some.
     """
-    before = torch.are_deterministic_algorithms_enabled()
-    deterministic = deterministic and device.type != "cpu"
+    memory: Any = torch.utils.deterministic
+    before, filled = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    deterministic = deterministic and device.type == "cuda"
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = False  # nothing here reads what it has not written
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            memory.fill_uninitialized_memory = filled
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
@@ -83,8 +87,10 @@ def _available(meminfo: Path) -> int | None:
 
 
 def _left_in_group(group: Path) -> int | None:
-    """What a container's limit leaves (cgroup v2)."""
+    """What a container's limit leaves (cgroup v2); the pages of files in the cache can be taken back."""
     try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no group, or its limit is "max"
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        found = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit - used + int(found["active_file"]) + int(found["inactive_file"])
+    except (OSError, KeyError, ValueError):  # no group, or its limit is "max"
         return None

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 
 from tasks.training.features import Counts, Features, Floats, Scaling, root_shares
 from tasks.training.regression import Regression
-from tasks.training.stored import slices
+from tasks.training.stored import room_of, slices
 
 SLICES_KEPT = 16
 """Slices whose features stay in memory; those of the others are made again each time."""
@@ -50,7 +50,7 @@ class DocumentHead:
     def logits(self, blocks: Sequence[Counts]) -> Floats:
         """Logits [texts, labels] of texts as blocks of counts [texts, counts of the block], a slice at a time."""
         found = np.empty((blocks[0].shape[0], len(self.bias)))
-        for some in slices(len(found), self.weights.shape[1]):
+        for some in slices(len(found), room_of(blocks)):
             found[some] = Features(self.scalings, blocks, some).times(self.weights.T) + self.bias
         return found
 
@@ -66,7 +66,7 @@ def learn_scaling(block: Counts, labels: NDArray[np.int64], exponent: float) -> 
     texts are gone through twice, a slice at a time.
     """
     texts, columns = block.shape
-    places = slices(texts, columns)
+    places = slices(texts, room_of([block]))
     counted = sum((csr_array(block[some]).sum(axis=0) for some in places), np.zeros(columns))
     prior = counted / max(counted.sum(), 1)
     groups, group = np.unique(labels, return_inverse=True)
@@ -129,7 +129,7 @@ def learn_heads(
     widths = [block.shape[1] for block in blocks]
     label_weights = np.bincount(labels, minlength=label_count).astype(np.float64) ** -class_weight_power
     text_weights = label_weights[labels]
-    places = slices(len(labels), sum(widths))
+    places = slices(len(labels), room_of(blocks))
     start = np.zeros((label_count, sum(widths) + 1))
     for exponent, alike in groupby(choices, lambda choice: choice.exponent):
         scalings = [learn_scaling(block, labels, exponent) for block in blocks]

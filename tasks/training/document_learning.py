@@ -137,11 +137,13 @@ def judge(choice: Choice, logits: Floats, labels: Indices) -> Tried:
 def clearly_best(tried: Sequence[Tried]) -> Tried:
     """The one with the lowest mean loss if it is clearly ahead of the first, else the first.
 
-    Clearly: by CLEAR standard errors of the difference, paired by text. Fifty texts tell close choices apart by chance.
+    Clearly: by CLEAR standard errors of the difference, paired by text. Fifty texts tell close choices apart by chance,
+    and one tells nothing.
     """
     first, best = tried[0], min(tried, key=lambda one: one.losses.mean())
     lead = first.losses - best.losses
-    return best if float(lead.mean()) > CLEAR * float(lead.std()) / len(lead) ** 0.5 else first
+    error = float(lead.std(ddof=1)) / len(lead) ** 0.5 if len(lead) > 1 else np.inf
+    return best if float(lead.mean()) > CLEAR * error else first
 
 
 def sample_states(

@@ -61,8 +61,9 @@ class LanguageObjective:
                 windows = tiles(run.offsets, self.settings.window)
                 for batch in batches(windows, at_once):
                     tokens, lengths = gather(run.ids, windows, batch, self.device)
-                    told = self._told(tokens, lengths, torch.arange(len(tokens), device=self.device))
-                    total += torch.stack([value.double() for value in told]).cpu()
+                    for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
+                        told = self._told(tokens, lengths, positions)
+                        total += torch.stack([value.float() for value in told]).cpu()  # MPS has no doubles
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
 

@@ -1,6 +1,7 @@
 """In which numbers a training step computes: float32, or bfloat16 where a matrix product gains by it.
 
-With bfloat16 (autocast) weights, optimizer, sums over time and the loss stay float32. Validation and prediction always
+With bfloat16 (autocast) weights, optimizer, sums and the loss stay float32, and so do an RNN's states on the CPU; on a
+GPU the minimal cells add states up in float32 and store them as bfloat16. Validation and prediction always
 compute in float32, so that an epoch is judged by what its model will answer.
 """
 
@@ -47,7 +48,10 @@ def computing_in(precision: str, device: torch.device) -> AbstractContextManager
 
 @cache
 def computes_bfloat16(cell: str, device: torch.device) -> bool:
-    """Whether a forward and backward pass through the cell, as small as can be, runs in bfloat16 and stays finite."""
+    """Whether a forward and backward pass through the cell, as small as can be, runs in bfloat16 and stays finite.
+
+    cuDNN's cells take float16 instead, which small gradients vanish in (PyTorch's autocast casts them to it).
+    """
     if cell == "none":
         return True
     with torch.random.fork_rng(devices=[]):
@@ -59,6 +63,8 @@ def computes_bfloat16(cell: str, device: torch.device) -> bool:
         states.float().sum().backward()
     except Exception as error:  # a kernel may be missing, or not compile, in many ways
         log.info("training: %s in bfloat16 on %s: %s", cell, device, error)
+        return False
+    if states.dtype == torch.float16:
         return False
     return all(bool(weight.grad is not None and weight.grad.isfinite().all()) for weight in layer.parameters())
 

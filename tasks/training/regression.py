@@ -54,9 +54,10 @@ class Regression:
         """What is to be minimal, and its gradient, which has the shape of the parameters."""
         weights, bias = np.split(parameters, [-1], axis=1)
         loss, gradient = self.penalty / 2 * float(np.square(weights).sum()), np.zeros(parameters.shape)
+        effective = (weights * self.factors).T
         for number, some in enumerate(self.slices):
             seen, own, weight = self.features(number), self.labels[some], self.text_weights[some]
-            logits = seen.times((weights * self.factors).T) + bias.T
+            logits = seen.times(effective) + bias.T
             logits -= logits.max(axis=1, keepdims=True)
             wrong = np.exp(logits)
             total = wrong.sum(axis=1)

@@ -33,6 +33,14 @@ def scan_gates(projected: Tensor, lengths: Tensor, gates: int, directions: int) 
     return states
 
 
+def try_out() -> None:
+    """Compiles both kernels and runs them on two numbers; raises what Triton or the driver raises."""
+    with torch.inference_mode(False), torch.enable_grad():
+        projected = torch.zeros(1, 1, 2, device="cuda", requires_grad=True)
+        states = scan_gates(projected, torch.ones(1, dtype=torch.int64, device="cuda"), gates=1, directions=1)
+        states.sum().backward()  # type: ignore[no-untyped-call]
+
+
 class _Gates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, projected: Tensor, lengths: Tensor, gates: int, directions: int) -> Tensor:

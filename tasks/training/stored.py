@@ -5,7 +5,7 @@ Most texts lack most tokens, so that only counts above zero are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 SLICE_BYTES = 2**25
-"""Of counts in double precision that would be in memory at a time if none were zero."""
+"""Of numbers in double precision that are in memory at a time."""
+SPARSE = 5
+"""Numbers in double precision whose room a feature above zero takes, with its place and what is made of it."""
 
 
 class StoredCounts:
@@ -34,13 +36,18 @@ class StoredCounts:
         """Texts and columns."""
         return len(self._ends) - 1, self._width
 
+    @property
+    def nnz(self) -> int:
+        """Counts above zero."""
+        return self._ends[-1]
+
     def append(self, counts: NDArray[Any]) -> None:
         """Adds texts, [texts, columns]. Raises OSError where the disk is full."""
         found = csr_array(counts)
         for file, numbers, kind in zip(self._files, (found.data, found.indices), self._types, strict=True):
             file.seek(self._ends[-1] * kind.itemsize)
             file.write(numbers.astype(kind).tobytes())
-        self._ends += (self._ends[-1] + found.indptr[1:]).tolist()
+        self._ends += (self._ends[-1] + found.indptr[1:].astype(np.int64)).tolist()
 
     def __getitem__(self, texts: slice) -> csr_array:
         begin, end, _ = texts.indices(self.shape[0])
@@ -64,6 +71,11 @@ class Joined:
         first, second = (part.shape for part in self._parts)
         return first[0] + second[0], first[1]
 
+    @property
+    def nnz(self) -> int:
+        """Counts above zero."""
+        return sum(part.nnz for part in self._parts)
+
     def __getitem__(self, texts: slice) -> csr_array:
         begin, end, _ = texts.indices(self.shape[0])
         first, second = self._parts
@@ -83,6 +95,15 @@ def stored_counts(folder: Path, width: int, most: int) -> Iterator[StoredCounts]
     """
     with TemporaryFile(dir=folder) as values, TemporaryFile(dir=folder) as columns:
         yield StoredCounts(values, columns, width, most)
+
+
+def room_of(blocks: Sequence[Any]) -> int:
+    """Numbers in double precision whose room a text's features take on average, from its blocks [texts, …] of counts.
+
+    Those of stored and of sparse counts take none for most zeros.
+    """
+    columns, filled = sum(block.shape[1] for block in blocks), sum(getattr(block, "nnz", np.inf) for block in blocks)
+    return max(1, int(min(columns, SPARSE * filled / max(1, blocks[0].shape[0]))))
 
 
 def slices(texts: int, columns: int) -> list[slice]:
