@@ -272,8 +272,8 @@ def test_a_fold_whose_process_cannot_even_start_is_named(tmp_path: Path) -> None
     cleaned = Artifact.model_validate(
         dict.fromkeys(("stage", "folder", "fingerprint", "digest", "created"), "")
         | dict.fromkeys(("rows", "bytes", "seconds"), 1)
-        | dict.fromkeys(("summary", "lineage", "files"), {})
-        | {"recipe": {"stage": ""} | dict.fromkeys(("settings", "inputs", "sources", "code", "libraries"), {})}
+        | {key: {} for key in ("summary", "lineage", "files")}
+        | {"recipe": {"stage": ""} | {key: {} for key in ("settings", "inputs", "sources", "code", "libraries")}}
     )
     order = FoldOrder(
         config="nowhere.yaml", overrides={"name": "n" * 300_000}, repeat=1, fold=2, folds=3, seed=0, cleaned=cleaned
