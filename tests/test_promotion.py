@@ -252,6 +252,21 @@ def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_com
     assert "champion.json: not a champion's record" in stopped.err.splitlines()[-1]
 
 
+@pytest.mark.slow
+def test_a_champion_for_other_labels_does_not_stand_in_the_way(pipeline: Pipeline):
+    pipeline.configure(training={"epochs": 1, "head_strength": 500.0})
+    run(pipeline)
+    first = champion_of(pipeline)
+    assert first is not None
+    for folder in sorted(pipeline.texts.iterdir()):
+        folder.rename(folder.with_name(f"other-{folder.name}"))
+    record = run(pipeline)  # with fewer test texts than promotion.min_documents
+    second = pipeline.stage_path("training").name
+    assert "knows none of the labels of these texts, but label0, label1, label2" in record["decision"]
+    assert "beats the majority class" in record["decision"]
+    assert champion_of(pipeline) == second
+
+
 def seal_again(place: Path, name: str, content: bytes) -> None:
     """What an older version might have left: a whole artifact, in another format."""
     (place / name).write_bytes(content)

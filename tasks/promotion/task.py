@@ -6,7 +6,7 @@ It decides; the flow moves the pointer. Without a champion to compare with, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,8 +57,9 @@ def promote(
         both = unseen({doc_id: groups[doc_id] for doc_id in answers}, groups, read_trained_on(champion_splits))
         log.info("promotion: %d of %d test documents are new to both models", len(both), len(answers))
         try:
-            new, theirs = both, _champion_answers(champion, cleaned, both, settings.device)
-        except ArtifactError as error:  # made by another version: it can neither be asked nor used
+            known = {label for label, _ in answers.values()}
+            new, theirs = both, _champion_answers(champion, cleaned, both, known, settings.device)
+        except ArtifactError as error:  # made by another version, or for other texts: it can neither be asked nor used
             new, fault = list(answers), f"the champion cannot be used ({error}); "
             log.warning("promotion: %sthe candidate is judged like a first model", fault)
     labels, ours = _columns(answers, new)
@@ -83,7 +84,9 @@ def _columns(answers: Mapping[str, tuple[str, str]], doc_ids: Sequence[str]) -> 
     return [answers[doc_id][0] for doc_id in doc_ids], [answers[doc_id][1] for doc_id in doc_ids]
 
 
-def _champion_answers(champion: Path, cleaned: Path, doc_ids: Sequence[str], device: str) -> list[str]:
+def _champion_answers(
+    champion: Path, cleaned: Path, doc_ids: Sequence[str], labels: Set[str], device: str
+) -> list[str]:
     if not doc_ids:
         return []
     from tasks.training.texts import TextClassifier  # torch
@@ -91,6 +94,8 @@ def _champion_answers(champion: Path, cleaned: Path, doc_ids: Sequence[str], dev
     classifier = TextClassifier(champion, device)
     texts = read_texts(cleaned, doc_ids)
     names = classifier.label_names
+    if labels.isdisjoint(names):
+        raise ArtifactError(f"{champion}: knows none of the labels of these texts, but {', '.join(names[:3])}, …")
     return [
         names[int(row.argmax())]
         for start in range(0, len(doc_ids), TEXTS_AT_ONCE)

@@ -10,7 +10,7 @@ from tasks.shared.section import Section
 
 
 class TrainingSettings(Section):
-    """What is trained on the training part, how, and when it stops. Lengths are counted in tokens."""
+    """What is trained, how, and when it stops. Lengths are counted in tokens."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where to compute; auto takes cuda, else mps, else cpu."
