@@ -10,25 +10,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.steps import TrainingStep
+from benchmarks.steps import LABELS, TrainingStep, make
+from tasks.training.cells import inside_mask
 from tasks.training.device import repeatable
-from tasks.training.model import Architecture, WindowClassifier
+from tasks.training.model import Architecture
 from tasks.training.precision import computes_bfloat16, computing_in
+from tasks.training.reader import Reader, ReaderArchitecture
 
-SMALL = {"vocabulary_size": 500, "labels": 7, "embedding_size": 48, "hidden_size": 40, "layers": 2}
+VOCABULARY, EMBEDDING, HIDDEN = 500, 48, 40
 WINDOW, BATCH = 61, 9
 TOLERANCES = {"float32": 1e-4, "bfloat16": 0.05}
 """Norm of a tensor's difference over the tensor's norm. A rounding to bfloat16 is up to 0.4 %, and steps add up."""
 
 
-def agreement(cell: str, device: torch.device) -> dict[str, Any]:
-    """How far logits and gradients are off at most, and what is wrong.
+def small(cell: str, objective: str) -> Architecture | ReaderArchitecture:
+    """The model that an objective trains, small.
 
     States are pooled to their mean: a maximum's gradient jumps from step to step with the last bit.
     """
-    architecture = Architecture(**SMALL, cell=cell, bidirectional=True, pooling="mean", skip=True)
+    if objective == "language":
+        return ReaderArchitecture(VOCABULARY, cell, EMBEDDING, HIDDEN, layers=1, bidirectional=True)
+    return Architecture(VOCABULARY, LABELS, cell, EMBEDDING, HIDDEN, 2, True, "mean", True)
+
+
+def agreement(cell: str, objective: str, device: torch.device) -> dict[str, Any]:
+    """How far logits and gradients are off at most, and what is wrong."""
+    architecture = small(cell, objective)
     torch.manual_seed(0)
-    weights = WindowClassifier(architecture).state_dict()
+    weights = make(architecture).state_dict()
     cpu = torch.device("cpu")
     problems = []
     off = {"float32": 0.0, "bfloat16": 0.0}
@@ -50,6 +59,7 @@ def agreement(cell: str, device: torch.device) -> dict[str, Any]:
     problems += [f"a step waits: {waits}"] if waits else []
     return {
         "cell": cell,
+        "objective": objective,
         "float32_error": off["float32"],
         "bfloat16_error": off["bfloat16"] if "bfloat16" in precisions else None,
         "repeats": repeats,
@@ -60,7 +70,7 @@ def agreement(cell: str, device: torch.device) -> dict[str, Any]:
 
 
 def _results(
-    architecture: Architecture,
+    architecture: Architecture | ReaderArchitecture,
     weights: dict[str, Tensor],
     lengths: Tensor | None,
     device: torch.device,
@@ -68,17 +78,26 @@ def _results(
     precision: str,
 ) -> dict[str, Tensor]:
     """Logits, and the gradient of each weight, as float64 on the CPU."""
-    model = WindowClassifier(architecture)
+    model = make(architecture)
     model.load_state_dict(weights)
     model.to(device, dtype)
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(2, architecture.vocabulary_size, (WINDOW, BATCH), generator=generator).to(device)
-    labels = torch.randint(architecture.labels, (BATCH,), generator=generator).to(device)
+    labels = torch.randint(LABELS, (BATCH,), generator=generator).to(device)
     with computing_in(precision, device):
-        logits = model(ids, lengths)
-        loss = functional.cross_entropy(logits, labels)
+        if isinstance(model, Reader):
+            positions = torch.arange(0, WINDOW, 3, device=device)
+            logits = model.tell(model.read(ids, lengths)[1], lengths, positions)
+            if lengths is not None:  # what is told of padding is nobody's
+                logits = logits * inside_mask(WINDOW, lengths, device)[positions].unsqueeze(-1)
+            losses, _, count = model.told(ids, lengths, positions)
+            loss = losses / count
+        else:
+            logits = model(ids, lengths)
+            loss = functional.cross_entropy(logits, labels)
     loss.backward()  # type: ignore[no-untyped-call]
-    gradients = {f"gradient of {name}": weight.grad for name, weight in model.named_parameters()}
+    named = [(name, weight.grad) for name, weight in model.named_parameters()]
+    gradients = {f"gradient of {name}": gradient for name, gradient in named if gradient is not None}
     return {name: value.detach().cpu().double() for name, value in {"logits": logits, **gradients}.items()}
 
 
@@ -97,7 +116,7 @@ def _no_shortcuts() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def _repeats(architecture: Architecture, device: torch.device) -> bool:
+def _repeats(architecture: Architecture | ReaderArchitecture, device: torch.device) -> bool:
     ends = []
     for _ in range(2):
         with repeatable(device, deterministic=True):
@@ -108,7 +127,7 @@ def _repeats(architecture: Architecture, device: torch.device) -> bool:
     return all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
 
 
-def _waits(architecture: Architecture, device: torch.device) -> str:
+def _waits(architecture: Architecture | ReaderArchitecture, device: torch.device) -> str:
     """What in a step waits for the device; empty on the CPU, or if nothing does."""
     step = TrainingStep(architecture, WINDOW, BATCH, device)
     step.run()  # compiles and allocates

@@ -30,7 +30,8 @@ def test_it_needs_torch_numpy_and_pyarrow_alone_and_the_cpu_agrees_with_float64(
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     cells = ["none", "rnn", "gru", "lstm", "mingru", "minlstm"]
-    assert [row["cell"] for row in found["agreement"]] == cells
+    assert [row["cell"] for row in found["agreement"]] == cells + cells[1:]
+    assert [row["objective"] for row in found["agreement"]] == ["labels"] * 6 + ["language"] * 5
     assert all(row["agrees"] and row["repeats"] and row["float32_error"] < 1e-4 for row in found["agreement"])
     assert found["device"].startswith("cpu")
     assert set(found["ceilings"]["flops"]) == {"float32", "bfloat16"}

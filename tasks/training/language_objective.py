@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from tasks.training.cells import inside_mask
 from tasks.training.document_classifier import DocumentClassifier
 from tasks.training.document_learning import learn_documents
 from tasks.training.metrics import Validation
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 
 TOKENS_AT_ONCE = 8_192
 """Tokens that are told at once in validation: bounds the memory that their logits take."""
-NOTHING = -100
-"""No token's id: what stands at a padded place."""
 
 
 class LanguageObjective:
@@ -47,7 +43,7 @@ class LanguageObjective:
         """Mean over the tokens that are asked for; a window is as right as the share of its tokens."""
         asked = max(1, round(len(ids) * self.settings.predicted_share))
         positions = torch.randperm(len(ids), device=ids.device)[:asked].sort().values
-        losses, right, count = self._told(ids, lengths, positions)
+        losses, right, count = self.model.told(ids, lengths, positions)
         share = right / count.clamp(min=1) * ids.shape[1]
         return batch_mean(losses, count), share
 
@@ -62,7 +58,7 @@ class LanguageObjective:
                 for batch in batches(windows, at_once):
                     tokens, lengths = gather(run.ids, windows, batch, self.device)
                     for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
-                        told = self._told(tokens, lengths, positions)
+                        told = self.model.told(tokens, lengths, positions)
                         total += torch.stack([value.float() for value in told]).cpu()  # MPS has no doubles
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
@@ -75,17 +71,3 @@ class LanguageObjective:
     def complete(self, watch: Watch, folder: Path) -> tuple[DocumentClassifier, Validation]:
         """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
         return learn_documents(self.model, self.settings, self.training, self.validation, self.device, watch, folder)
-
-    def _told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Summed loss, tokens right and tokens asked for at these positions; padding is not asked for."""
-        _, states = self.model.read(ids, lengths)
-        logits = self.model.tell(states, lengths, positions)
-        wanted = self.model.names(ids[positions])
-        inside = torch.ones_like(wanted, dtype=torch.bool)
-        if lengths is not None:
-            inside = inside_mask(len(ids), lengths, ids.device)[positions]
-            wanted = wanted.masked_fill(~inside, NOTHING)
-        logits, wanted = logits.flatten(0, 1).float(), wanted.flatten()
-        losses = functional.cross_entropy(logits, wanted, ignore_index=NOTHING, reduction="sum")
-        right = (logits.detach().argmax(-1) == wanted).sum()
-        return losses, right, inside.sum().float()  # nothing here waits for the device

@@ -26,6 +26,10 @@ TOLD = 4_000
 to read."""
 
 
+NOTHING = -100
+"""No token's id: what stands at a padded place."""
+
+
 @dataclass(frozen=True)
 class ReaderArchitecture:
     """What it takes to build the reader again; sizes as in the settings."""
@@ -108,6 +112,23 @@ class Reader(nn.Module):
             around = torch.cat([around, behind], dim=-1)
         logits: Tensor = self.name(functional.dropout(self.expect(around), self.noise.dropout, self.training))
         return logits
+
+    def told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed cross-entropy of the tokens at these positions, how many are right, and how many there are.
+
+        Scalars on the device; padding is not asked for.
+        """
+        _, states = self.read(ids, lengths)
+        logits = self.tell(states, lengths, positions)
+        wanted = self.names(ids[positions])
+        inside = torch.ones_like(wanted, dtype=torch.bool)
+        if lengths is not None:
+            inside = inside_mask(len(ids), lengths, ids.device)[positions]
+            wanted = wanted.masked_fill(~inside, NOTHING)
+        logits, wanted = logits.flatten(0, 1).float(), wanted.flatten()
+        losses = functional.cross_entropy(logits, wanted, ignore_index=NOTHING, reduction="sum")
+        right = (logits.detach().argmax(-1) == wanted).sum()
+        return losses, right, inside.sum().float()  # nothing here waits for the device
 
     def names(self, ids: Tensor) -> Tensor:
         """What is to be told of tokens: their ids, and one number for all rare ones."""
