@@ -2,11 +2,11 @@
 
     python -m benchmarks.gpu [--device cuda] [--widths 64 256 1024] [--windows 128 1024 4096] [--json]
 
-Needs torch, numpy and pyarrow alone. First the agreement of the models that both objectives train, forward and gradients,
-padded and not: float32 on the device against float32 on the CPU, bfloat16 against float32; also whether steps repeat to
-the bit, and whether one waits for the device. Then tokens a second of a training step, beside PyTorch's GRU (cuDNN's on
-CUDA), and its share of the limits that are measured in the same run (ceilings.py). Without a GPU the device is the CPU,
-held against float64.
+Needs torch, numpy and pyarrow alone. First the agreement of the models that both objectives train, forward and
+gradients, padded and not: float32 on the device against float32 on the CPU, bfloat16 against float32; also whether
+steps repeat to the bit, and whether one waits for the device. Then tokens a second of a training step, beside PyTorch's
+GRU (cuDNN's on CUDA), and its share of the limits that are measured in the same run (ceilings.py). Without a GPU the
+device is the CPU, held against float64.
 
 Ends with 1 if a cell does not agree, does not repeat or waits.
 """
@@ -95,9 +95,8 @@ def show(device: torch.device, agreed: list[Row], most: Ceilings, measured: list
         print(
             "No GPU here, or none asked for: this is the CPU, float32 held against float64; nothing is said of a GPU."
         )
-    print(
-        f"\n{'cell':<10}{'objective':<10}{'float32 off by':>16}{'bfloat16 off by':>17}{'repeats':>9}{'waits':>7}{'agrees':>8}"
-    )
+    off = f"{'float32 off by':>16}{'bfloat16 off by':>17}"
+    print(f"\n{'cell':<10}{'objective':<10}{off}{'repeats':>9}{'waits':>7}{'agrees':>8}")
     for row in agreed:
         half = "—" if row["bfloat16_error"] is None else f"{row['bfloat16_error']:.1e}"
         waits = "—" if row["waits"] is None else _yes(row["waits"])
