@@ -321,4 +321,4 @@ for _ in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 40_000 or platform.libc_ver()[0] != "glibc"
+    assert int(done.stdout) < 20 * 16_384 / 2 or platform.libc_ver()[0] != "glibc"
