@@ -193,3 +193,28 @@ def test_kernels_are_taken_only_where_they_run(caplog: pytest.LogCaptureFixture)
     assert [line.startswith("training: no Triton kernels (") for line in caplog.messages] == [True] * (
         installed and kernels is None
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="Triton is for Linux")
+@pytest.mark.parametrize(("capability", "kind", "gates"), [(80, "*bf16", 1), (80, "*fp32", 2), (90, "*bf16", 2)])
+def test_triton_kernels_compile_for_gpus_that_are_not_here(
+    capability: int, kind: str, gates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To machine code: Ampere and Hopper. What the interpreter runs need not compile."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from tasks.training import scan_triton
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    sizes = {"HIDDEN": 40, "DIRECTIONS": 2, "GATES": gates, "STEPS": scan_triton.STEPS, "LANES": scan_triton.LANES}
+    forward = {"projected": kind, "lengths": "*i64", "states": kind}
+    backward = forward | {"direct": kind, "by_projected": kind}
+    for kernel, tensors in ((scan_triton._forward, forward), (scan_triton._backward, backward)):
+        signature = tensors | {"time": "i32", "batch": "i32"} | dict.fromkeys(sizes, "constexpr")
+        compiled = triton.compile(
+            ASTSource(fn=kernel, signature=signature, constexprs=sizes), target=GPUTarget("cuda", capability, 32)
+        )
+        assert len(compiled.asm["cubin"]) > 1000
