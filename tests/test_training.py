@@ -189,6 +189,9 @@ def test_the_note_leaves_out_figures_that_the_objective_does_not_have(model: Pat
     assert "nan" not in note.text.rsplit("| epoch", 1)[1]
     whole, without = (training_curves(read_history(folder)) for folder in (model, tmp_path))
     assert len(whole) == len(without) + 1  # no curve of macro-F1
+    history = {"train_loss": np.ones(3), "validation_macro_f1": np.array([np.nan, np.nan, 0.5])}
+    assert len(training_curves(history)) == 1  # nor one of a single point among three epochs
+    assert len(training_curves({name: values[-1:] for name, values in history.items()})) == 2
 
 
 @pytest.mark.parametrize(("ids", "told"), [([], "no tokens"), ([3, VOCABULARY], "token ids 3 … 40")])

@@ -180,14 +180,19 @@ def _pictures(report: Report) -> dict[str, Picture]:
 
 
 def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """One picture for each entry of `CURVES` that the history has figures of."""
+    """One picture for each entry of `CURVES` that the history has figures of, of more epochs than one if it has more."""
     kept = _kept_epoch(history)
-    history = {column: values for column, values in history.items() if np.isfinite(values).any()}
+    known = {column: int(np.isfinite(values).sum()) for column, values in history.items()}
+    history = {column: values for column, values in history.items() if known[column]}
     found = {
         title: [figures.Series(name, history[column]) for column, name in lines.items() if column in history]
         for title, lines in CURVES.items()
     }
-    return [figures.curves(title, series, kept) for title, series in found.items() if series]
+    return [
+        figures.curves(title, series, kept)
+        for title, series in found.items()
+        if any(known[column] > 1 or len(history[column]) == 1 for column in CURVES[title] if column in history)
+    ]
 
 
 def _kept_epoch(history: Mapping[str, Floats]) -> int | None:
