@@ -180,7 +180,7 @@ def _pictures(report: Report) -> dict[str, Picture]:
 
 
 def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """One picture for each entry of `CURVES` that the history has figures of, of more epochs than one if it has more."""
+    """One picture for each entry of `CURVES` that the history has figures of; a point among several epochs is none."""
     kept = _kept_epoch(history)
     known = {column: int(np.isfinite(values).sum()) for column, values in history.items()}
     history = {column: values for column, values in history.items() if known[column]}
