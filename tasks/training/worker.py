@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FOR_EVER = timedelta(days=365)
 """A process waits for the others as long as they take; one that dies is the agent's affair."""
+TOLD = 600
+"""Characters of an error: so short a line a pipe takes whole, and those of several processes do not mix."""
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     try:
         _train(order, rank)
     except Exception as error:
-        _report(rank=rank, error=type(error).__name__, message=str(error))
+        _report(rank=rank, error=type(error).__name__, message=str(error)[:TOLD])
         logging.getLogger(__name__).exception("process %d of %d", rank + 1, order.processes)
         sys.exit(1)
     os._exit(0)  # all is written, and clearing up after torch takes a second
