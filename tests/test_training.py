@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -308,20 +304,3 @@ def test_what_a_container_may_take_counts_cached_files_as_free(tmp_path: Path) -
     assert device._left_in_group(tmp_path) == 700
     (tmp_path / "memory.max").write_text("max\n")
     assert device._left_in_group(tmp_path) is None
-
-
-def test_what_a_step_frees_is_there_for_the_next_one_without_new_pages() -> None:
-    """On the CPU, with glibc: otherwise each of the twenty blocks would get 16,384 pages of 4 KiB."""
-    code = """
-import resource, torch
-from tasks.training.device import choose_device
-
-choose_device("cpu")
-torch.empty(2**24).fill_(1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.empty(2**24).fill_(1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 20 * 16_384 / 2 or platform.libc_ver()[0] != "glibc"

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.training.scan_blocks import fast_product, plain_product
-
 ROUNDS = 8
 """Of k-means; later ones move a few of the vectors only."""
 VECTORS_AT_ONCE = 16_384
@@ -47,7 +45,6 @@ def learn_codebook(vectors: Tensor, codes: int, generator: torch.Generator) -> C
 
 def _nearest(vectors: Tensor, centres: Tensor) -> Tensor:
     """By the largest c·v - |c|²/2, which is half of what the distances lack to be equal."""
-    product = fast_product if vectors.device.type == "cpu" else plain_product
-    less_half_norms = centres.square().sum(1) / -2
-    parts = [product(part, centres.t(), less_half_norms).argmax(1) for part in torch.split(vectors, VECTORS_AT_ONCE)]
+    half_norms = centres.square().sum(1) / 2
+    parts = [(part @ centres.T - half_norms).argmax(1) for part in torch.split(vectors, VECTORS_AT_ONCE)]
     return torch.cat(parts) if parts else vectors.new_empty(0, dtype=torch.long)

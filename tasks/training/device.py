@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,6 @@ import torch
 from torch import Tensor
 
 from tasks.shared.errors import SettingsError
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's mallopt(3): from how much free memory at the end of the heap on it shrinks; blocks mapped on their own."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,22 +26,7 @@ def choose_device(name: str) -> torch.device:
         )
     if name == "cuda":  # cuBLAS reads it once, when the device is first used, and repeats itself only with it
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if name == "cpu":
-        keep_freed_memory()
     return torch.device(name)
-
-
-def keep_freed_memory() -> None:
-    """Has glibc keep what is freed, for the next step; elsewhere nothing happens.
-
-    Large blocks it would give back to the system, and get anew, filled with zeros page by page, at every step.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):  # another C library, or another system
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def check_processes(processes: int, device: torch.device) -> None:

@@ -146,9 +146,4 @@ def fast_product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Ten
     by_onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled  # type: ignore[no-untyped-call]
     if by_onednn and left.dtype == torch.float32:
         return functional.linear(left.to_mkldnn(), right.t(), bias).to_dense()
-    return plain_product(left, right, bias)
-
-
-def plain_product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The same on any device."""
     return functional.linear(left, right.t(), bias)
