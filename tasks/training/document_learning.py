@@ -119,7 +119,10 @@ def choose(
 
 @dataclass(frozen=True)
 class Tried:
-    """What was chosen of a head, its best temperature, and its answers [texts, labels] and losses [texts] there."""
+    """A choice, its head's best temperature, and that head's answers [texts, labels] and losses [texts].
+
+    All of them on the validation part.
+    """
 
     choice: Choice
     temperature: float
