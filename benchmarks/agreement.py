@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.steps import LABELS, TrainingStep, make
-from tasks.training.cells import inside_mask
-from tasks.training.device import repeatable
-from tasks.training.model import Architecture
-from tasks.training.precision import computes_bfloat16, computing_in
-from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.cells.cells import inside_mask
+from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.window_classifier import Architecture
+from tasks.training.runtime.device import repeatable
+from tasks.training.runtime.precision import computes_bfloat16, computing_in
 
 VOCABULARY, EMBEDDING, HIDDEN = 500, 48, 40
 WINDOW, BATCH = 61, 9

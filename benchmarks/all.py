@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.environment import PROJECT
+from flows.ops.environment import PROJECT
 from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from tasks.training.model import Architecture
+from tasks.training.models.window_classifier import Architecture
 
 PRODUCTS = {"none": 0, "rnn": 1, "gru": 3, "lstm": 4, "mingru": 2, "minlstm": 3}
 """Matrices of a cell that multiply its inputs, each [features, hidden]."""

@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.ceilings import ACCESSES, PRODUCTS, RECURRENT, measure_bandwidth, seconds_of
-from tasks.training.blocks import ROWS
-from tasks.training.cells import CELLS
-from tasks.training.device import choose_device
-from tasks.training.scan_blocks import fast_product
+from tasks.training.cells.cells import CELLS
+from tasks.training.cells.cpu_workspace import ROWS
+from tasks.training.cells.scan_cpu import fast_product
+from tasks.training.runtime.device import choose_device
 
 WIDTHS, WINDOWS = (64, 128, 256, 512, 1024), (64, 128, 256, 512, 1024, 2048, 4096)
 GRID = ((64, 512), (256, 64), (256, 512), (256, 2048), (256, 4096))

@@ -65,7 +65,7 @@ def measure(texts: pd.DataFrame, folder: Path) -> dict[str, Any]:
     (folder / "pipeline.yaml").write_text((PROJECT / "pipeline.yaml").read_text())
     settings = ["extraction.source=table", f"extraction.table.path={table}", "splitting.small_labels=drop"]
     chosen = [part for setting in settings for part in ("--set", setting)]
-    _, out = timed([sys.executable, "-m", "flows", "run", "--json", *chosen], folder)
+    _, out = timed([sys.executable, "-m", "flows.cli", "run", "--json", *chosen], folder)
     record = json.loads(out)
     metrics = record["metrics"]
     training = next(stage for stage in record["stages"] if stage["stage"] == "training")

@@ -5,7 +5,7 @@ python -m benchmarks.empty_flow
 
 from __future__ import annotations
 
-from flows import environment
+from flows.ops import environment
 
 environment.settle()
 

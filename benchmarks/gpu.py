@@ -24,10 +24,10 @@ import torch
 from benchmarks.agreement import agreement
 from benchmarks.ceilings import Ceilings, least_seconds, measure_ceilings, seconds_of
 from benchmarks.steps import TrainingStep
-from tasks.training.cells import CELLS
-from tasks.training.device import choose_device
-from tasks.training.model import Architecture
-from tasks.training.precision import computes_bfloat16
+from tasks.training.cells.cells import CELLS
+from tasks.training.models.window_classifier import Architecture
+from tasks.training.runtime.device import choose_device
+from tasks.training.runtime.precision import computes_bfloat16
 
 NAMES = ("none", *CELLS)
 VOCABULARY, LABELS = 8000, 15

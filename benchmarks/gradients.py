@@ -4,11 +4,11 @@
 
 The task: name the first token of a window of 2 to 128 tokens, the others being noise, from the last state alone. One
 layer of 32 units in one direction, AdamW, gradients clipped to norm 1. "norm at d" is what d steps leave of a gradient
-of length one that enters the last state (tasks/training/gradients.py; of an LSTM into h, and followed also to c), mean
-over 32 windows of 257 tokens; "recall" is the share of 512 windows of 257 tokens, twice as long as any seen, whose
-first token is named (chance: 0.125). Untrained, every cell's gradient is gone after some dozens of steps: gates start
-half open. The last rows scale the RNN's recurrent weights up, so that gradients explode, and train it with and without
-clipping; "largest gradient" is the norm of any step before clipping.
+of length one that enters the last state (tasks/training/loop/gradient_flow.py; of an LSTM into h, and followed also to
+c), mean over 32 windows of 257 tokens; "recall" is the share of 512 windows of 257 tokens, twice as long as any seen,
+whose first token is named (chance: 0.125). Untrained, every cell's gradient is gone after some dozens of steps: gates
+start half open. The last rows scale the RNN's recurrent weights up, so that gradients explode, and train it with and
+without clipping; "largest gradient" is the norm of any step before clipping.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.training.cells import CELLS
-from tasks.training.gradients import gradient_flow
+from tasks.training.cells.cells import CELLS
+from tasks.training.loop.gradient_flow import gradient_flow
 
 SYMBOLS, HIDDEN, BATCH, LONGEST, FAR = 8, 32, 32, 128, 256
 DISTANCES = (1, 16, 64, 256)

@@ -18,12 +18,12 @@ import numpy as np
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from tasks.evaluation.metrics import Ints
 from tasks.extraction import brown
-from tasks.tokenization.encode import Encoder
-from tasks.training.document_head import best_temperature, learn_head, log_softmax
-from tasks.training.features import Floats
+from tasks.shared.statistics.metrics import Ints
+from tasks.training.head.features import Floats
+from tasks.training.head.head import best_temperature, learn_head, log_softmax
 from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import Vocabulary
 
 FOLDS = 5

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from tasks.shared.parquet import PartWriter
+from tasks.splitting.documents import SplitDocument
 from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
 from tasks.tokenization.store import token_rows
-from tasks.vocabulary.documents import SplitDocument
 
 LABELS, VOCABULARY, LENGTH = ("even", "odd"), 2000, 2000
 OBJECTIVES = ("language", "labels")
@@ -101,13 +101,13 @@ def train(folder: Path, objective: str) -> dict[str, float]:
     import torch
 
     from tasks.tokenization.store import open_tokens
-    from tasks.training import loop
-    from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity
-    from tasks.training.objective import objective_of
-    from tasks.training.readiness import ready_device
+    from tasks.training.head.progress import Watch
+    from tasks.training.loop import loop
+    from tasks.training.loop.checkpoint import Checkpoints
+    from tasks.training.objectives.objective import objective_of
+    from tasks.training.preflight import ready_device
     from tasks.training.settings import TrainingSettings
-    from tasks.training.watch import Watch
 
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
     before = peak()

@@ -42,7 +42,7 @@ def main() -> None:
 def measure(folder: Path, rounds: int) -> list[dict[str, Any]]:
     """Rows: each stage of the cold run, the cold run, the reused run, the empty flow, and the ratio of the last two."""
     shutil.copy(PROJECT / "pipeline.yaml", folder)
-    run = [sys.executable, "-m", "flows", "run", "--json"]
+    run = [sys.executable, "-m", "flows.cli", "run", "--json"]
     cold, out = timed(run, folder)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     record = json.loads(out)

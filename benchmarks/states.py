@@ -26,17 +26,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from tasks.evaluation.metrics import Ints
-from tasks.shared.artifacts import read_manifest
+from tasks.shared.statistics.metrics import Ints
+from tasks.shared.store.artifacts import read_manifest
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
-from tasks.training.codebook import Codebook, learn_codebook
-from tasks.training.counts import count_all
-from tasks.training.document_classifier import DocumentClassifier
-from tasks.training.document_head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
-from tasks.training.document_learning import CODES_SHARES
-from tasks.training.features import Floats
-from tasks.training.metrics import macro_f1
-from tasks.training.predict import load_classifier
+from tasks.training.classifier import load_classifier
+from tasks.training.head.codebook import Codebook, learn_codebook
+from tasks.training.head.counts import count_all
+from tasks.training.head.document_classifier import DocumentClassifier
+from tasks.training.head.features import Floats
+from tasks.training.head.fit import CODES_SHARES
+from tasks.training.head.head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
+from tasks.training.validation import macro_f1
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.device import to_device
-from tasks.training.model import Architecture, Noise, WindowClassifier
-from tasks.training.precision import computing_in
-from tasks.training.reader import Reader, ReaderArchitecture
-from tasks.training.windows import cut, gather
+from tasks.training.data.windows import cut, gather
+from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.runtime.device import to_device
+from tasks.training.runtime.precision import computing_in
 
 LABELS = 7
 
@@ -48,7 +48,7 @@ class TrainingStep:
         ids, lengths = gather(self.ids, self.windows, np.arange(len(self.windows)), self.device)
         labels = to_device(self.labels, self.device)
         with computing_in(self.precision, self.device):
-            if isinstance(self.model, Reader):  # as in tasks/training/language_objective.py
+            if isinstance(self.model, Reader):  # as in tasks/training/objectives/language.py
                 positions = torch.randperm(len(ids), device=ids.device)[: -(-len(ids) // 5)].sort().values
                 losses, _, count = self.model.told(ids, lengths, positions)
                 loss = losses / count

@@ -16,8 +16,8 @@ import time
 import torch
 from torch.nn import functional
 
-from tasks.training.device import choose_device
-from tasks.training.model import Architecture, Noise, WindowClassifier
+from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.runtime.device import choose_device
 
 CELLS = ("none", "rnn", "gru", "lstm", "mingru", "minlstm")
 VOCABULARY, LABELS = 8000, 15

@@ -33,16 +33,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.environment import PROJECT
-from flows.settings import Pipeline, load_settings, merge_overrides
+from flows.ops.environment import PROJECT
+from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
 from tasks.cleaning.task import clean
 from tasks.evaluation.inputs import read_history
 from tasks.extraction.task import extract
 from tasks.splitting.task import split
 from tasks.tokenization.store import open_tokens
 from tasks.tokenization.task import tokenize
-from tasks.training.device import choose_device
-from tasks.training.predict import load_classifier
+from tasks.training.classifier import load_classifier
+from tasks.training.runtime.device import choose_device
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary

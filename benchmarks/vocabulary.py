@@ -26,8 +26,8 @@ import tiktoken
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tasks.shared.parquet import read_batches
-from tasks.tokenization.encode import Encoder
 from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import FIRST_BYTE, PATTERN, SPECIAL_TOKENS, Vocabulary, tokenizer_json
 
 OURS = "corpusflow"

@@ -152,7 +152,7 @@ def answers(url: str) -> bool:
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
     """The pipeline, as a user starts it."""
-    return subprocess.Popen([sys.executable, "-m", "flows", "run", *arguments], cwd=PROJECT, env=environment)
+    return subprocess.Popen([sys.executable, "-m", "flows.cli", "run", *arguments], cwd=PROJECT, env=environment)
 
 
 def latest(url: str, key: str) -> dict[str, Any] | None:

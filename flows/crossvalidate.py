@@ -16,19 +16,19 @@ from prefect import flow
 from pydantic import Field
 
 from flows.fold import FoldOrder, FoldResult
-from flows.naming import explain_failure, run_name
-from flows.parallel import run_folds
-from flows.parameters import Config, Overrides
-from flows.runs import open_run, read_metrics
-from flows.settings import load_settings
+from flows.pipeline.naming import explain_failure, run_name
+from flows.pipeline.parameters import Config, Overrides
+from flows.pipeline.runs import open_run, read_metrics
+from flows.pipeline.settings import load_settings
+from flows.steps.folds import run_folds
 from tasks.cleaning.task import clean
 from tasks.evaluation.crossvalidation import Answers, summarise
 from tasks.evaluation.results import Resampling
 from tasks.evaluation.schema import ANSWERS, PREDICTIONS
 from tasks.extraction.task import extract
-from tasks.shared.artifacts import Store
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
+from tasks.shared.store.artifacts import Store
 
 KEY = ("repeat", "fold", "doc_id", "label", "predicted")
 """Columns of the predictions that are no baseline's."""

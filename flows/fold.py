@@ -19,14 +19,14 @@ import numpy as np
 from prefect import flow
 from pydantic import BaseModel, ConfigDict
 
-from flows import environment
-from flows.runs import open_run, read_metrics
-from flows.settings import Pipeline, load_settings
+from flows.ops import environment
+from flows.pipeline.runs import open_run, read_metrics
+from flows.pipeline.settings import Pipeline, load_settings
 from tasks.evaluation.inputs import read_history
 from tasks.evaluation.task import evaluate
-from tasks.shared.artifacts import Artifact
+from tasks.shared.engine.run import Run
 from tasks.shared.errors import CorpusflowError
-from tasks.shared.run import Run
+from tasks.shared.store.artifacts import Artifact
 from tasks.splitting.task import split
 from tasks.tokenization.task import tokenize
 from tasks.training.task import train

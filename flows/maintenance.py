@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows.housekeeping import prune_quarantine, prune_store
-from flows.naming import explain_failure, run_name
-from flows.parameters import Config
-from flows.results import forget_flow_runs, forget_results
-from flows.runs import open_pipeline
+from flows.ops.housekeeping import prune_quarantine, prune_store
+from flows.ops.prefect_records import forget_flow_runs, forget_results
+from flows.pipeline.naming import explain_failure, run_name
+from flows.pipeline.parameters import Config
+from flows.pipeline.runs import open_pipeline
 from tasks.shared.progress import logger
 
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows.batch import Batch, label_parts
-from flows.champion import model_in_use
-from flows.naming import explain_failure, run_name
-from flows.parameters import Config
-from flows.runs import open_pipeline
-from tasks.extraction.unlabelled import Source, read_texts, source_digest
+from flows.pipeline.naming import explain_failure, run_name
+from flows.pipeline.parameters import Config
+from flows.pipeline.runs import open_pipeline
+from flows.steps.promotion import model_in_use
+from tasks.prediction.batch import Batch, label_parts
+from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.files import storage_faults
 from tasks.shared.progress import logger
 

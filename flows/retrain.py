@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.champion import challenge
-from flows.drift import watch_drift
-from flows.naming import explain_failure, run_name
-from flows.parameters import Config, Overrides
-from flows.runs import ended, open_run, read_metrics
+from flows.pipeline.naming import explain_failure, run_name
+from flows.pipeline.parameters import Config, Overrides
+from flows.pipeline.runs import ended, open_run, read_metrics
+from flows.steps.drift import watch_drift
+from flows.steps.promotion import challenge
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
-from tasks.shared.records import RunRecord
+from tasks.shared.store.records import RunRecord
 from tasks.splitting.task import split
 from tasks.tokenization.task import tokenize
 from tasks.training.task import train

@@ -88,7 +88,7 @@ class Pipeline:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments],
+            [sys.executable, "-m", "flows.cli", *arguments],
             cwd=self.root,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -101,7 +101,7 @@ class Pipeline:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
         done = subprocess.run(
-            [sys.executable, "-m", "flows", *arguments],
+            [sys.executable, "-m", "flows.cli", *arguments],
             cwd=self.root,
             env=self.environment,
             input=stdin,

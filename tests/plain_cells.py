@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.training.cells import ScanCell
+from tasks.training.cells.cells import ScanCell
 
 
 def plain_cell(cell: ScanCell, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.shared.artifacts import Artifact, Store, content_digest, damage, describe, read_manifest
 from tasks.shared.errors import ArtifactError
-from tasks.shared.fingerprint import Recipe
 from tasks.shared.parquet import PartWriter, part_files, read_batches, read_table
+from tasks.shared.store.artifacts import Artifact, Store, content_digest, damage, describe, read_manifest
+from tasks.shared.store.fingerprint import Recipe
 
 SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
 RECIPE = Recipe(stage="cleaning", settings={}, inputs={}, sources={}, code={}, libraries={})

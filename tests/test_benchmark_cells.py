@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.training.cells import CELLS
+from tasks.training.cells.cells import CELLS
 
 
 @pytest.mark.slow

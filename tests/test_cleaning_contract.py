@@ -18,7 +18,7 @@ TEXTS |= {"20": "Short.", "21": TEXTS["00"]}
 def check(tmp_path):
     """The expectations that fail after `damage` was done to one of the written tables."""
     from tasks.cleaning import contract
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
 
     def failing(table: str = "documents", damage=lambda rows: rows, settings=None, **limits) -> set[str]:
         chosen, out = settings or CleaningSettings(), tmp_path / "out"

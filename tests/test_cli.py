@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import Pipeline, Result, write_corpus
 
-from flows.cli import cli
+from flows.cli.main import cli
 
 STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
 FOLDERS = dict(

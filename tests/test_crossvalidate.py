@@ -17,14 +17,14 @@ from conftest import Pipeline, Result, write_corpus
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from flows.cli_crossvalidate import show
+from flows.cli.crossvalidate import show
 from flows.fold import FoldOrder
-from flows.parallel import _in_a_process
-from tasks.evaluation.bootstrap import interval, mcnemar, resamples
+from flows.steps.folds import _in_a_process
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
 from tasks.evaluation.results import Resampling
-from tasks.shared.artifacts import Artifact
 from tasks.shared.errors import RunError
+from tasks.shared.statistics.bootstrap import interval, mcnemar, resamples
+from tasks.shared.store.artifacts import Artifact
 
 BASELINES = {
     "majority",

@@ -16,7 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = make_site(tmp_path_factory.mktemp("deployed"))
     with site.server():
         site.deploy()
-        assert "corpusflow: a run without heartbeat has crashed\n" in site.python("flows", "automations").out
+        assert "corpusflow: a run without heartbeat has crashed\n" in site.python("flows.cli", "automations").out
         yield site
 
 
@@ -57,7 +57,7 @@ def test_a_second_run_makes_nothing_and_two_at_once_do_no_harm(site: Site):
     assert [site.end(run)["type"] for run in runs] == ["COMPLETED", "COMPLETED"]
     assert site.end(site.start("retrain/brown", **again[0]))["type"] == "COMPLETED"
     assert statuses(site.records()[0]) == {"reused"}
-    verified = site.python("flows", "verify")
+    verified = site.python("flows.cli", "verify")
     assert verified.code == 0, verified
 
 
@@ -97,7 +97,7 @@ def test_a_run_whose_worker_and_process_were_killed_counts_as_crashed_and_the_ne
     text = automation.read_text()
     assert "within: 90 " in text
     automation.write_text(text.replace("within: 90 ", "within: 45 "))  # a heartbeat and a half
-    assert server.python("flows", "automations").code == 0
+    assert server.python("flows.cli", "automations").code == 0
     within = [automation["trigger"]["within"] for automation in server.ask("/automations/filter", {})]
     assert sorted(within) == [0, 45]  # renewed, and not a second one of the same name
 

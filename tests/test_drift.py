@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
-from flows.drift import passed
+from flows.steps.drift import passed
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.drift.contract import batches
 from tasks.drift.measure import Profile, divergence_terms, label_shift, length_shift, most_moved, shifts

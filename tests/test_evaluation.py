@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from tasks.evaluation import metrics
 from tasks.evaluation.baselines import BASELINES
-from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar, resamples
 from tasks.evaluation.calibration import brier_scores, log_losses, probabilities_of, reliability
 from tasks.evaluation.results import Predictions, Resampling
 from tasks.evaluation.scores import Measured, compare, evaluate
 from tasks.evaluation.settings import BaselineName, EvaluationSettings
+from tasks.shared.statistics import metrics
+from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar, resamples
 
 CLASSES = 4
 RESAMPLING = Resampling(samples=200, confidence=0.95, seed=0)

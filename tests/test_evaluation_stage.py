@@ -21,10 +21,10 @@ from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.inputs import read_clip_norm, read_gradients
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
-from tasks.shared.check_report import CheckReport
+from tasks.shared.checks.report import CheckReport
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.parquet import PartWriter, read_table
-from tasks.training.predict import load_classifier
+from tasks.training.classifier import load_classifier
 from tasks.training.schema import GRADIENTS
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
@@ -178,7 +178,7 @@ def test_report_is_rebuilt_when_its_template_changes() -> None:
 
 def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits, pages: Path) -> CheckReport:
     from tasks.evaluation import contract
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
 
     return run_contract(contract, artifact, inputs.folders(), SETTINGS, limits, pages)
 

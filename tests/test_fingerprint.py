@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.shared.fingerprint import PROJECT, Recipe, code_digests, differences
+from tasks.shared.store.fingerprint import PROJECT, Recipe, code_digests, differences
 
 
 def digests(project: Path, module: str) -> dict[str, str]:
     """The digests as a fresh process sees them in a copy of the project."""
-    code = (
-        f"import json; from tasks.shared.fingerprint import code_digests; print(json.dumps(code_digests({module!r})))"
-    )
+    code = f"import json; from tasks.shared.store.fingerprint import *; print(json.dumps(code_digests({module!r})))"
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -36,7 +34,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def test_the_code_of_a_stage_is_all_that_it_reaches():
     found = code_digests("tasks.tokenization.task")
-    assert "tasks.tokenization.encode" in found
+    assert "tasks.vocabulary.tokenizer" in found
     assert "tasks.shared.parquet" in found
     assert "tasks.tokenization.contract" not in found
     assert not any(name.startswith("tasks.cleaning") for name in found)
@@ -75,7 +73,7 @@ RECIPE = Recipe(
     settings={"epochs": 8, "nested": {"a": 1}},
     inputs={"tokens": "a" * 64},
     sources={},
-    code={"tasks.training.loop": "b" * 64},
+    code={"tasks.training.loop.loop": "b" * 64},
     libraries={"torch": "2.13.0"},
 )
 
@@ -101,7 +99,7 @@ def test_same_recipe_same_fingerprint_whatever_the_order_of_keys():
 RACE = """
 import gc, sys, threading, time
 from pathlib import Path
-from tasks.shared.fingerprint import parse
+from tasks.shared.store.fingerprint import parse
 
 gc.set_threshold(50)
 gc.callbacks.append(lambda *_: time.sleep(0))  # lets other threads in while a tree is made

@@ -17,16 +17,16 @@ from click.testing import CliRunner
 from conftest import Pipeline, write_corpus
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
-from flows.cli import cli
-from flows.housekeeping import disk_use, prune_quarantine, prune_store
-from flows.results import forget_results
-from flows.settings import Pipeline as Settings
-from flows.stages import STAGES
-from tasks.shared.artifacts import Artifact, Store
-from tasks.shared.champion import crown
+from flows.cli.main import cli
+from flows.ops.housekeeping import disk_use, prune_quarantine, prune_store
+from flows.ops.prefect_records import forget_results
+from flows.pipeline.settings import Pipeline as Settings
+from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
-from tasks.shared.fingerprint import Recipe
-from tasks.shared.records import RunRecord, StageRecord, going_on, running
+from tasks.shared.store.artifacts import Artifact, Store
+from tasks.shared.store.champion import crown
+from tasks.shared.store.fingerprint import Recipe
+from tasks.shared.store.records import RunRecord, StageRecord, going_on, running
 
 CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation")
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from conftest import Pipeline, write_corpus
 
-from tasks.extraction.unlabelled import Source, read_texts, source_digest
+from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.errors import CorpusError
 
 

@@ -17,8 +17,8 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid, validate
 
-from flows.parameters import overrides_schema
-from flows.settings import Pipeline, load_settings
+from flows.pipeline.parameters import overrides_schema
+from flows.pipeline.settings import Pipeline, load_settings
 
 DEPLOYED = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
 DEPLOYMENTS = {f"{entry['tags'][0]}/{entry['name']}": entry for entry in DEPLOYED["deployments"]}

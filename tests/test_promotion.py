@@ -15,11 +15,11 @@ from conftest import Pipeline, write_corpus
 from tasks.promotion.decide import Rule, decide, decide_first
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import unseen
-from tasks.shared.artifacts import Artifact, Store
-from tasks.shared.champion import Champion, Reign, crown, promote_over, read_champion, roll_back
 from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
-from tasks.shared.fingerprint import Recipe
+from tasks.shared.store.artifacts import Artifact, Store
+from tasks.shared.store.champion import Champion, Reign, crown, promote_over, read_champion, roll_back
+from tasks.shared.store.fingerprint import Recipe
 
 LABELS = ["a", "b"] * 100
 
@@ -204,7 +204,7 @@ def test_the_way_of_a_champion(grown: Pipeline):
     assert champion_of(grown) == good
 
     code = (
-        "import sys\nfrom flows.cli import cli\ncli(['run'], standalone_mode=False)\n"
+        "import sys\nfrom flows.cli.main import cli\ncli(['run'], standalone_mode=False)\n"
         "print({'torch', 'great_expectations'} & {*sys.modules})"
     )
     nothing = subprocess.run(

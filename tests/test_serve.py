@@ -36,7 +36,7 @@ def start(site: Site) -> subprocess.Popen[str]:
 STARTED_IN_A_TERMINAL = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
-from flows.cli import main
+from flows.cli.main import main
 main()
 """
 
@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", site.port))
         taken.listen()
-        refused = site.python("flows", "serve", "--port", str(site.port))
+        refused = site.python("flows.cli", "serve", "--port", str(site.port))
     assert refused.code == 1
     told = f"port {site.port} is taken (Address already in use); choose another: corpusflow serve --port 4300"
     assert refused.err == f"corpusflow: {told}\n"

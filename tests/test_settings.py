@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.settings import Pipeline, load_settings, merge_overrides
+from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
 from tasks.shared.errors import SettingsError
-from tasks.shared.fingerprint import PROJECT
 from tasks.shared.section import Section
+from tasks.shared.store.fingerprint import PROJECT
 
 
 def write(folder: Path, text: str) -> Path:

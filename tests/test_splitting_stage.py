@@ -129,7 +129,7 @@ def test_settings_out_of_range_are_refused(wrong, message):
 @pytest.fixture
 def check(cleaned, tmp_path):
     """The expectations that fail for a division of 20 + 10 + 6 documents after `damage` was done to its rows."""
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
     from tasks.splitting import contract
 
     def failing(damage=lambda rows: rows, documents: list[Document] | None = None, **settings) -> set[str]:

@@ -67,7 +67,7 @@ def test_a_team_deploys_and_runs_on_postgresql_and_nobody_without_the_password(t
             assert not (site.data / "prefect/prefect.db").exists()
 
             stranger = Site(site.root, site.port, {"PREFECT_API_AUTH_STRING": "admin:open"})
-            refused = stranger.python("flows", "run")
+            refused = stranger.python("flows.cli", "run")
             assert refused.code == 1
             assert one_line(refused.err).endswith("/api: PREFECT_API_AUTH_STRING is missing or wrong")
             deployed = stranger.python("prefect", "--no-prompt", "deploy", "--all")
@@ -76,7 +76,7 @@ def test_a_team_deploys_and_runs_on_postgresql_and_nobody_without_the_password(t
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path):
-    refused = make_site(tmp_path).python("flows", "run")
+    refused = make_site(tmp_path).python("flows.cli", "run")
     assert refused.code == 1
     told = one_line(refused.err)
     assert "PREFECT_API_URL http://127.0.0.1:" in told
@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path):
 def test_a_server_that_goes_away_costs_the_run_nothing_that_it_made(tmp_path: Path):
     site = make_site(tmp_path)
     with site.server() as server:
-        run = [sys.executable, "-m", "flows", "run", "--set", "training.epochs=60", "--set", "training.patience=60"]
+        run = [sys.executable, "-m", "flows.cli", "run", "--set", "training.epochs=60", "--set", "training.patience=60"]
         where: Any = {"cwd": site.root, "env": site.environment, "text": True}
         process = subprocess.Popen(run, **where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_until(lambda: list(site.data.glob("06_models/.scratch-*/epoch-*")))
@@ -100,5 +100,7 @@ def test_a_server_that_goes_away_costs_the_run_nothing_that_it_made(tmp_path: Pa
     assert "Traceback" not in err
     assert statuses(site.records()[0]) == {"built"}
     with site.server():
-        again = site.python("flows", "run", "--json", "--set", "training.epochs=60", "--set", "training.patience=60")
+        again = site.python(
+            "flows.cli", "run", "--json", "--set", "training.epochs=60", "--set", "training.patience=60"
+        )
     assert {stage["status"] for stage in again.json["stages"]} == {"reused"}

@@ -21,13 +21,13 @@ from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import PartWriter
-from tasks.tokenization.encode import Encoder
+from tasks.splitting.documents import SplitDocument
 from tasks.tokenization.schema import tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
 from tasks.tokenization.store import open_tokens, token_rows
 from tasks.tokenization.task import tokenize
 from tasks.vocabulary.bpe import learn_merges
-from tasks.vocabulary.documents import SplitDocument
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
 
 SAMPLE = [document.text for document in DOCUMENTS] + [Path(__file__).read_text(encoding="utf-8")]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from token_corpus import write_artifacts
 
-from tasks.shared.check_report import CheckReport
+from tasks.shared.checks.report import CheckReport
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.tokenization.task import tokenize
 from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
@@ -44,7 +44,7 @@ def built(tmp_path: Path) -> Built:
 
 
 def check_vocabulary(built: Built, limits: VocabularyLimits | None = None) -> CheckReport:
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
     from tasks.vocabulary import contract
 
     pages = built.tokens.parent / "pages"
@@ -54,7 +54,7 @@ def check_vocabulary(built: Built, limits: VocabularyLimits | None = None) -> Ch
 def check_tokens(
     built: Built, settings: TokenizationSettings | None = None, limits: TokenizationLimits | None = None
 ) -> CheckReport:
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
     from tasks.tokenization import contract
 
     settings, limits = settings or TokenizationSettings(), limits or TokenizationLimits()

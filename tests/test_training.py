@@ -23,19 +23,19 @@ from training_texts import DIGEST, LABELS, VOCABULARY, documents, learn, small, 
 from tasks.evaluation.inputs import read_history
 from tasks.evaluation.report import training_curves
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
-from tasks.shared.note import Markdown
-from tasks.training import device
-from tasks.training.device import choose_device
-from tasks.training.metrics import macro_f1
-from tasks.training.model import Architecture, Noise, WindowClassifier
-from tasks.training.predict import load_classifier
-from tasks.training.readiness import check_labels, check_memory, check_part, needed_bytes
-from tasks.training.schedule import rate_share
+from tasks.shared.ui.markdown import Markdown
+from tasks.training.classifier import load_classifier
+from tasks.training.data.windows import batches, count_windows, cut, pool_documents
+from tasks.training.loop.epoch_metrics import Listener, Progress
+from tasks.training.loop.schedule import rate_share
+from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.preflight import check_labels, check_memory, check_part, needed_bytes
+from tasks.training.runtime import device
+from tasks.training.runtime.device import choose_device
 from tasks.training.schema import HISTORY
 from tasks.training.show import notes
-from tasks.training.steps import Listener, Progress
 from tasks.training.task import train as stage
-from tasks.training.windows import batches, count_windows, cut, pool_documents
+from tasks.training.validation import macro_f1
 
 CPU = torch.device("cpu")
 

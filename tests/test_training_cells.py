@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.training.cells import CELLS, ScanCell, _triton_kernels, inside_mask
-from tasks.training.model import Architecture, Noise, WindowClassifier
-from tasks.training.scan import gated_scan, scan
+from tasks.training.cells.cells import CELLS, ScanCell, _triton_kernels, inside_mask
+from tasks.training.cells.scan import gated_scan, scan
+from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
 
 
 def plain_loop(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
@@ -206,7 +206,7 @@ def test_triton_kernels_compile_for_gpus_that_are_not_here(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from tasks.training import scan_triton
+    from tasks.training.cells import scan_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     sizes = {"HIDDEN": 40, "DIRECTIONS": 2, "GATES": gates, "STEPS": scan_triton.STEPS, "LANES": scan_triton.LANES}

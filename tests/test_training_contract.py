@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path
 
 def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pages: Path) -> set[tuple[str, str]]:
     """(batch, column or expectation) of what does not hold."""
-    from tasks.shared.checks import run_contract
+    from tasks.shared.checks.runner import run_contract
     from tasks.training import contract
 
     report = run_contract(contract, artifact, inputs, small(), limits, pages)

@@ -17,17 +17,19 @@ from sklearn.linear_model import LogisticRegression
 from training_texts import VOCABULARY, documents, small
 
 from tasks.shared.errors import TrainingError
-from tasks.training import document_head, readiness, stored
-from tasks.training.codebook import Codebook, learn_codebook
-from tasks.training.counts import count_all, count_part, count_slices
-from tasks.training.document_head import Choice, learn_head, learn_heads, learn_scaling, log_softmax
-from tasks.training.document_learning import CODES_SHARES
-from tasks.training.features import PRIOR, Features, Scaling
-from tasks.training.model import Noise
-from tasks.training.reader import Reader, ReaderArchitecture
-from tasks.training.readiness import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
-from tasks.training.stored import Joined, room_of, slices, stored_counts
-from tasks.training.watch import Watch
+from tasks.training import preflight as readiness
+from tasks.training.head import count_store as stored
+from tasks.training.head import head as document_head
+from tasks.training.head.codebook import Codebook, learn_codebook
+from tasks.training.head.count_store import Joined, room_of, slices, stored_counts
+from tasks.training.head.counts import count_all, count_part, count_slices
+from tasks.training.head.features import PRIOR, Features, Scaling
+from tasks.training.head.fit import CODES_SHARES
+from tasks.training.head.head import Choice, learn_head, learn_heads, learn_scaling, log_softmax
+from tasks.training.head.progress import Watch
+from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.window_classifier import Noise
+from tasks.training.preflight import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
 
 CPU = torch.device("cpu")
 

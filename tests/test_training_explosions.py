@@ -16,11 +16,11 @@ from training_texts import LABELS, part_of, small, text
 
 from tasks.shared.errors import TrainingError
 from tasks.tokenization.store import TokenizedDocuments
-from tasks.training.checkpoint import Checkpoints
-from tasks.training.loop import Trained, train
-from tasks.training.objective import Objective, objective_of
+from tasks.training.loop.checkpoint import Checkpoints
+from tasks.training.loop.epoch_metrics import Listener
+from tasks.training.loop.loop import Trained, train
+from tasks.training.objectives.objective import Objective, objective_of
 from tasks.training.settings import TrainingSettings
-from tasks.training.steps import Listener
 
 STEPS = 150
 

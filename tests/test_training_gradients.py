@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from training_texts import small, write_inputs
 
 from tasks.shared.errors import ArtifactError
-from tasks.training.cells import CELLS
-from tasks.training.gradients import gradient_flow, longest, probes, recurrence
+from tasks.training.cells.cells import CELLS
+from tasks.training.data.windows import cut
+from tasks.training.loop.gradient_flow import gradient_flow, longest, probes, recurrence
 from tasks.training.task import train as stage
-from tasks.training.windows import cut
 
 LENGTHS = torch.tensor([9, 4, 1, 7])
 FEATURES, HIDDEN = 5, 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_texts import LABELS, part_of, small, text
 
-from tasks.training.label_objective import LabelObjective
+from tasks.training.objectives.labels import LabelObjective
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -15,19 +15,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from training_texts import VOCABULARY, documents, learn, part_of, small, write_inputs
 
-from tasks.training import document_learning, language_objective
-from tasks.training import reader as reader_module
-from tasks.training.codebook import learn_codebook
-from tasks.training.counts import count_all, read
-from tasks.training.document_head import Choice, best_temperature, learn_head, log_softmax
-from tasks.training.document_learning import CODES_SHARES, clearly_best, judge
-from tasks.training.language_objective import LanguageObjective
-from tasks.training.model import Noise
-from tasks.training.predict import load_classifier
-from tasks.training.reader import Reader, ReaderArchitecture
+from tasks.training.classifier import load_classifier
+from tasks.training.data.windows import tiles
+from tasks.training.head import fit as document_learning
+from tasks.training.head.codebook import learn_codebook
+from tasks.training.head.counts import count_all, read
+from tasks.training.head.fit import CODES_SHARES, clearly_best, judge
+from tasks.training.head.head import Choice, best_temperature, learn_head, log_softmax
+from tasks.training.head.progress import Watch
+from tasks.training.models import language_model as reader_module
+from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.window_classifier import Noise
+from tasks.training.objectives import language as language_objective
+from tasks.training.objectives.language import LanguageObjective
 from tasks.training.task import Afterwards, train
-from tasks.training.watch import Watch
-from tasks.training.windows import tiles
 
 CPU = torch.device("cpu")
 LANGUAGE = {"objective": "language", "dropout": 0.0, "token_dropout": 0.0, "embedding_dropout": 0.0}

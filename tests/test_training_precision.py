@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from training_texts import documents, small, write_inputs
 
 from tasks.shared.errors import SettingsError
-from tasks.training.cells import CELLS, TorchCell
-from tasks.training.objective import objective_of
-from tasks.training.precision import choose_precision, computes_bfloat16, computing_in
+from tasks.training.cells.cells import CELLS, TorchCell
+from tasks.training.data.windows import cut, gather
+from tasks.training.objectives.objective import objective_of
+from tasks.training.runtime.precision import choose_precision, computes_bfloat16, computing_in
 from tasks.training.task import train as stage
-from tasks.training.windows import cut, gather
 
 CPU = torch.device("cpu")
 

@@ -26,9 +26,9 @@ from training_texts import small, write_inputs
 
 from tasks.shared.errors import SettingsError, TrainingError
 from tasks.tokenization.schema import DATASET
-from tasks.training import processes
-from tasks.training.device import check_processes
-from tasks.training.readiness import needed_bytes
+from tasks.training.preflight import needed_bytes
+from tasks.training.runtime import collectives as processes
+from tasks.training.runtime.device import check_processes
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train as stage
 
@@ -62,7 +62,7 @@ def processes_below(pid: int) -> list[int]:
     below = {pid}
     for _ in range(3):
         below |= {int(row[0]) for row in rows if int(row[1]) in below}
-    return sorted(int(row[0]) for row in rows if int(row[0]) in below and "tasks.training.worker" in row[2])
+    return sorted(int(row[0]) for row in rows if int(row[0]) in below and "tasks.training.distributed.worker" in row[2])
 
 
 def alive(pids: Iterable[int]) -> list[int]:

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from training_texts import documents, learn, small, write_inputs
 
 from tasks.shared.errors import ArtifactError, TrainingError
-from tasks.training.checkpoint import Checkpoints
 from tasks.training.config import identity
-from tasks.training.loop import Trained
+from tasks.training.loop.checkpoint import Checkpoints
+from tasks.training.loop.loop import Trained
 from tasks.training.settings import TrainingSettings
 
 TRAINING, VALIDATION = documents(), documents(seed=1)

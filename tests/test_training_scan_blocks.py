@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from plain_cells import plain_cell
 from torch import Tensor
 
-from tasks.training import blocks
-from tasks.training.cells import CELLS, ScanCell, inside_mask
+from tasks.training.cells import cpu_workspace as blocks
+from tasks.training.cells.cells import CELLS, ScanCell, inside_mask
 
 BFLOAT16 = torch.finfo(torch.bfloat16).eps / 2
 """How far rounding to bfloat16 moves a number, relative to it."""

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from training_texts import LABELS, documents, learn, part_of, small
 
 from tasks.tokenization.store import TokenizedDocuments
-from tasks.training.checkpoint import Checkpoints
 from tasks.training.config import identity
-from tasks.training.shuffle import Batch, Epoch
-from tasks.training.windows import cut
+from tasks.training.data.shuffle import Batch, Epoch
+from tasks.training.data.windows import cut
+from tasks.training.loop.checkpoint import Checkpoints
 
 
 def contents(batch: Batch) -> list[tuple[int, tuple[int, ...]]]:

@@ -14,8 +14,8 @@ import pytest
 from conftest import Pipeline, Result, write_corpus
 
 from tasks.shared.errors import ArtifactError, CorpusError, DownloadError, may_pass
-from tasks.shared.note import escape, table
 from tasks.shared.progress import listening, progress, tell
+from tasks.shared.ui.markdown import escape, table
 
 NAME = "ui-test"
 STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]

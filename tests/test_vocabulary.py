@@ -22,13 +22,13 @@ from token_corpus import DOCUMENTS, Document, write_artifacts
 from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
-from tasks.tokenization.encode import Encoder
+from tasks.splitting.documents import training_texts
 from tasks.vocabulary import bpe
 from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
-from tasks.vocabulary.documents import training_texts
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens
 from tasks.vocabulary.task import learn_vocabulary
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import Vocabulary, printable, read_vocabulary, tokenizer_json
 
 FEW_LETTERS = st.lists(st.text(alphabet="aab c'’sé\n.1", max_size=40), max_size=6)
@@ -87,7 +87,7 @@ IN_ANOTHER_PROCESS = """
 import hashlib, sys
 from pathlib import Path
 from tasks.shared.parquet import PartWriter
-from tasks.tokenization.encode import Encoder
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.bpe import learn_merges
 from tasks.vocabulary.schema import TOKENS
 from tasks.vocabulary.table import count_tokens, token_rows

@@ -13,8 +13,8 @@ import torch
 from tasks.shared.parquet import PartWriter
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.store import TokenizedDocuments
-from tasks.training.loop import Trained, train
-from tasks.training.objective import objective_of
+from tasks.training.loop.loop import Trained, train
+from tasks.training.objectives.objective import objective_of
 from tasks.training.settings import TrainingSettings
 
 LABELS = ("fable", "news", "recipe")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from plain_cells import plain_cell
 
-from tasks.training import scan_triton
-from tasks.training.cells import ScanCell, inside_mask
+from tasks.training.cells import scan_triton
+from tasks.training.cells.cells import ScanCell, inside_mask
 
 
 def check(gates: int, both: bool, time: int, lengths: list[int], hidden: int, dtype: torch.dtype) -> None:

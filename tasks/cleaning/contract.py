@@ -14,7 +14,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import read_batches, read_table
 
 SCHEMAS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS, "dropped": DROPPED}

@@ -12,9 +12,9 @@ from tasks.cleaning.groups import Groups
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
 from tasks.cleaning.settings import CleaningSettings
+from tasks.shared.engine.stage import stage
 from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tasks.drift.schema import FIGURES, FIGURES_FILE
 from tasks.drift.settings import DriftLimits, DriftSettings
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 

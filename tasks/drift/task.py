@@ -13,16 +13,16 @@ import numpy as np
 
 from tasks.drift.schema import FIGURES_FILE, PAGE
 from tasks.drift.settings import DriftSettings
+from tasks.shared.engine.stage import stage
 from tasks.shared.files import write_text
 from tasks.shared.parquet import read_batches, read_table
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from tasks.drift.measure import Profile
-    from tasks.tokenization.encode import Encoder
+    from tasks.vocabulary.tokenizer import Encoder
 
 ROWS = 256
 MOVED_TOKENS = 20
@@ -41,7 +41,7 @@ def compare(
 ) -> dict[str, JsonValue]:
     """Measures how far today's texts have moved, in the tokens of the champion's vocabulary."""
     from tasks.drift.page import page
-    from tasks.tokenization.encode import Encoder
+    from tasks.vocabulary.tokenizer import Encoder
 
     encoder = Encoder.from_file(champion_vocabulary / "tokenizer.json")
     vocabulary = read_table(champion_vocabulary / "tokens", ["token", "count"])
@@ -79,7 +79,7 @@ def _ids(cleaned: Path) -> set[str]:
 def _training_profile(cleaned: Path, splits: Path, tokens: Any) -> Profile:
     """Labels and lengths of the training part; its tokens were counted when the vocabulary was learned."""
     from tasks.drift.measure import Profile
-    from tasks.vocabulary.documents import split_documents
+    from tasks.splitting.documents import split_documents
 
     batches = split_documents(cleaned, splits)
     learned = ((row.label, len(row.text)) for rows in batches for row in rows if row.split == "train")

@@ -19,8 +19,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
-from tasks.evaluation.metrics import Ints
-from tasks.training.document_head import learn_head
+from tasks.shared.statistics.metrics import Ints
+from tasks.training.head.head import learn_head
 
 Predict = Callable[[Sequence[str], Ints, Sequence[str]], Ints]
 """Training texts, their class ids, test texts → predicted class ids of the test texts."""

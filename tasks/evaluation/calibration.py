@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.evaluation.metrics import Floats, Ints
+from tasks.shared.statistics.metrics import Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
 from tasks.tokenization.store import read_header

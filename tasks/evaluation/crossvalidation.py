@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.evaluation.bootstrap import bootstrap
-from tasks.evaluation.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
 from tasks.evaluation.results import Estimate, Resampling
+from tasks.shared.statistics.bootstrap import bootstrap
+from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tasks.evaluation.calibration import Reliability
-from tasks.evaluation.drawing import Palette, Picture, picture
-from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.results import Estimate
+from tasks.shared.plots.drawing import Palette, Picture, picture
+from tasks.shared.statistics.metrics import Floats, Ints
 
 INCHES_PER_ROW = 0.23
 

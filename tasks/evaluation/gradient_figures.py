@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
-from tasks.evaluation.drawing import Palette, Picture, picture
-from tasks.evaluation.metrics import Floats
 from tasks.evaluation.reach import Reach
+from tasks.shared.plots.drawing import Palette, Picture, picture
+from tasks.shared.statistics.metrics import Floats
 
 SHOWN = (1, 16, 64)
 """Distances that are followed over the epochs."""

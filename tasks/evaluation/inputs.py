@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.reach import Reach
 from tasks.evaluation.results import Validated
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
+from tasks.shared.statistics.metrics import Floats, Ints
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
 
 PARTS = ("train", "validation", "test")

@@ -1,4 +1,4 @@
-"""How far gradients reach through a recurrent layer, as the model folder says (tasks/training/gradients.py)."""
+"""How far gradients reach through a recurrent layer, as the model folder says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.evaluation.metrics import Floats
+from tasks.shared.statistics.metrics import Floats
 
 
 @dataclass(frozen=True)

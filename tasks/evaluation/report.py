@@ -12,11 +12,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
-from tasks.evaluation.drawing import Picture
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.metrics import Floats, Ints
 from tasks.evaluation.reach import Reach
 from tasks.evaluation.results import Comparison, Evaluation, Predictions, Validated
+from tasks.shared.plots.drawing import Picture
+from tasks.shared.statistics.metrics import Floats, Ints
 
 TEMPLATE = Path(__file__).with_name("template.html")
 CURVES = {

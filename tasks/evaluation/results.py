@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.evaluation.bootstrap import interval
 from tasks.evaluation.calibration import Reliability
-from tasks.evaluation.metrics import Floats, Ints, LabelScores
+from tasks.shared.statistics.bootstrap import interval
+from tasks.shared.statistics.metrics import Floats, Ints, LabelScores
 
 
 @dataclass(frozen=True)

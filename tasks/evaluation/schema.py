@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from tasks.evaluation.metrics import Ints
 from tasks.evaluation.results import Predictions
+from tasks.shared.statistics.metrics import Ints
 
 PREDICTIONS, METRICS, REPORT = "predictions.parquet", "metrics.json", "report.html"
 ANSWERS = "baselines.parquet"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.evaluation.bootstrap import bootstrap, mcnemar
 from tasks.evaluation.calibration import brier_scores, log_losses, reliability
-from tasks.evaluation.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
 from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Predictions, Resampling, Scores
+from tasks.shared.statistics.bootstrap import bootstrap, mcnemar
+from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
 
 
 def evaluate(

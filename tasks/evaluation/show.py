@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tasks.evaluation.baselines import BASELINES
-from tasks.evaluation.drawing import opaque
 from tasks.evaluation.figures import confusion
 from tasks.evaluation.schema import METRICS
-from tasks.shared.note import Markdown, Note, table
+from tasks.shared.plots.drawing import opaque
+from tasks.shared.ui.markdown import Markdown, Note, table
 
 
 def notes(artifact: Path) -> Iterator[Note]:

@@ -26,18 +26,18 @@ from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answe
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
+from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from tasks.evaluation.metrics import Floats, Ints
     from tasks.evaluation.report import Report
-    from tasks.training.predict import Classifier
+    from tasks.shared.statistics.metrics import Floats, Ints
+    from tasks.training.classifier import Classifier
 
 
 def template_digest(settings: EvaluationSettings) -> dict[str, str]:
@@ -58,7 +58,7 @@ def evaluate(
     """Measures the model beside its baselines, which learn from the texts that it learned from or made choices by."""
 
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
-    from tasks.training.predict import load_classifier
+    from tasks.training.classifier import load_classifier
 
     train, validation, test = (open_tokens(tokens, part) for part in PARTS)
     if not len(test):

@@ -14,7 +14,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import part_files, read_table
 
 SCHEMAS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS}

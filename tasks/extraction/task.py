@@ -12,10 +12,10 @@ from tasks.extraction.ordering import checked
 from tasks.extraction.rows import Columns
 from tasks.extraction.schema import DOCUMENTS, Document
 from tasks.extraction.settings import BrownSource, ExtractionSettings
+from tasks.shared.engine.stage import stage
 from tasks.shared.errors import SettingsError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
 
 
 def sources(settings: ExtractionSettings) -> dict[str, str]:

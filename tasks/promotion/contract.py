@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 
 SCHEMAS: Mapping[str, pa.Schema] = {COMPARISON: ANSWERS}
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from tasks.evaluation.bootstrap import bootstrap, interval, mcnemar
-from tasks.evaluation.metrics import Floats, Ints, accuracy, confusion_matrix, macro_f1
+from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar
+from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, macro_f1
 
 METRICS = {"accuracy": accuracy, "macro_f1": macro_f1}
 TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}

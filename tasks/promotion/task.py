@@ -18,10 +18,10 @@ from tasks.evaluation.inputs import read_texts
 from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import commonest_label, read_groups, read_trained_on, unseen
+from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
-from tasks.shared.stage import stage
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -89,7 +89,7 @@ def _champion_answers(
 ) -> list[str]:
     if not doc_ids:
         return []
-    from tasks.training.texts import TextClassifier  # torch
+    from tasks.prediction.text_classifier import TextClassifier  # torch
 
     classifier = TextClassifier(champion, device)
     texts = read_texts(cleaned, doc_ids)

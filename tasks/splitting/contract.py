@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from great_expectations.expectations.expectation import Expectation
 
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import read_table
 from tasks.splitting.divide import PARTS
 from tasks.splitting.schema import SPLITS

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from tasks.shared.engine.stage import stage
 from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger
-from tasks.shared.stage import stage
 from tasks.splitting.divide import PARTS, divide, divide_fold
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.settings import SplittingSettings

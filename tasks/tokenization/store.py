@@ -20,7 +20,7 @@ from tasks.shared.parquet import RowGroup, read_row_groups, read_schema, read_so
 from tasks.tokenization.schema import DATASET
 
 if TYPE_CHECKING:
-    from tasks.vocabulary.documents import SplitDocument
+    from tasks.splitting.documents import SplitDocument
 
 FACTS = ("doc_id", "label", "split", "length")
 RUN_TOKENS = 2**17

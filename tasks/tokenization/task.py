@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.shared.engine.stage import stage
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
-from tasks.tokenization.encode import Encoder
+from tasks.splitting.documents import split_documents
 from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
 from tasks.tokenization.store import token_rows
-from tasks.vocabulary.documents import split_documents
 from tasks.vocabulary.schema import TOKENIZER
+from tasks.vocabulary.tokenizer import Encoder
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

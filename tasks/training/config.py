@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.training.document_classifier import DocumentClassifier
-from tasks.training.model import WindowClassifier
+from tasks.training.head.document_classifier import DocumentClassifier
+from tasks.training.models.window_classifier import WindowClassifier
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments

@@ -15,7 +15,7 @@ from great_expectations.expectations.expectation import Expectation
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import file_digest, write_text
 from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
-from tasks.shared.stage import stage
 from tasks.tokenization.store import open_tokens
+from tasks.training.head.progress import Watch
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
-from tasks.training.watch import Watch
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
     from tasks.tokenization.store import Run
-    from tasks.training.steps import Progress
+    from tasks.training.loop.epoch_metrics import Progress
 
 log = logger("training")
 
@@ -42,14 +42,14 @@ def train(
     settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path
 ) -> dict[str, JsonValue]:
     """Trains on the training part, keeps the epoch that does best on the validation part."""
-    from tasks.training import loop  # torch takes a second to import: a reused model does without it
-    from tasks.training.checkpoint import Checkpoints
     from tasks.training.config import identity, model_config
-    from tasks.training.gradient_record import GradientRecord
-    from tasks.training.launch import train_together
-    from tasks.training.objective import objective_of
-    from tasks.training.readiness import ready_device
-    from tasks.training.steps import Listener
+    from tasks.training.distributed.launch import train_together
+    from tasks.training.loop import loop  # torch takes a second to import: a reused model does without it
+    from tasks.training.loop.checkpoint import Checkpoints
+    from tasks.training.loop.epoch_metrics import Listener
+    from tasks.training.loop.gradient_record import GradientRecord
+    from tasks.training.objectives.objective import objective_of
+    from tasks.training.preflight import ready_device
 
     training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
     device = ready_device(settings, training, validation)

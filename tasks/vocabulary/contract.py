@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.shared.batch import Batch
+from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import read_table
 from tasks.vocabulary.bpe import MOST
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS

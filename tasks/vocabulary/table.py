@@ -14,7 +14,7 @@ from tasks.vocabulary.schema import TOKENS
 from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, printable
 
 if TYPE_CHECKING:
-    from tasks.tokenization.encode import Encoder
+    from tasks.vocabulary.tokenizer import Encoder
 
 TEXTS_AT_A_TIME = 256
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
-from tasks.shared.stage import stage
-from tasks.tokenization.encode import Encoder
+from tasks.splitting.documents import count_training_texts, training_texts
 from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
-from tasks.vocabulary.documents import count_training_texts, training_texts
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens, token_rows
+from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
 
 if TYPE_CHECKING:

@@ -1,0 +1,160 @@
+"""What the commands show: tables for people; the JSON for scripts holds the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.shared.store.records import RunRecord, StageRecord
+from tasks.shared.ui.markdown import size
+
+console = Console(highlight=False, soft_wrap=True, width=max(160, shutil.get_terminal_size().columns))
+
+
+def run_as_json(record: RunRecord) -> dict[str, Any]:
+    """A run as `run --json` prints it."""
+    kept = {"stage", "status", "rows", "seconds", "bytes", "path"}
+    return {
+        "run": record.id,
+        "status": record.status,
+        "started": record.started,
+        "seconds": record.seconds,
+        "stages": [entry.model_dump(mode="json", include=kept) for entry in record.stages],
+        "metrics": record.metrics,
+        "decision": record.decision,
+        "message": record.message,
+    }
+
+
+def show_run(record: RunRecord) -> None:
+    """Stages, then the metrics beside the baselines, then where the report lies."""
+    table = _table("stage", "", ">rows", ">seconds", ">size", "where")
+    for entry in record.stages:
+        row = (entry.stage, entry.status, f"{entry.rows:,}", f"{entry.seconds:.1f}", size(entry.bytes), entry.path)
+        table.add_row(*map(escape, row))
+    console.print(table)
+    if record.metrics is not None:
+        _show_metrics(record.metrics)
+        console.print(f"\nreport  {escape(_path(record, 'evaluation'))}/report.html")
+    if record.decision:
+        console.print(f"promotion  {escape(record.decision)}")
+    console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")
+
+
+def _path(record: RunRecord, stage: str) -> str:
+    return next((entry.path for entry in record.stages if entry.stage == stage), "")
+
+
+def _show_metrics(metrics: Mapping[str, Any]) -> None:
+    table = _table("test part", ">accuracy", ">95 % interval", ">macro-F1", ">95 % interval")
+    for name, scores in {"model": metrics, **metrics["baselines"]}.items():
+        cells = [f"{scores[key]:.3f}" for key in ("accuracy", "macro_f1")]
+        intervals = ["–".join(f"{v:.3f}" for v in scores[f"{key}_interval"]) for key in ("accuracy", "macro_f1")]
+        table.add_row(escape(name), cells[0], intervals[0], cells[1], intervals[1])
+    console.print(table)
+
+
+def why_as_json(record: RunRecord, stages: Sequence[StageRecord]) -> dict[str, Any]:
+    """A run's reasons as `why --json` prints them."""
+    kept = {"stage", "status", "reasons", "fingerprint"}
+    return {"run": record.id, "stages": [entry.model_dump(mode="json", include=kept) for entry in stages]}
+
+
+def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
+    """A line per stage, and one per reason."""
+    console.print(f"run {record.id}, {record.status}")
+    for entry in stages:
+        console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing that matters changed"))
+        for reason in entry.reasons:
+            console.print(f"{'':<13} {escape(reason)}")
+    if record.status == "failed":
+        console.print(f"failed: {escape(record.message)}")
+
+
+def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
+    """A line per run, and one about the disk."""
+    table = _table("run", "flow", "status", ">seconds", ">built", ">reused", ">accuracy", ">macro-F1", "")
+    for r in records:
+        built = sum(entry.status == "built" for entry in r.stages)
+        figures = [f"{r.metrics[key]:.3f}" if r.metrics else "" for key in ("accuracy", "macro_f1")]
+        message = r.message if len(r.message) <= 70 else f"{r.message[:69]}…"
+        counts = (f"{r.seconds:.1f}", str(built), str(len(r.stages) - built))
+        table.add_row(r.id, r.flow, r.status, *counts, *figures, escape(message))
+    console.print(table if records else "no runs yet; `corpusflow run` starts one")
+    if disk:
+        folders = ", ".join(f"{name} {size(count)}" for name, count in disk.items() if count)
+        console.print(f"\ndisk    {size(sum(disk.values()))}: {escape(folders)}")
+
+
+def show_inspection(found: Mapping[str, Any]) -> None:
+    """What `inspect` found, dataset by dataset."""
+    console.print(f"{found['stage']}  {found['rows']:,} rows, {size(found['bytes'])}, made {found['created']}")
+    console.print(escape(found["path"]))
+    for key, value in found["summary"].items():
+        console.print(f"  {escape(key)}: {escape(str(value))}")
+    for name, dataset in found["datasets"].items():
+        console.print(f"\n[bold]{escape(name)}[/bold]  {dataset['rows']:,} rows")
+        for column, kind in dataset["schema"].items():
+            console.print(f"  {escape(column):<24} {escape(kind)}")
+        for column, counts in dataset["counts"].items():
+            line = ", ".join(f"{value} {count:,}" for value, count in counts.items())
+            console.print(f"  {escape(column)}: {escape(line)}")
+        for column, quantiles in dataset["lengths"].items():
+            line = ", ".join(f"{name} {value:,.0f}" for name, value in quantiles.items())
+            console.print(f"  length of {escape(column)}: {line}")
+        for row in dataset["sample"]:
+            console.print("  · " + escape("  ".join(f"{k}={v}" for k, v in row.items())))
+    _show_checks(found["checks"])
+
+
+def _show_checks(checks: Sequence[Mapping[str, Any]] | None) -> None:
+    if checks is None:
+        console.print("\nno check results kept")
+        return
+    console.print(f"\nchecks: {sum(c['success'] for c in checks)} of {len(checks)} expectations hold")
+    for c in checks:
+        mark = "✓" if c["success"] else "✗"
+        console.print(
+            f"  {mark} {escape(c['batch'])}: {escape(c['expectation'])}, observed {escape(str(c['observed']))}"
+        )
+
+
+def show_predictions(predictions: Sequence[Mapping[str, Any]]) -> None:
+    """A line per text: the label, and the most probable labels."""
+    for entry in predictions:
+        best = sorted(entry["probabilities"].items(), key=lambda item: -item[1])[:3]
+        likely = ", ".join(f"{label} {p:.2f}" for label, p in best)
+        console.print(f"{escape(entry['source'])}: [bold]{escape(entry['label'])}[/bold]  ({escape(likely)})")
+
+
+def show_pruned(removed: Sequence[Mapping[str, Any]], dry_run: bool) -> None:
+    """A line per folder, and the sum."""
+    for entry in removed:
+        console.print(f"{size(entry['bytes']):>10}  {escape(entry['path'])}")
+    verb = "would be removed" if dry_run else "removed"
+    console.print(f"{size(sum(entry['bytes'] for entry in removed))} in {len(removed)} folders {verb}")
+
+
+def show_verified(found: Sequence[Mapping[str, Any]]) -> None:
+    """A line per damaged artifact and one about what to do, and the count of whole ones."""
+    for entry in found:
+        if entry["damage"]:
+            console.print(f"damaged  {escape(entry['damage'])}")
+    whole = sum(not entry["damage"] for entry in found)
+    if whole < len(found):
+        console.print(
+            "`corpusflow run` makes anew what it needs of them; delete the folders that are named even after it"
+        )
+    console.print(f"{whole} of {len(found)} artifacts are whole")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+    return table

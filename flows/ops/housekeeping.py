@@ -1,0 +1,109 @@
+"""Keeps the data folder in order: verifies artifacts, removes old ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flows.pipeline.stages import STAGES
+from tasks.shared.errors import ArtifactError
+from tasks.shared.store.artifacts import SCRATCH, STAGED, Store, damage, read_manifest
+from tasks.shared.store.champion import MODELS, read_champion
+from tasks.shared.store.records import running
+
+
+def verify_store(store: Store) -> list[dict[str, Any]]:
+    """Every committed artifact, with what is wrong with it (None when it is whole)."""
+    return [
+        {"stage": stage.name, "path": str(path), "damage": damage(path)}
+        for stage in STAGES.values()
+        for path in store.all(stage.folder)
+    ]
+
+
+def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int = 3) -> list[dict[str, Any]]:
+    """Removes all but the `keep` newest artifacts of each stage, and what interrupted builds left behind.
+
+    What a `latest` link points at stays, and so does all that it was made from; likewise the champion, the `champions`
+    models that were champion before it, and what runs that are going on have come by. A build that is going on is left
+    alone.
+    """
+    needed = set(_needed(store, champions))
+    removed = []
+    for stage in STAGES.values():
+        artifacts = sorted(store.all(stage.folder), key=_age, reverse=True)
+        for path in [*artifacts[keep:], *_leftovers(store, stage.folder)]:
+            fingerprint = path.name.removeprefix(STAGED).removeprefix(SCRATCH)
+            if (stage.name, path.name) in needed:
+                continue
+            try:
+                with FileLock(_lock(store, stage.name, fingerprint), timeout=0):  # a run that comes by waits
+                    removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
+                    if not dry_run:
+                        _remove(path)
+            except Timeout:
+                continue  # it is being built, or looked at
+    return removed
+
+
+def prune_quarantine(store: Store, before: datetime) -> list[dict[str, Any]]:
+    """Removes what was put into quarantine before a moment."""
+    removed = []
+    for path in sorted((store.root / "quarantine").glob("*/")):
+        if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+            removed.append({"stage": "quarantine", "path": str(path), "bytes": _bytes(path)})
+            _remove(path)
+    return removed
+
+
+def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
+    kept = [artifact for stage in STAGES.values() if (artifact := store.latest(stage.folder)) is not None]
+    champion = read_champion(store)
+    for model in champion.recent(champions) if champion else ():
+        try:
+            kept.append(read_manifest(store.place(MODELS, model)))
+        except ArtifactError:
+            yield "training", model  # damaged: what is left of it stays
+    for artifact in kept:
+        yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
+    for record in running(store):
+        yield from ((entry.stage, entry.fingerprint) for entry in record.stages)
+
+
+def disk_use(store: Store) -> dict[str, int]:
+    """Bytes of each folder in the data folder, in the order of their names."""
+    return {path.name: _bytes(path) for path in sorted(store.root.glob("*/")) if not path.is_symlink()}
+
+
+def _leftovers(store: Store, folder: str) -> Iterator[Path]:
+    for prefix in (STAGED, SCRATCH):
+        yield from sorted((store.root / folder).glob(f"{prefix}*"))
+
+
+def _lock(store: Store, stage: str, fingerprint: str) -> Path:
+    path = store.root / ".locks" / f"{stage}-{fingerprint}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _age(path: Path) -> str:
+    try:
+        return read_manifest(path).created
+    except ArtifactError:
+        return ""
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _remove(path: Path) -> None:
+    """Out of sight in one step, so that no reader meets half an artifact; then deleted."""
+    hidden = path.with_name(f".removed-{path.name}")
+    path.rename(hidden)
+    shutil.rmtree(hidden)

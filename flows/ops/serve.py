@@ -1,0 +1,152 @@
+"""All that a deployed pipeline needs, on this machine, for a first look: server, work pool, deployments, worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+
+from flows.ops.environment import PROJECT
+from tasks.shared.errors import RunError
+
+POOL = "corpusflow"
+START_SECONDS, STOP_SECONDS = 180, 30
+
+
+def serve(port: int, logs: Path) -> None:
+    """Runs server and worker until Ctrl-C, or until one of them ends; what they say goes into `logs`."""
+    _require_free(port)
+    address = f"http://127.0.0.1:{port}"
+    os.environ["PREFECT_API_URL"] = f"{address}/api"
+    logs.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops it as Ctrl-C does
+    try:
+        with _running("server", logs, "server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
+            _wait_until_healthy(server, address, logs)
+            _deploy()
+            with _running("worker", logs, "worker", "start", "--pool", POOL) as worker:
+                click.echo(f"Prefect's UI: {address}  (logs: {logs}; Ctrl-C stops everything)")
+                _wait_for_any(server=server, worker=worker, logs=logs)
+    except KeyboardInterrupt:
+        click.echo("stopped: worker and server")
+
+
+def _deploy() -> None:
+    if _prefect("work-pool", "inspect", POOL).returncode:
+        _require(_prefect("work-pool", "create", POOL, "--type", "process"))
+    _require(_prefect("--no-prompt", "deploy", "--all"))
+    _require(_python("-m", "flows.cli", "automations"))
+
+
+def _prefect(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return _python("-m", "prefect", *arguments)
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def _require(done: subprocess.CompletedProcess[str]) -> None:
+    if done.returncode:
+        said = " ".join((done.stdout + done.stderr).split())
+        raise RunError(f"`{' '.join(done.args[2:])}` failed: {said[-500:]}")
+
+
+@contextmanager
+def _running(name: str, logs: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Prefect process in a session of its own, so that Ctrl-C reaches it only by way of this one, and in order."""
+    with (logs / f"{name}.log").open("ab") as log:
+        command = [sys.executable, "-m", "prefect", *arguments]
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it started: its children first, for a worker waits for its runs, however long.
+
+    Each is asked before it is killed: a run has a state to report and files to put away.
+    """
+    ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    children = _descendants(process.pid)
+    try:
+        _signal(children, signal.SIGTERM)
+        _wait_for_end(children)
+        process.terminate()
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        _signal(children, signal.SIGKILL)
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
+
+
+def _wait_for_end(pids: Sequence[int]) -> None:
+    until = time.monotonic() + STOP_SECONDS
+    while _signal(pids, 0) and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def _descendants(pid: int) -> list[int]:
+    """The processes that a process started, the youngest generation first."""
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
+    found: list[int] = []
+    generation = {pid}
+    while generation:
+        generation = {child for child, parent in pairs if parent in generation}
+        found = [*generation, *found]
+    return found
+
+
+def _signal(pids: Sequence[int], number: int) -> int:
+    """Sends a signal to those that are still there (0 only asks); returns how many that are."""
+    reached = 0
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+            reached += 1
+    return reached
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            why = f"port {port} is taken ({error.strerror})"
+            raise RunError(f"{why}; choose another: corpusflow serve --port 4300") from None
+
+
+def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, logs: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/api/health", timeout=5):  # noqa: S310 (our own)
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise RunError(f"the server did not start; look at {logs / 'server.log'}")
+
+
+def _wait_for_any(server: subprocess.Popen[bytes], worker: subprocess.Popen[bytes], logs: Path) -> None:
+    while True:
+        for name, process in {"server": server, "worker": worker}.items():
+            if process.poll() is not None:
+                raise RunError(f"the {name} ended with code {process.returncode}; look at {logs / f'{name}.log'}")
+        time.sleep(0.5)

@@ -1,0 +1,72 @@
+"""Compares today's texts with the champion's, and tells Prefect when they have moved too far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.events import emit_event
+
+from flows.steps.promotion import made_with
+from tasks.drift.schema import FIGURES
+from tasks.drift.task import compare
+from tasks.shared.engine.run import Run
+from tasks.shared.errors import ArtifactError, CheckFailed
+from tasks.shared.progress import logger
+from tasks.shared.store.artifacts import Artifact, read_manifest
+from tasks.shared.store.champion import MODELS, read_champion
+
+WARNED, STOPPED = "corpusflow.drift.warned", "corpusflow.drift.stopped"
+REFERENCE = {
+    "champion_cleaned": ("cleaning", "02_cleaned"),
+    "champion_splits": ("splitting", "03_splits"),
+    "champion_vocabulary": ("vocabulary", "04_vocabulary"),
+}
+
+
+def watch_drift(run: Run, *, cleaned: Artifact) -> None:
+    """Runs the comparison where there is something to compare: a champion, and other texts than it was trained from.
+
+    Emits an event when a limit is passed; raises CheckFailed when the settings say that the run stops then.
+    """
+    reference = _reference(run)
+    if reference is None or reference["champion_cleaned"].digest == cleaned.digest:
+        return
+    before = len(run.record.stages)
+    try:
+        found = run(compare, cleaned=cleaned, **reference)
+    except CheckFailed as error:
+        _tell(run, STOPPED, str(error), {})
+        raise
+    beyond = passed(found.summary, run.limits["drift"].model_dump(), found.rows)
+    if beyond and run.record.stages[before].status == "built":  # once, not at every run until the texts change again
+        _tell(run, WARNED, "; ".join(beyond), {name: found.summary[name] for name in FIGURES})
+
+
+def passed(figures: dict[str, Any], limits: dict[str, Any], documents: int) -> list[str]:
+    """The limits that the figures pass, in words."""
+    if limits["beyond"] == "ignore" or documents < limits["min_documents"]:
+        return []
+    return [
+        f"{title} moved by {figures[name]:.3f}, the limit is {limits[f'max_{name}']:g}"
+        for name, title in FIGURES.items()
+        if figures[name] > limits[f"max_{name}"]
+    ]
+
+
+def _reference(run: Run) -> dict[str, Artifact] | None:
+    """What the champion was trained on; None without a champion, or where it is gone."""
+    try:
+        champion = read_champion(run.store)
+        if champion is None:
+            return None
+        model = read_manifest(run.store.place(MODELS, champion.present.model))
+        return {name: made_with(run.store, model, *where) for name, where in REFERENCE.items()}
+    except ArtifactError as error:
+        logger("drift").warning("drift: not compared with the champion's texts: %s", error)
+        return None
+
+
+def _tell(run: Run, event: str, message: str, figures: dict[str, Any]) -> None:
+    name = run.record.settings["name"]
+    resource = {"prefect.resource.id": f"corpusflow.pipeline.{name}", "prefect.resource.name": name}
+    emit_event(event=event, resource=resource, payload={"message": message, "run": run.record.id, "figures": figures})

@@ -1,0 +1,114 @@
+"""The last step of retraining: the new model is compared with the champion, and takes its place or does not."""
+
+from __future__ import annotations
+
+from tasks.promotion.task import promote
+from tasks.shared.engine.run import Run
+from tasks.shared.errors import ArtifactError, InputError
+from tasks.shared.progress import logger
+from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
+from tasks.shared.store.champion import MODELS, Champion, champion_file, promote_over, read_champion
+
+log = logger("promotion")
+BY_HAND = "`corpusflow champion --set` makes it the champion"
+
+
+def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact, report: Artifact) -> None:
+    """Lets the model compete for the champion's place; the run's record says in one sentence how it went.
+
+    A model that already is the champion has nothing to win, and one that a person took out of use is not brought back.
+    """
+    champion = read_champion(run.store)
+    if champion is not None and champion.present.digest == model.digest:
+        _find_again(run, champion, model)
+        run.record.decision = f"{model.fingerprint} is the champion already"
+    elif champion is not None and model.digest in champion.deposed:
+        run.record.decision = f"{model.fingerprint} was taken out of use by hand and stays so; {BY_HAND}"
+    else:
+        rival = {} if champion is None else _rival(run.store, champion)
+        if rival is None:
+            run.record.decision = (
+                f"champion kept: the texts it was trained on are gone, so nothing can be compared; {BY_HAND}"
+            )
+        else:
+            decision = run(promote, cleaned=cleaned, splits=splits, model=model, report=report, **rival)
+            run.record.decision = _settle(run, champion, model, decision)
+    log.info("promotion: %s", run.record.decision)
+
+
+def _find_again(run: Run, champion: Champion, model: Artifact) -> None:
+    """Where the champion's own folder is gone or damaged, the same model, built again, stands in for it."""
+    before = champion.present.model
+    if before != model.fingerprint and damage(run.store.place(MODELS, before)) is not None:
+        promote_over(run.store, before, model, f"the same model as {before}, built again", run.record.id)
+
+
+def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
+    """The champion and its division as inputs; nothing if it is damaged, None if it is whole but cannot be compared."""
+    place = store.place(MODELS, champion.present.model)
+    fault = damage(place)
+    if fault is not None:
+        log.warning("promotion: the champion is damaged (%s); the candidate is judged like a first model", fault)
+        return {}
+    model = read_manifest(place)
+    try:
+        splits = made_with(store, model, "splitting", "03_splits")
+    except ArtifactError as error:
+        log.warning("promotion: %s", error)
+        return None
+    return {"champion": model, "champion_splits": splits}
+
+
+def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Artifact) -> str:
+    reason = decision.summary["reason"]
+    if not decision.summary["promote"]:
+        return f"{'no champion yet' if champion is None else 'champion kept'}: {reason}"
+    if run.sections["promotion"].model_dump()["when"] == "by_hand":
+        return f"{model.fingerprint} deserves to be the champion: {reason}; {BY_HAND}"
+    rival = champion.present.model if champion else None
+    if promote_over(run.store, rival, model, reason, run.record.id):
+        return f"{model.fingerprint} is the new champion: {reason}"
+    return f"champion kept: it changed while {model.fingerprint} was compared with {rival or 'none'}; run again"
+
+
+def made_with(store: Store, model: Artifact, stage: str, folder: str) -> Artifact:
+    """What a model was made from, by stage; raises ArtifactError when it is gone or damaged."""
+    place = store.place(folder, str(model.lineage.get(stage, {}).get("fingerprint")))
+    fault = damage(place)
+    if fault is not None:
+        raise ArtifactError(f"champion {model.fingerprint}: what it was made from is gone or damaged ({fault})")
+    return read_manifest(place)
+
+
+def find_model(store: Store, start: str) -> Artifact:
+    """The model whose fingerprint begins so; raises InputError for none or several, ArtifactError for a damaged one."""
+    found = [path for path in store.all(MODELS) if path.name.startswith(start)]
+    if len(found) != 1 or not start:
+        there = ", ".join(path.name for path in found or store.all(MODELS)) or "none"
+        problem = "several models begin so" if len(found) > 1 else "no model begins so"
+        raise InputError(f"{store.root / MODELS}: {start!r}: {problem}; there are: {there}")
+    fault = damage(found[0])
+    if fault is not None:
+        raise ArtifactError(f"{fault}; a damaged model cannot be the champion")
+    return read_manifest(found[0])
+
+
+def model_in_use(store: Store) -> tuple[Artifact, str]:
+    """The champion, or the newest model where there is none; and in words which of them.
+
+    Raises ArtifactError for a damaged champion, InputError where there is no model at all.
+    """
+    champion = read_champion(store)
+    if champion is None:
+        artifact = store.latest(MODELS)
+        if artifact is None:
+            raise InputError(f"{store.root / MODELS}: no training artifact yet; `corpusflow run` makes one")
+        return artifact, "the newest model; there is no champion yet"
+    place = store.place(MODELS, champion.present.model)
+    fault = damage(place)
+    if fault is not None:
+        raise ArtifactError(
+            f"{champion_file(store)}: the champion is damaged ({fault}); run again, or go back with "
+            "`corpusflow champion --rollback`, or choose another with --set ID"
+        )
+    return read_manifest(place), f"the champion since {champion.present.since}"

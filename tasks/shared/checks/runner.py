@@ -1,0 +1,143 @@
+"""Runs a stage's contract with Great Expectations: the schema first, then the expectations, batch by batch.
+
+Results are kept as JSON and as pages that Great Expectations renders (its Data Docs pages).
+Importing Great Expectations takes seconds, so this module is imported only when a check really runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
+
+import great_expectations as gx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaPageView
+
+from tasks.shared.checks.report import CheckReport, Expected
+from tasks.shared.errors import ArtifactError
+from tasks.shared.files import write_text
+
+if TYPE_CHECKING:
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+
+    from tasks.shared.checks.batch import Batch
+    from tasks.shared.section import Section
+
+EXAMPLES = 5
+
+
+def run_contract(
+    contract: ModuleType,
+    artifact: Path,
+    inputs: Mapping[str, Path],
+    settings: Section,
+    limits: Section,
+    pages: Path,
+) -> CheckReport:
+    """Judges an artifact; one page per batch goes into the folder `pages`.
+
+    A schema that differs ends the check at once: expectations on columns that are not there say nothing.
+    """
+    schema = list(_check_schemas(artifact, contract.SCHEMAS))
+    if any(not result.success for result in schema):
+        return CheckReport(results=schema)
+    results = schema
+    for batch, outcome in _validate(contract.batches(artifact, inputs, settings, limits)):
+        document = ValidationResultsPageRenderer(run_info_at_end=False).render(outcome)
+        write_text(pages / f"{batch.name.replace('/', '-')}.html", DefaultJinjaPageView().render(document))
+        results.extend(_summarise(batch, outcome))
+    return CheckReport(results=results)
+
+
+def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuiteValidationResult]]:
+    # It announces its temporary folders, at a level that it sets itself.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    definition = (
+        context.data_sources.add_pandas("artifact")
+        .add_dataframe_asset("batch")
+        .add_batch_definition_whole_dataframe("all")
+    )
+    for batch in batches:
+        suite = gx.ExpectationSuite(name=batch.name, expectations=list(batch.expectations))
+        form: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
+        if batch.key is not None:
+            form |= {"result_format": "COMPLETE", "unexpected_index_column_names": [batch.key]}
+        yield batch, definition.get_batch({"dataframe": batch.frame}).validate(suite, result_format=form)
+
+
+def _summarise(batch: Batch, outcome: ExpectationSuiteValidationResult) -> Iterator[Expected]:
+    for result in outcome.to_json_dict()["results"]:
+        config, observed = result["expectation_config"], result["result"]
+        arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id"}
+        error = result["exception_info"].get("exception_message")
+        yield Expected(
+            batch=batch.name,
+            expectation=config["type"],
+            arguments=json.loads(json.dumps(arguments, default=str)),
+            reason=_text(config.get("notes")),
+            severity=str(config.get("severity", "critical")),
+            success=bool(result["success"]),
+            observed=_observed(observed) if error is None else f"could not be evaluated: {error}",
+            examples=(observed.get("unexpected_index_list") or observed.get("partial_unexpected_list") or [])[
+                :EXAMPLES
+            ],
+        )
+
+
+def _observed(result: Mapping[str, Any]) -> Any:
+    if "observed_value" in result:
+        return result["observed_value"]
+    if result.get("element_count") == 1 and result.get("partial_unexpected_list"):
+        return result["partial_unexpected_list"][0]  # an aggregate: its value says more than a count
+    return f"{result.get('unexpected_count', 0)} of {result.get('element_count', 0)} rows"
+
+
+def _text(notes: object) -> str:
+    return " ".join(notes) if isinstance(notes, list) else str(notes or "")
+
+
+def _check_schemas(artifact: Path, schemas: Mapping[str, pa.Schema | tuple[pa.Schema, ...]]) -> Iterator[Expected]:
+    for name, allowed in schemas.items():
+        place = artifact / name
+        files = sorted(place.glob("part-*.parquet")) if place.is_dir() else [place]
+        for file in files or [place]:
+            choices = allowed if isinstance(allowed, tuple) else (allowed,)
+            differences, schema = min(
+                ((_schema_differences(file, each), each) for each in choices), key=lambda c: len(c[0])
+            )
+            yield Expected(
+                batch=name,
+                expectation="schema",
+                arguments={"columns": {field.name: str(field.type) for field in schema}},
+                reason="the next stage reads these columns with these types",
+                severity="critical",
+                success=not differences,
+                observed="; ".join(differences) or "as written in the contract",
+                examples=[],
+            )
+
+
+def _schema_differences(file: Path, schema: pa.Schema) -> list[str]:
+    try:
+        found = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{file}: not readable as Parquet ({error})") from error
+    wanted = {field.name: str(field.type) for field in schema}
+    there = {field.name: str(field.type) for field in found}
+    return [
+        f"{name}: {there.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
+        for name in wanted | there
+        if wanted.get(name) != there.get(name)
+    ]

@@ -1,0 +1,85 @@
+"""A stage: a function that fills a folder, and all that is known about its output without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.shared.store.fingerprint import Recipe, code_digests, digest_of, library_versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.shared.section import Section
+    from tasks.shared.store.artifacts import Artifact
+
+StageFunction = Callable[..., dict[str, Any]]
+Continues = Callable[[Any, "Path", Mapping[str, "Path"]], bool]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the decorator `stage` makes of a function; `function` is the function itself."""
+
+    name: str
+    folder: str
+    function: StageFunction
+    libraries: tuple[str, ...]
+    volatile: tuple[str, ...]
+    external: Callable[[Any], dict[str, str]] | None
+    continues: Continues | None
+
+    @property
+    def verb(self) -> str:
+        """What people see in the UI: the function's name in words."""
+        return self.function.__name__.replace("_", " ")
+
+    @property
+    def contract(self) -> str:
+        """The module that says what must hold of the output."""
+        return f"{self.function.__module__.rpartition('.')[0]}.contract"
+
+    def recipe(self, settings: Section, inputs: Mapping[str, Artifact]) -> Recipe:
+        """What the artifact would be made of."""
+        return Recipe(
+            stage=self.name,
+            settings=settings.shaping(),
+            inputs={name: artifact.digest for name, artifact in inputs.items()},
+            sources=self.external(settings) if self.external else {},
+            code=code_digests(self.function.__module__),
+            libraries=library_versions(self.libraries),
+        )
+
+    def check_key(self, artifact: Artifact, limits: Section) -> str:
+        """What a check's verdict depends on, as one digest."""
+        judged = {
+            "artifact": [artifact.fingerprint, artifact.digest],
+            "limits": limits.shaping(),
+            "code": code_digests(self.contract),
+            "libraries": library_versions(("great-expectations", "pandas", "pyarrow")),
+        }
+        return digest_of(judged)[:20]
+
+
+def stage(
+    name: str,
+    folder: str,
+    libraries: tuple[str, ...],
+    volatile: tuple[str, ...] = (),
+    external: Callable[[Any], dict[str, str]] | None = None,
+    continues: Continues | None = None,
+) -> Callable[[StageFunction], Stage]:
+    """Makes a stage of a function `(settings, out, *, <inputs>: Path) -> {"rows": …, <summary>}`.
+
+    `libraries` are the distributions whose version shapes the output; `volatile` are patterns of files that may differ
+    between identical builds (timings); `external(settings)` gives digests of what the stage reads outside the data
+    folder. A function that takes `scratch` gets a folder that outlives an interruption of the same build.
+    `continues(settings, earlier, inputs)` says whether an earlier artifact of this stage must be continued: the newest
+    such one is handed over as the input `previous`.
+    """
+
+    def decorate(function: StageFunction) -> Stage:
+        return Stage(name, folder, function, libraries, volatile, external, continues)
+
+    return decorate

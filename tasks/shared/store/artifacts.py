@@ -1,0 +1,188 @@
+"""Artifacts: folders that are there whole or not at all, and never change afterwards.
+
+A stage writes into a staging folder beside the place where the artifact will lie; once it has been checked, it is
+renamed into place. `artifact.json` in each says what it was made from and lists every file with its sha256.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.shared.errors import ArtifactError, first_fault
+from tasks.shared.files import file_digest, write_text
+from tasks.shared.store.fingerprint import Recipe, digest_of
+
+MANIFEST = "artifact.json"
+STAGED, SCRATCH = ".staged-", ".scratch-"
+
+
+class FileRecord(BaseModel):
+    """One file of an artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    bytes: int
+    rows: int | None = None
+
+
+class Artifact(BaseModel):
+    """What a stage made, as it stands in `artifact.json` and in Prefect's cache: small, and without absolute paths."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    folder: str
+    fingerprint: str
+    digest: str
+    """Digest of the content: equal for equal content, whatever the recipe was."""
+    rows: int
+    bytes: int
+    seconds: float
+    created: str
+    summary: dict[str, Any]
+    recipe: Recipe
+    lineage: dict[str, Any]
+    """Settings and fingerprint of this stage and of every stage before it."""
+    files: dict[str, FileRecord]
+
+
+class Store:
+    """The data folder: finds, verifies, commits and removes artifacts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def place(self, folder: str, fingerprint: str) -> Path:
+        """Where an artifact lies once it is committed."""
+        return self.root / folder / fingerprint
+
+    def staging(self, folder: str, fingerprint: str) -> Path:
+        """Where an artifact is written and checked."""
+        return self.root / folder / f"{STAGED}{fingerprint}"
+
+    def scratch(self, folder: str, fingerprint: str) -> Path:
+        """What outlives an interrupted build of this artifact (checkpoints)."""
+        return self.root / folder / f"{SCRATCH}{fingerprint}"
+
+    def locate(self, artifact: Artifact) -> Path:
+        """The artifact's folder: committed, or still in staging."""
+        place = self.place(artifact.folder, artifact.fingerprint)
+        return place if place.exists() else self.staging(artifact.folder, artifact.fingerprint)
+
+    def seal(self, path: Path, artifact: Artifact) -> None:
+        """Writes the manifest; from here on the folder's content is fixed."""
+        write_text(path / MANIFEST, artifact.model_dump_json(indent=1) + "\n")
+
+    def commit(self, artifact: Artifact) -> Path:
+        """Renames a staged artifact into place; returns its folder."""
+        place = self.place(artifact.folder, artifact.fingerprint)
+        staged = self.staging(artifact.folder, artifact.fingerprint)
+        if not place.exists():
+            staged.rename(place)
+        shutil.rmtree(self.scratch(artifact.folder, artifact.fingerprint), ignore_errors=True)
+        return place
+
+    def point_latest(self, artifact: Artifact) -> None:
+        """Moves the stage's `latest` link to this artifact, in one step."""
+        link = self.root / artifact.folder / "latest"
+        fresh = link.with_name(f".latest-{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(artifact.fingerprint)
+        fresh.replace(link)
+
+    def latest(self, folder: str) -> Artifact | None:
+        """The newest artifact of a stage, or None; raises ArtifactError where its manifest is damaged or missing."""
+        link = self.root / folder / "latest"
+        if not link.exists():  # nothing was made yet, or the folder that it leads to was deleted
+            return None
+        try:
+            return read_manifest(link.parent / link.readlink())
+        except ArtifactError as error:
+            raise ArtifactError(f"{error}; delete its folder and run again") from error
+
+    def all(self, folder: str) -> Iterator[Path]:
+        """The folders of all committed artifacts of a stage."""
+        parent = self.root / folder
+        if parent.is_dir():
+            yield from (p for p in sorted(parent.iterdir()) if not p.is_symlink() and not p.name.startswith("."))
+
+    def quarantine(self, path: Path, why: dict[str, Any]) -> Path:
+        """Moves an artifact out of the way, with the reason beside it; returns where it went."""
+        shelf = self.root / "quarantine"
+        shelf.mkdir(parents=True, exist_ok=True)
+        name = f"{path.parent.name}-{path.name.removeprefix(STAGED)}"
+        target = next(t for n in range(10**6) if not (t := shelf / (f"{name}-{n}" if n else name)).exists())
+        path.rename(target)
+        write_text(target / "quarantine.json", json.dumps(why, indent=1, ensure_ascii=False) + "\n")
+        return target
+
+
+def describe(path: Path) -> dict[str, FileRecord]:
+    """Every file of an artifact, by its path inside the folder, with sha256, size and (for Parquet) rows."""
+    return {
+        file.relative_to(path).as_posix(): FileRecord(
+            sha256=file_digest(file),
+            bytes=file.stat().st_size,
+            rows=pq.read_metadata(file).num_rows if file.suffix == ".parquet" else None,
+        )
+        for file in _files(path)
+    }
+
+
+def content_digest(files: dict[str, FileRecord], volatile: Iterable[str]) -> str:
+    """Digest of an artifact's content; files that match a `volatile` pattern (timings) do not count."""
+    patterns = tuple(volatile)
+    return digest_of(
+        {n: f.sha256 for n, f in files.items() if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns)}
+    )
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with an artifact (re-hashing every file), or None when it is whole."""
+    try:
+        manifest = read_manifest(path)
+    except ArtifactError as error:
+        return str(error)
+    there = {file.relative_to(path).as_posix(): file for file in _files(path)}
+    for name, record in manifest.files.items():
+        if name not in there:
+            return f"{path / name}: missing"
+        if there[name].stat().st_size != record.bytes or file_digest(there[name]) != record.sha256:
+            return f"{path / name}: content differs from what was written"
+    stray = sorted(there.keys() - manifest.files.keys())
+    return f"{path / stray[0]}: not part of the artifact" if stray else None
+
+
+def read_manifest(path: Path) -> Artifact:
+    """The manifest of an artifact; raises ArtifactError when it is missing or not one of ours."""
+    manifest = path / MANIFEST
+    try:
+        return Artifact.model_validate_json(manifest.read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{manifest}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise ArtifactError(f"{manifest}: not a manifest ({first_fault(error)})") from error
+
+
+def now() -> str:
+    """The present in UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _files(path: Path) -> list[Path]:
+    found = sorted(p for p in path.rglob("*") if p.is_file() and p.relative_to(path).as_posix() != MANIFEST)
+    for file in found:
+        if file.is_symlink():
+            raise ArtifactError(f"{file}: an artifact holds no links")
+    return found

@@ -1,0 +1,173 @@
+"""What people see of a run in Prefect's UI: what each stage made, how its check went, what to do after a failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.shared.checks.report import CheckReport, Expected
+from tasks.shared.errors import ArtifactError, CheckFailed, CorpusflowError, InputError, TrainingError
+from tasks.shared.store.artifacts import Artifact
+from tasks.shared.store.records import RunRecord
+from tasks.shared.ui.markdown import Markdown, Table, escape, plain, size, table
+from tasks.shared.ui.preview import Decode, count_values, datasets, rows_of, sample_rows
+
+AGAIN = {
+    "crossvalidate": "corpusflow crossvalidate",
+    "predict": "corpusflow predict-batch SOURCE",
+    "maintenance": "corpusflow prune --keep 5",
+}
+_ROWS = re.compile(r"^(\d+) of (\d+) rows$")
+SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
+
+
+def about_artifact(
+    artifact: Artifact, folder: Path, place: Path, reasons: Sequence[str], decode: Decode | None
+) -> Markdown:
+    """What a stage made, and why. `folder` is where it lies now, `place` where it will lie once it is checked."""
+    facts = {
+        "rows": f"{artifact.rows:,}",
+        "size": size(artifact.bytes),
+        "made in": f"{artifact.seconds:.1f} s",
+        "lies in": place,
+        "built because": "; ".join(reasons) or "its artifact was asked for again",
+    }
+    found = [(name, files, count_values(files)) for name, files in datasets(folder)]
+    counted = [counts for _, _, columns in found for counts in columns.values()]
+    parts = [
+        f"## {artifact.stage}\n",
+        table(("", ""), facts.items()),
+        *_summary({key: value for key, value in artifact.summary.items() if value not in counted}),
+        *(part for name, files, columns in found for part in _dataset(name, files, columns, decode)),
+    ]
+    return Markdown(artifact.stage, f"{artifact.rows:,} rows, {size(artifact.bytes)}", "\n".join(parts))
+
+
+def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The stage's own figures; a mapping (labels, drops by reason) gets a table of its own."""
+    single = [(key.replace("_", " "), value) for key, value in summary.items() if not isinstance(value, dict)]
+    if single:
+        yield table(("figure", "value"), single)
+    for key, values in summary.items():
+        if isinstance(values, dict):
+            yield from _counted(key.replace("_", " "), values)
+
+
+def _counted(title: str, counts: Mapping[str, Any]) -> Iterator[str]:
+    yield f"**{escape(title)}**\n"
+    total = sum(counts.values())
+    whole = isinstance(total, int)
+    rows = [(name, count, f"{count / total:.1%}" if whole and total else None) for name, count in counts.items()]
+    yield table(("", f">{'count' if whole else 'value'}", ">"), rows[:VALUES_SHOWN])
+    if len(rows) > VALUES_SHOWN:
+        yield f"… and {len(rows) - VALUES_SHOWN:,} more\n"
+
+
+def _dataset(
+    name: str, files: Sequence[Path], columns: Mapping[str, Mapping[str, int]], decode: Decode | None
+) -> Iterator[str]:
+    yield f"### {escape(name)}\n\n{rows_of(files):,} rows in {len(files)} file{'s' * (len(files) > 1)}\n"
+    for column, counts in columns.items():
+        if counts:
+            yield from _counted(column, counts)
+    sample = sample_rows(files, SAMPLE_ROWS, SAMPLE_CHARACTERS, decode)
+    if sample:
+        names = list(sample[0])[:SAMPLE_COLUMNS]
+        yield "**first rows**\n"
+        yield table([escape(name) for name in names], ([row[name] for name in names] for row in sample))
+
+
+def about_check(stage: str, report: CheckReport) -> Table:
+    """Every expectation with what was observed; what does not hold comes first."""
+    results = sorted(report.results, key=lambda r: (r.success, r.severity != "critical"))
+    failed = len(report.failures)
+    verdict = f"{failed} of {len(results)} expectations failed" if failed else f"{len(results)} expectations checked"
+    warned = f", {len(report.warnings)} warned" if report.warnings else ""
+    return Table(f"check-{stage}", f"{stage}: {verdict}{warned}", [_expectation(result) for result in results])
+
+
+def _expectation(result: Expected) -> dict[str, str]:
+    verdict = "✓" if result.success else "✗ stops" if result.severity == "critical" else "! warns"
+    arguments = dict(result.arguments)
+    column = arguments.pop("column", "column")
+    given = ", ".join(f"{key}={_json(value)}" for key, value in arguments.items())
+    return {
+        "holds": verdict,
+        "of": plain(result.batch),
+        "expectation": plain(
+            result.expectation.removeprefix("expect_").replace("_", " ").replace("column", str(column), 1)
+        ),
+        "observed": plain(_ROWS.sub(_observed_rows, _json(result.observed)), 100),
+        "because": plain(result.reason),
+        "given": plain(given),
+        "examples": plain(_json(result.examples)) if result.examples else "",
+    }
+
+
+def _observed_rows(found: re.Match[str]) -> str:
+    return f"so in all {found[2]} rows" if found[1] == "0" else f"not so in {found[1]} of {found[2]} rows"
+
+
+def _json(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def about_run(record: RunRecord) -> Markdown:
+    """All stages of a run at a glance."""
+    rows = [
+        (entry.stage, entry.status, entry.rows, size(entry.bytes), f"{entry.seconds:.1f} s", "; ".join(entry.reasons))
+        for entry in record.stages
+    ]
+    overview = table(("stage", "", ">rows", ">size", ">took", "because"), rows)
+    decision = f"\nchampion: {escape(record.decision)}\n" if record.decision else ""
+    last = record.stages[-1].path if record.stages else ""
+    where = f"\nThe data lies in {escape(Path(last).parents[1])}, the newest artifact of each stage under `latest`.\n"
+    return Markdown(record.flow, record.message, f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}")
+
+
+def about_failure(flow: str, error: BaseException) -> Markdown:
+    """What went wrong, where, and what to do next."""
+    stage = _stage(error)
+    facts: dict[str, object] = {"stage": stage} if stage else {}
+    if isinstance(error, CheckFailed) and error.quarantine:
+        facts["quarantine"] = error.quarantine
+    message = str(error) if isinstance(error, CorpusflowError) else f"{type(error).__name__}: {error}"
+    advice, command = _next(flow, error, stage)
+    lines = [
+        f"## {escape(flow)} failed\n",
+        f"{escape(message, 2000)}\n",
+        table(("", ""), facts.items()) if facts else "",
+        f"**Next:** {advice}\n\n    {command}\n",
+        "Nothing half-written is left, and stages that are done will be reused.\n",
+    ]
+    return Markdown("failure", plain(message), "\n".join(lines))
+
+
+def _stage(error: BaseException | None) -> str:
+    """The stage at work when it went wrong: a run notes it on the error."""
+    while error is not None:
+        if notes := getattr(error, "__notes__", []):
+            return str(notes[0])
+        error = error.__cause__
+    return ""
+
+
+def _next(flow: str, error: BaseException, stage: str) -> tuple[str, str]:
+    """What a person should do, and the command for it."""
+    again = AGAIN.get(flow, "corpusflow run")
+    if isinstance(error, CheckFailed):
+        key = f"`checks.{stage}` in pipeline.yaml"
+        return (
+            f"look at the table of the check and at the quarantined files; mend the texts, or the limits {key}",
+            again,
+        )
+    if isinstance(error, InputError):
+        return "correct what the message names", again
+    if isinstance(error, ArtifactError):
+        return "see what is damaged, and whether the disk has room", "corpusflow verify"
+    if isinstance(error, TrainingError):
+        return "change what the message names; training goes on from its last checkpoint where it can", again
+    return "the run's log has the traceback; where the cause is gone, run again", again

@@ -1,0 +1,72 @@
+"""Looks into an artifact's Parquet: its datasets, how often each label or reason occurs, a few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.shared.store.artifacts import Artifact, Store
+
+COUNTED = ("label", "split", "reason", "predicted")
+IDS_SHOWN = 20
+Decode = Callable[[list[int]], str]
+
+
+def datasets(path: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Parts of one folder are one dataset; a Parquet file on its own is one too."""
+    for folder in sorted({file.parent for file in path.rglob("part-*.parquet")}):
+        yield folder.relative_to(path).as_posix(), sorted(folder.glob("part-*.parquet"))
+    for file in sorted(path.glob("*.parquet")):
+        yield file.name, [file]
+
+
+def rows_of(files: Sequence[Path]) -> int:
+    """Rows of a dataset, from the files' footers."""
+    return sum(int(pq.read_metadata(file).num_rows) for file in files)
+
+
+def count_values(files: Sequence[Path]) -> dict[str, dict[str, int]]:
+    """How often each value occurs, of those columns that hold a handful of names; reads no other column."""
+    columns = [name for name in pq.read_schema(files[0]).names if name in COUNTED]
+    table = pa.concat_tables(pq.read_table(file, columns=columns, partitioning=None) for file in files)
+    return {name: _counts(table[name]) for name in COUNTED if name in columns}
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    found = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(column).to_pylist()}
+    return dict(sorted(found.items()))
+
+
+def sample_rows(files: Sequence[Path], rows: int, characters: int, decode: Decode | None) -> list[dict[str, Any]]:
+    """The first rows, each value cut to so many characters and on one line."""
+    if not rows:
+        return []
+    with pq.ParquetFile(files[0]) as file:
+        head = next(file.iter_batches(batch_size=rows), None)
+    found = head.to_pylist() if head is not None else []
+    return [{name: _show(value, characters, decode) for name, value in row.items()} for row in found]
+
+
+def _show(value: Any, characters: int, decode: Decode | None) -> Any:
+    if isinstance(value, list):
+        value = decode(value[:characters]) if decode else str(value[:IDS_SHOWN])
+    if isinstance(value, bytes):
+        value = value.hex()
+    if isinstance(value, str) and len(value) > characters:
+        value = f"{value[:characters]}…"
+    return value.replace("\n", "⏎") if isinstance(value, str) else value
+
+
+def decoder(store: Store, artifact: Artifact) -> Decode | None:
+    """Turns token ids back into text, with the vocabulary that the artifact was made with."""
+    made_with = artifact.lineage.get("vocabulary")
+    if artifact.stage != "tokenization" or made_with is None:
+        return None
+    from tasks.vocabulary.tokenizer import Encoder
+
+    return Encoder.from_file(store.place("04_vocabulary", made_with["fingerprint"]) / "tokenizer.json").decode

@@ -1,0 +1,156 @@
+"""Publishes notes as Prefect artifacts under stable keys, so that the UI shows their history over runs.
+
+A note that cannot be published is only logged: what a stage made is worth more than the page about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from httpx import HTTPError
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.exceptions import PrefectException
+
+from tasks.shared.checks.report import CheckReport
+from tasks.shared.engine.build import Job, check_results
+from tasks.shared.progress import listening, logger
+from tasks.shared.ui.markdown import Markdown, Note
+from tasks.shared.ui.pages import about_artifact, about_check, about_failure, about_run
+from tasks.shared.ui.preview import decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.shared.store.artifacts import Artifact
+    from tasks.shared.store.records import RunRecord
+
+SECONDS_BETWEEN_UPDATES = 1.0
+SECONDS_OF_PAUSE = 60.0
+log = logger("publish")
+
+
+def publish_artifact(pipeline: str | None, job: Job, artifact: Artifact, reasons: Sequence[str]) -> None:
+    """What a stage made; called while it is being built. Without a pipeline's name nothing is published."""
+    if pipeline is None:
+        return
+    folder = job.store.locate(artifact)
+    _publish(pipeline, about_artifact(artifact, folder, job.place, reasons, decoder(job.store, artifact)))
+    show = f"{job.stage.function.__module__.rpartition('.')[0]}.show"
+    if importlib.util.find_spec(show):
+        for note in importlib.import_module(show).notes(folder):
+            _publish(pipeline, note)
+
+
+def publish_check(pipeline: str | None, job: Job, artifact: Artifact) -> None:
+    """How the check of an artifact went; its results must have been written."""
+    if pipeline is None:
+        return
+    results = check_results(job.store, job.stage.name, artifact.fingerprint)
+    _publish(pipeline, about_check(job.stage.name, CheckReport.model_validate_json(results.read_bytes())))
+
+
+def publish_run(record: RunRecord) -> None:
+    """All stages of a run at a glance."""
+    _publish(record.settings["name"], about_run(record))
+
+
+def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id: UUID) -> None:
+    """What to do after a failure."""
+    note = about_failure(flow, error)
+    with _only_logged(note.key), get_client(sync_client=True) as client:
+        client.create_artifact(
+            ArtifactCreate(
+                key=f"{pipeline}-{note.key}",
+                type="markdown",
+                description=note.description,
+                data=note.text,
+                flow_run_id=flow_run_id,
+            )
+        )
+
+
+@contextmanager
+def showing_progress(pipeline: str | None, stage: str) -> Iterator[None]:
+    """Shows, as a bar that moves, what the stage tells of its progress; one that tells nothing has no bar."""
+    if pipeline is None:
+        yield
+        return
+    bar = _Bar(f"{pipeline}-{stage}-progress", f"{stage}: share of the work that is done")
+    with listening(bar):
+        yield
+    bar.finish()
+
+
+class _Bar:
+    def __init__(self, key: str, description: str) -> None:
+        self.key, self.description = key, description
+        self.id: UUID | None = None
+        self.moved = 0.0
+
+    def __call__(self, share: float) -> None:
+        now = time.monotonic()
+        if self.id is None or now - self.moved >= SECONDS_BETWEEN_UPDATES:
+            self.moved = now
+            self._show(share)
+
+    def _show(self, share: float) -> None:
+        if _Pause.now():
+            return
+        percent = round(100 * share, 1)
+        with _only_logged(self.key):
+            if self.id is None:
+                made = create_progress_artifact(percent, key=self.key, description=self.description)
+                self.id = cast(UUID, made)  # a coroutine only in asynchronous code
+            else:
+                update_progress_artifact(self.id, percent)
+
+    def finish(self) -> None:
+        if self.id is not None:
+            self._show(1.0)
+
+
+class _Pause:
+    """Spares a run the wait for a server that has just not answered; without it every note would cost seconds."""
+
+    until = 0.0
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.until = time.monotonic() + SECONDS_OF_PAUSE
+
+    @classmethod
+    def now(cls) -> bool:
+        return time.monotonic() < cls.until
+
+
+def _publish(pipeline: str, note: Note) -> None:
+    if _Pause.now():
+        return
+    key = f"{pipeline}-{note.key}"
+    with _only_logged(key):
+        if isinstance(note, Markdown):
+            create_markdown_artifact(note.text, key=key, description=note.description)
+        else:
+            create_table_artifact([dict(row) for row in note.rows], key=key, description=note.description)
+
+
+@contextmanager
+def _only_logged(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (HTTPError, PrefectException, OSError) as error:
+        log.warning("%s could not be published (%s)", key, error)
+        _Pause.begin()

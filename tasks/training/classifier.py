@@ -1,0 +1,138 @@
+"""Classifies texts with a trained model folder, which needs nothing outside itself.
+
+    classifier = load_classifier(Path("data/06_models/…"))
+    classifier.label_names, classifier.log_probabilities([ids_of_a_text, ids_of_another])
+
+Prediction is deterministic: no dropout, windows at a fixed stride.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from tasks.shared.errors import ArtifactError, CorpusError
+from tasks.training.data.windows import Windows, batches, cut, gather, pool_documents
+from tasks.training.head.document_classifier import DocumentArchitecture, DocumentClassifier
+from tasks.training.models.window_classifier import Architecture, WindowClassifier
+from tasks.training.runtime.device import choose_device
+from tasks.training.schema import CONFIG, WEIGHTS
+
+TOKENS_AT_ONCE = 32_768
+"""Tokens in a batch at prediction: bounds the memory whatever the window."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model, ready to predict."""
+
+    model: WindowClassifier | DocumentClassifier
+    label_names: tuple[str, ...]
+    window: int
+    stride: int
+    vocabulary_digest: str
+    """SHA-256 of the tokenizer.json that the ids must come from, in hexadecimal."""
+    device: torch.device
+
+    def log_probabilities(self, ids: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        """Log-probabilities [texts, labels] of texts, each an array of token ids; a row's probabilities sum to one.
+
+        Raises CorpusError for a text without tokens or with ids that the vocabulary does not have.
+        """
+        if not ids:
+            return np.empty((0, len(self.label_names)))
+        for number, text in enumerate(ids):
+            if len(text) == 0:
+                raise CorpusError(f"text {number}: has no tokens, so there is nothing to classify")
+            if not 0 <= int(text.min()) <= int(text.max()) < self.model.architecture.vocabulary_size:
+                raise CorpusError(
+                    f"text {number}: token ids {text.min()} … {text.max()}, but the model's vocabulary has "
+                    f"{self.model.architecture.vocabulary_size:,} tokens; encode it with the model's own tokenizer.json"
+                )
+        offsets = np.cumsum([0, *(len(text) for text in ids)])
+        flat = np.concatenate(ids)
+        if isinstance(self.model, DocumentClassifier):
+            return self.model.log_probabilities(flat, offsets)
+        windows = cut(offsets, self.window, self.stride)
+        answers = window_log_probabilities(self.model, flat, windows, self.device)
+        return pool_documents(answers, windows.documents, len(ids))
+
+
+def window_log_probabilities(
+    model: WindowClassifier, ids: NDArray[Any], windows: Windows, device: torch.device
+) -> NDArray[np.float64]:
+    """Log-probabilities [windows, labels] of windows of the flat `ids`, in the order of `windows`."""
+    answers = np.empty((len(windows), model.architecture.labels))
+    at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches(windows, at_once):
+            logits = model(*gather(ids, windows, batch, device))
+            answers[batch] = torch.log_softmax(logits.cpu().double(), dim=-1).numpy()
+    model.train(was_training)
+    return answers
+
+
+def load_classifier(folder: Path, device: str = "auto") -> Classifier:
+    """The model in `folder`. Raises ArtifactError where a file is missing, damaged or does not fit the others."""
+    config = _read_config(folder)
+    where = choose_device(device)
+    try:
+        model = _build(config["objective"], config["architecture"])
+        labels = tuple(config["label_names"])
+        window, stride = int(config["window"]["size"]), int(config["window"]["stride"])
+        digest = str(config["vocabulary_digest"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{folder / CONFIG}: not a model's configuration ({error!r}); train again") from error
+    if len(labels) != model.architecture.labels:
+        raise ArtifactError(
+            f"{folder / CONFIG}: names {len(labels)} labels, the architecture has {model.architecture.labels}; "
+            "train again"
+        )
+    _load_weights(model, folder / WEIGHTS)
+    return Classifier(model.to(where).eval(), labels, window, stride, digest, where)
+
+
+def _build(objective: str, architecture: Any) -> WindowClassifier | DocumentClassifier:
+    if objective == "language":
+        return DocumentClassifier(DocumentArchitecture.from_json(architecture))
+    if objective == "labels":
+        return WindowClassifier(Architecture(**architecture))
+    raise ValueError(f"objective {objective!r}")
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder / CONFIG}: not readable ({error}); train again") from error
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{folder / CONFIG}: not a mapping; train again")
+    return config
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{path}: not readable as safetensors ({error}); train again") from error
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ArtifactError(
+                f"{path}: {name} has size {found.get(name, 'none (it is missing)')}, "
+                f"{CONFIG} beside it asks for {expected.get(name, 'none')}; train again"
+            )
+    model.load_state_dict(weights)

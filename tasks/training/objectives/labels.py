@@ -1,0 +1,81 @@
+"""Learning to name a text's label from each of its windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.training.classifier import window_log_probabilities
+from tasks.training.data.windows import Indices, cut, pool_documents
+from tasks.training.models.window_classifier import Architecture, WindowClassifier, from_seed
+from tasks.training.runtime.collectives import batch_mean
+from tasks.training.runtime.device import to_device
+from tasks.training.validation import Validation, score
+
+if TYPE_CHECKING:
+    from tasks.tokenization.store import TokenizedDocuments
+    from tasks.training.head.progress import Watch
+    from tasks.training.settings import TrainingSettings
+
+
+class LabelObjective:
+    """Cross-entropy of the windows' labels, the labels weighted; validation by whole documents (see objective.py).
+
+    The validation loss is the log-loss over documents and not the accuracy: with some fifty validation texts one text
+    is two points of accuracy, and many epochs tie.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        training: TokenizedDocuments,
+        validation: TokenizedDocuments,
+        device: torch.device,
+    ) -> None:
+        self.labels, self.validation, self.device = training.labels, validation, device
+        self.window, self.stride = settings.window, settings.stride
+        architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
+        self.model = from_seed(WindowClassifier, architecture, settings, device)
+        self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
+        self.label_smoothing = settings.label_smoothing
+
+    def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
+        """Mean loss of the windows, each weighing what its label weighs, and the number of windows right."""
+        labels = to_device(torch.from_numpy(self.labels[documents]), self.device)
+        logits = self.model(ids, lengths)
+        weights = self.label_weights[labels]
+        # PyTorch's weights would weigh what smoothing spreads as well, and pull every window to the rare labels.
+        losses = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")
+        loss = batch_mean((weights * losses).sum(), weights.sum())
+        return loss, (logits.detach().argmax(-1) == labels).sum()
+
+    def validate(self) -> Validation:
+        """Pools the windows' answers by document, run after run."""
+        labels, pooled, right = self.validation.labels, [], []
+        for run in self.validation.runs():
+            windows = cut(run.offsets, self.window, self.stride)
+            answers = window_log_probabilities(self.model, run.ids, windows, self.device)
+            right.append(answers.argmax(axis=1) == labels[run.first + windows.documents])
+            pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
+        return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
+
+    @property
+    def reads(self) -> int:
+        """Nothing: the model is complete."""
+        return 0
+
+    def complete(self, watch: Watch, folder: Path) -> tuple[WindowClassifier, None]:
+        """The model is the classifier, and has been judged."""
+        return self.model, None
+
+
+def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:
+    """count^-power of each label, scaled so that a training document weighs one on average."""
+    counts = np.bincount(training.labels, minlength=len(training.label_names))
+    weights = counts.astype(np.float64) ** -power
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()
