@@ -36,7 +36,7 @@ from tasks.training.head.document_classifier import DocumentClassifier
 from tasks.training.head.features import Floats
 from tasks.training.head.fit import CODES_SHARES
 from tasks.training.head.head import Choice, DocumentHead, best_temperature, learn_heads, log_softmax
-from tasks.training.validation import macro_f1
+from tasks.training.models.validation import macro_f1
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,12 @@ from torch.nn import functional
 from flows.ops.environment import PROJECT
 from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
 from tasks.cleaning.task import clean
-from tasks.evaluation.inputs import read_history
 from tasks.extraction.task import extract
 from tasks.splitting.task import split
 from tasks.tokenization.store import open_tokens
 from tasks.tokenization.task import tokenize
 from tasks.training.classifier import load_classifier
+from tasks.training.history import read_history
 from tasks.training.runtime.device import choose_device
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from prefect import flow
 from pydantic import Field
 
-from flows.fold import FoldOrder, FoldResult
+from flows.fold import run_fold
 from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config, Overrides
 from flows.pipeline.runs import open_run, read_metrics
 from flows.pipeline.settings import load_settings
+from flows.steps.fold_spec import FoldOrder, FoldResult
 from flows.steps.folds import run_folds
 from tasks.cleaning.task import clean
 from tasks.evaluation.crossvalidation import Answers, summarise
@@ -72,7 +73,8 @@ def crossvalidate(
             for repeat in range(repeats)
             for fold in range(folds)
         ]
-        results = sorted(_told(run_folds(orders, jobs), len(orders)), key=lambda result: (result.repeat, result.fold))
+        results = _told(run_folds(orders, jobs, run_fold), len(orders))
+        results.sort(key=lambda result: (result.repeat, result.fold))
         predictions = gather(results)
         names = tuple(read_metrics(Path(results[0].report))["labels"])
         resampling = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.seed)

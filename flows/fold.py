@@ -11,98 +11,25 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from prefect import flow
-from pydantic import BaseModel, ConfigDict
 
 from flows.ops import environment
 from flows.pipeline.runs import open_run, read_metrics
-from flows.pipeline.settings import Pipeline, load_settings
-from tasks.evaluation.inputs import read_history
+from flows.steps.fold_spec import FoldOrder, FoldResult
 from tasks.evaluation.task import evaluate
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import CorpusflowError
-from tasks.shared.store.artifacts import Artifact
 from tasks.splitting.task import split
 from tasks.tokenization.task import tokenize
+from tasks.training.history import read_history
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
-BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression")
-
-BAG: dict[str, dict[str, Any]] = {
-    "vocabulary": {"size": 8000},
-    "training": {
-        "objective": "labels",
-        "cell": "none",
-        "skip": True,
-        "epochs": 8,
-        "learning_rate": 1e-2,
-        "warmup_share": 0.3,
-        "embedding_dropout": 0.3,
-        "token_dropout": 0.3,
-        "dropout": 0.5,
-        "class_weight_power": 0.5,
-    },
-}
-"""The recipe of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
-
 SECONDS_TO_END = 10
 """How long a fold that is stopped may take to clear up."""
-
-
-class FoldOrder(BaseModel):
-    """Which fold to run, with which settings, on which documents."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    config: str
-    overrides: dict[str, Any]
-    repeat: int
-    fold: int
-    folds: int
-    seed: int
-    cleaned: Artifact
-
-    def pipeline(self) -> Pipeline:
-        """The settings of the fold."""
-        return load_settings(Path(self.config), self.settings())
-
-    def settings(self) -> dict[str, Any]:
-        """The overrides, and those that make the fold; baselines that were named in them stand."""
-        fold = {"seed": self.seed, "fold": {"count": self.folds, "index": self.fold}}
-        named = self.overrides.get("evaluation", {})
-        return with_sections(self.overrides, splitting=fold, evaluation={"baselines": list(BASELINES), **named})
-
-    def bag(self) -> Pipeline:
-        """The settings of the bag of embeddings: its own recipe."""
-        bag = with_sections(self.settings(), **BAG)
-        return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
-
-
-class FoldResult(BaseModel):
-    """How a fold went, and where its predictions lie."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    repeat: int
-    fold: int
-    seed: int
-    run: str
-    status: str
-    """Whether the model was built or reused."""
-    seconds: float
-    """What its training took, an interruption between epochs not counted."""
-    documents: int
-    accuracy: float
-    macro_f1: float
-    report: str
-    bag_of_embeddings: str | None
-    """The report of the bag of embeddings; None where the model itself is one."""
 
 
 @flow(name="fold", flow_run_name="repeat {order.repeat}, fold {order.fold}", persist_result=False)
@@ -143,11 +70,6 @@ def training_seconds(model: Path) -> float:
     """What the epochs of a model took, and what came after them."""
     history = read_history(model)
     return float(np.nansum([history["seconds"], history["completion_seconds"]]))
-
-
-def with_sections(overrides: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:
-    """The overrides with these values of these sections set."""
-    return {**overrides, **{name: {**overrides.get(name, {}), **values} for name, values in sections.items()}}
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ from pydantic import Field
 from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config
 from flows.pipeline.runs import open_pipeline
-from flows.steps.promotion import model_in_use
 from tasks.prediction.batch import Batch, label_parts
 from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.files import storage_faults
 from tasks.shared.progress import logger
+from tasks.shared.store.champion import model_in_use
 
 
 @flow(name="predict", flow_run_name=run_name, on_failure=[explain_failure], persist_result=False)

@@ -18,7 +18,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from flows.cli.crossvalidate import show
-from flows.fold import FoldOrder
+from flows.steps.fold_spec import FoldOrder
 from flows.steps.folds import _in_a_process
 from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
 from tasks.evaluation.results import Resampling

@@ -18,9 +18,8 @@ from evaluation_inputs import HOSTILE
 from tasks.evaluation import figures
 from tasks.evaluation.calibration import probabilities_of, reliability
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.reach import Reach
 from tasks.evaluation.report import Report, excerpt, find_mistakes, render, stages, verdict
-from tasks.evaluation.results import Comparison, Estimate, Predictions, Resampling, Scores, Validated
+from tasks.evaluation.results import Comparison, Estimate, Predictions, Reach, Resampling, Scores, Validated
 from tasks.evaluation.scores import evaluate
 from tasks.shared.plots.drawing import Picture
 

@@ -20,14 +20,15 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 from training_texts import DIGEST, LABELS, VOCABULARY, documents, learn, small, write_inputs
 
-from tasks.evaluation.inputs import read_history
-from tasks.evaluation.report import training_curves
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
+from tasks.shared.plots.curves import training_curves
 from tasks.shared.ui.markdown import Markdown
 from tasks.training.classifier import load_classifier
 from tasks.training.data.windows import batches, count_windows, cut, pool_documents
+from tasks.training.history import read_history
 from tasks.training.loop.epoch_metrics import Listener, Progress
 from tasks.training.loop.schedule import rate_share
+from tasks.training.models.validation import macro_f1
 from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
 from tasks.training.preflight import check_labels, check_memory, check_part, needed_bytes
 from tasks.training.runtime import device
@@ -35,7 +36,6 @@ from tasks.training.runtime.device import choose_device
 from tasks.training.schema import HISTORY
 from tasks.training.show import notes
 from tasks.training.task import train as stage
-from tasks.training.validation import macro_f1
 
 CPU = torch.device("cpu")
 

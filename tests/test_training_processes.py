@@ -62,7 +62,7 @@ def processes_below(pid: int) -> list[int]:
     below = {pid}
     for _ in range(3):
         below |= {int(row[0]) for row in rows if int(row[1]) in below}
-    return sorted(int(row[0]) for row in rows if int(row[0]) in below and "tasks.training.distributed.worker" in row[2])
+    return sorted(int(row[0]) for row in rows if int(row[0]) in below and "tasks.training.worker" in row[2])
 
 
 def alive(pids: Iterable[int]) -> list[int]:

@@ -1,32 +1,43 @@
-"""The walls between the parts, which keep worker processes light and stages apart."""
+"""The walls between the rooms: which folder may import which, and what stays light and pure."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tasks.shared.store.fingerprint import PROJECT
 
-FILES = sorted([*(PROJECT / "tasks").rglob("*.py"), *(PROJECT / "flows").rglob("*.py")])
-
-
-def room_of(path: Path) -> str:
-    """The folder of `tasks/` that a file lies in, however deep; "flows" for the rest."""
-    top, room, *_ = path.relative_to(PROJECT).parts
-    return room if top == "tasks" else "flows"
-
-
-STAGES = sorted(path.parent.name for path in (PROJECT / "tasks").glob("*/task.py"))
-NOT_PURE = {"task.py", "worker.py", "contract.py", "settings.py", "__init__.py"}
-PURE = [path for path in FILES if room_of(path) in STAGES and path.name not in NOT_PURE]
+ORDER = (
+    *("shared", "extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"),
+    *("prediction", "promotion", "drift", "flows"),
+)
+"""A room imports only from rooms to its left, and from itself."""
+MOST_MODULES = 15
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """The folder of `tasks/` that a file lies in, however deep; "flows" for what lies outside of `tasks/`."""
+    top, room, *_ = path.relative_to(PROJECT).parts
+    return room if top == "tasks" else "flows"
+
+
+FILES = sorted([*(PROJECT / "tasks").rglob("*.py"), *(PROJECT / "flows").rglob("*.py")])
+MODULES = [path for path in FILES if path.name != "__init__.py"]
+BY_MODULE = {name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in FILES}
+STAGES = sorted(path.parent.name for path in (PROJECT / "tasks").glob("*/task.py"))
+NOT_PURE = {"task.py", "worker.py", "contract.py", "settings.py", "__init__.py"}
+PURE = [path for path in FILES if room_of(path) in STAGES and path.name not in NOT_PURE]
 
 
 def imports(path: Path) -> set[str]:
@@ -44,11 +55,57 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def imported_files(path: Path) -> set[Path]:
+    """The project's files that a file imports; packages' empty `__init__` do not count."""
+    return {BY_MODULE[name] for name in imports(path) if name in BY_MODULE and BY_MODULE[name].name != "__init__.py"}
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def importers(package: str) -> set[str]:
     return {name_of(path) for path in FILES if any(m.split(".")[0] == package for m in imports(path))}
 
 
-def test_only_the_shared_run_and_the_flows_import_prefect():
+def test_no_circle_between_files():
+    assert circle({name_of(path): map(name_of, imported_files(path)) for path in FILES}) == []
+
+
+def test_no_circle_between_folders():
+    graph = defaultdict(set)
+    for path in FILES:
+        graph[name_of(path.parent)] |= {name_of(p.parent) for p in imported_files(path)} - {name_of(path.parent)}
+    assert circle(graph) == []
+
+
+def test_every_room_has_its_place_in_the_order():
+    assert {room_of(path) for path in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_room_imports_a_later_one(path: Path):
+    later = ORDER[ORDER.index(room_of(path)) + 1 :]
+    assert {name_of(p) for p in imported_files(path) if room_of(p) in later} == set()
+
+
+def test_no_folder_is_crowded():
+    modules = defaultdict(list)
+    for path in MODULES:
+        modules[name_of(path.parent)].append(path.name)
+    assert {folder: len(names) for folder, names in modules.items() if len(names) > MOST_MODULES} == {}
+
+
+def test_flows_holds_flows_alone():
+    files = [path for path in (PROJECT / "flows").glob("*.py") if path.name != "__init__.py"]
+    assert [name_of(path) for path in files if "\n@flow(" not in path.read_text()] == []
+
+
+def test_only_the_engine_the_ui_and_the_flows_import_prefect():
     assert importers("prefect") <= {
         "tasks/shared/engine/run.py",
         "tasks/shared/ui/publish.py",
@@ -67,13 +124,8 @@ def test_inits_are_empty():
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_stage_imports_no_other_stages_task_or_contract(path: Path):
-    own = f"tasks.{room_of(path)}."
-    foreign = {
-        module
-        for module in imports(path)
-        if module.startswith("tasks.") and module.split(".")[-1] in {"task", "contract"} and not module.startswith(own)
-    }
-    assert room_of(path) == "flows" or foreign == set()
+    foreign = {p for p in imported_files(path) if p.name in {"task.py", "contract.py"} and room_of(p) != room_of(path)}
+    assert room_of(path) == "flows" or {name_of(p) for p in foreign} == set()
 
 
 @pytest.mark.parametrize("path", PURE, ids=name_of)
@@ -92,8 +144,7 @@ def test_loading_a_stage_is_cheap(stage: str):
 
 
 def test_nothing_is_made_at_import(tmp_path: Path):
-    files = (path for path in FILES if path.name not in {"__init__.py", "__main__.py"})
-    modules = [name_of(path).removesuffix(".py").replace("/", ".") for path in files]
+    modules = [name for name in BY_MODULE if not name.endswith("__main__")]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     here, home = tmp_path / "here", tmp_path / "home"  # libraries keep caches in the home
     here.mkdir()

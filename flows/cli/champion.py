@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.main import _print, _store, cli, config_option, json_option
+from flows.cli.options import config_option, json_option, open_store, print_result
 
 if TYPE_CHECKING:
     from tasks.shared.store.artifacts import Store
     from tasks.shared.store.champion import Champion
 
 
-@cli.command()
+@click.command()
 @click.option("--set", "chosen", metavar="ID", help="Make this model the champion: its fingerprint, or the beginning.")
 @click.option("--rollback", is_flag=True, help="Go back to the champion before this one.")
 @config_option
@@ -29,12 +29,11 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
     corpusflow champion --set 3f9c           the model whose fingerprint begins so
     corpusflow champion --rollback           the one before it again
     """
-    from flows.steps.promotion import find_model
-    from tasks.shared.store.champion import crown, read_champion, roll_back
+    from tasks.shared.store.champion import crown, find_model, read_champion, roll_back
 
     if chosen is not None and rollback:
         raise click.UsageError("--set and --rollback exclude each other")
-    store = _store(config)
+    store = open_store(config)
     if chosen is not None:
         model = find_model(store, chosen)
         present = read_champion(store)
@@ -43,7 +42,7 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
     elif rollback:
         roll_back(store)
     found = read_champion(store)
-    _print(_as_json(store, found), as_json, _show, store, found)
+    print_result(_as_json(store, found), as_json, _show, store, found)
 
 
 def _as_json(store: Store, found: Champion | None) -> dict[str, Any]:

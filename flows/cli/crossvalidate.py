@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from flows.cli.main import cli, config_option, json_option, set_option
+from flows.cli.options import config_option, json_option, set_option
 from flows.ops import environment
 
 
-@cli.command()
+@click.command()
 @click.option(
     "--folds", default=5, show_default=True, type=click.IntRange(3, 100), help="Parts; each is the test part once."
 )

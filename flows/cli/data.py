@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from flows.cli.main import _print, _store, cli, config_option, json_option, stage_choice
+from flows.cli.options import config_option, json_option, open_store, print_result, stage_choice
 
 
-@cli.command()
+@click.command()
 @click.argument("stage", type=stage_choice, metavar="[STAGE]", required=False)
 @click.option("--run", "run_id", metavar="ID", help="The run's id, or its beginning; the newest run by default.")
 @config_option
@@ -25,15 +25,15 @@ def why(stage: str | None, run_id: str | None, config: Path, as_json: bool) -> N
     corpusflow why                      every stage of the newest run
     corpusflow why training --run 2026  one stage of the newest run of that year
     """
-    from flows.cli import tables as display
+    from flows.cli import tables
     from tasks.shared.store.records import find_run
 
-    record = find_run(_store(config), run_id)
+    record = find_run(open_store(config), run_id)
     stages = [entry for entry in record.stages if stage in {None, entry.stage}]
-    _print(display.why_as_json(record, stages), as_json, display.show_why, record, stages)
+    print_result(tables.why_as_json(record, stages), as_json, tables.show_why, record, stages)
 
 
-@cli.command()
+@click.command()
 @click.argument("stage", type=stage_choice, metavar="STAGE")
 @config_option
 def path(stage: str, config: Path) -> None:
@@ -47,11 +47,11 @@ def path(stage: str, config: Path) -> None:
     """
     from flows.pipeline.stages import newest
 
-    store = _store(config)
+    store = open_store(config)
     click.echo(store.locate(newest(store, stage)))
 
 
-@cli.command()
+@click.command()
 @click.argument("stage", type=stage_choice, metavar="STAGE")
 @click.option("--rows", default=3, show_default=True, type=click.IntRange(0, 100), help="How many sample rows.")
 @config_option
@@ -64,16 +64,16 @@ def inspect(stage: str, rows: int, config: Path, as_json: bool) -> None:
     \b
     corpusflow inspect cleaning --rows 10    the cleaned texts, ten of them as a sample
     """
-    from flows.cli import tables as display
+    from flows.cli import tables
     from flows.cli.inspection import inspect_artifact
     from flows.pipeline.stages import newest
 
-    store = _store(config)
+    store = open_store(config)
     found = inspect_artifact(store, newest(store, stage), rows)
-    _print(found, as_json, display.show_inspection, found)
+    print_result(found, as_json, tables.show_inspection, found)
 
 
-@cli.command()
+@click.command()
 @click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="How many runs, newest first.")
 @config_option
 @json_option
@@ -88,20 +88,20 @@ def runs(last: int, config: Path, as_json: bool) -> None:
     """
     from itertools import islice
 
-    from flows.cli import tables as display
+    from flows.cli import tables
     from flows.ops.housekeeping import disk_use
     from tasks.shared.store.records import all_runs, is_held
 
-    store = _store(config)
+    store = open_store(config)
     records, disk = list(islice(all_runs(store), last)), disk_use(store)
     for record in records:
         if record.status == "running" and not is_held(store, record.id):
             record.status = "interrupted"
-    found = {"runs": [display.run_as_json(r) for r in records], "disk": disk}
-    _print(found, as_json, display.show_runs, records, disk)
+    found = {"runs": [tables.run_as_json(r) for r in records], "disk": disk}
+    print_result(found, as_json, tables.show_runs, records, disk)
 
 
-@cli.command()
+@click.command()
 @click.option("--keep", required=True, type=click.IntRange(1), help="How many artifacts of each stage to keep.")
 @click.option(
     "--champions", default=3, show_default=True, type=click.IntRange(0), help="How many former champions stay."
@@ -118,14 +118,14 @@ def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool)
     corpusflow prune --keep 3 --dry-run      what would go
     corpusflow prune --keep 3                remove it
     """
-    from flows.cli import tables as display
+    from flows.cli import tables
     from flows.ops.housekeeping import prune_store
 
-    removed = prune_store(_store(config), keep, dry_run, champions)
-    _print({"dry_run": dry_run, "removed": removed}, as_json, display.show_pruned, removed, dry_run)
+    removed = prune_store(open_store(config), keep, dry_run, champions)
+    print_result({"dry_run": dry_run, "removed": removed}, as_json, tables.show_pruned, removed, dry_run)
 
 
-@cli.command()
+@click.command()
 @config_option
 @json_option
 def verify(config: Path, as_json: bool) -> None:
@@ -136,10 +136,10 @@ def verify(config: Path, as_json: bool) -> None:
 
     Exit codes: 0 all are whole, 1 something is damaged.
     """
-    from flows.cli import tables as display
+    from flows.cli import tables
     from flows.ops.housekeeping import verify_store
 
-    found = verify_store(_store(config))
-    _print({"artifacts": found}, as_json, display.show_verified, found)
+    found = verify_store(open_store(config))
+    print_result({"artifacts": found}, as_json, tables.show_verified, found)
     if any(entry["damage"] for entry in found):
         sys.exit(1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from flows.cli.main import cli
 from flows.ops import environment
 
 
-@cli.command()
+@click.command()
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="The server's port.")
 def serve(port: int) -> None:
     """Start Prefect on this machine, deployments and all.
@@ -21,7 +20,7 @@ def serve(port: int) -> None:
     serve_all(port, environment.PROJECT / "data" / "prefect" / "logs")
 
 
-@cli.command()
+@click.command()
 def automations() -> None:
     """Bring what stands in automations/ to Prefect's server.
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.shared.engine.build import check_results
+from flows.pipeline.stages import STAGES
 from tasks.shared.store.artifacts import Artifact, Store
-from tasks.shared.ui.preview import Decode, count_values, datasets, decoder, rows_of, sample_rows
+from tasks.shared.ui.preview import Decode, count_values, datasets, rows_of, sample_rows
 
 QUANTILES = {"min": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "max": 1.0}
 EXCERPT = 160
@@ -22,8 +22,9 @@ EXCERPT = 160
 def inspect_artifact(store: Store, artifact: Artifact, rows: int) -> dict[str, Any]:
     """Everything that `corpusflow inspect` shows, as plain values."""
     path = store.locate(artifact)
-    decode = decoder(store, artifact)
-    checks = check_results(store, artifact.stage, artifact.fingerprint)
+    decoder = getattr(STAGES[artifact.stage].show, "decoder", None)
+    decode = decoder(store, artifact) if decoder else None
+    checks = store.check_results(artifact.stage, artifact.fingerprint)
     return {
         "stage": artifact.stage,
         "path": str(path),

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Any
 
 import click
 
-from flows.ops import environment
+from flows.cli.champion import champion
+from flows.cli.crossvalidate import crossvalidate
+from flows.cli.data import inspect, path, prune, runs, verify, why
+from flows.cli.deploy import automations, serve
+from flows.cli.predict import predict, predict_batch
+from flows.cli.run import run
 from tasks.shared.errors import CorpusflowError
-
-STAGE_NAMES = (
-    "extraction",
-    "cleaning",
-    "splitting",
-    "vocabulary",
-    "tokenization",
-    "training",
-    "evaluation",
-    "promotion",
-    "drift",
-)
-
-config_option = click.option(
-    "--config",
-    "config",
-    default="pipeline.yaml",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The settings file; its folder is where relative paths start.",
-)
-set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override one setting for this call, for example --set training.epochs=3. May be given many times.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-stage_choice = click.Choice(STAGE_NAMES)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -64,78 +36,11 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@config_option
-@set_option
-@json_option
-def run(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Run the pipeline: reuse what is unchanged, make the rest.
-
-    Then print what each stage made and where it lies, the scores beside the baselines' and what became of the champion.
-
-    \b
-    corpusflow run --set training.epochs=1 --set training.seed=7   two settings changed for this run alone
-    """
-    from flows.pipeline.settings import load_settings, merge_overrides
-
-    nested = merge_overrides(overrides)
-    load_settings(config, nested)  # a mistake shows before anything starts
-    environment.settle()
-    environment.reach_server()
-    from flows.retrain import retrain
-
-    environment.speak_plainly()
-    with environment.telling_when_the_server_is_lost():
-        record = retrain(str(config), nested)
-    from flows.cli import tables as display
-
-    _print(display.run_as_json(record), as_json, display.show_run, record)
-
-
-@cli.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE… | -", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the champion by default.")
-@config_option
-@json_option
-def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: bool) -> None:
-    """Label texts with the champion, the model in use.
-
-    Each FILE holds one text in UTF-8; `-` reads one from standard input. A line per text: the likeliest label, and the
-    probabilities of the three likeliest; --json has those of all labels. Where there is no champion, the newest model
-    answers. `corpusflow predict-batch` labels whole folders and tables.
-
-    \b
-    corpusflow predict letter.txt report.txt
-    corpusflow predict --json - < letter.txt
-    """
-    from flows.cli import tables as display
-    from flows.steps.promotion import model_in_use
-    from tasks.prediction.files import predict_files
-
-    chosen = "chosen with --model"
-    if model is None:
-        store = _store(config)
-        artifact, chosen = model_in_use(store)
-        model = store.locate(artifact)
-    if not as_json:
-        click.echo(f"model {model.name}, {chosen}", err=True)
-    predictions = predict_files(model, files)
-    found = {"model": str(model), "chosen": chosen, "predictions": predictions}
-    _print(found, as_json, display.show_predictions, predictions)
-
-
-def _store(config: Path) -> Any:
-    from flows.pipeline.settings import load_settings
-    from tasks.shared.store.artifacts import Store
-
-    return Store(load_settings(config).data)
-
-
-def _print(value: Any, as_json: bool, show: Any, *arguments: Any) -> None:
-    if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False, indent=1))
-    else:
-        show(*arguments)
+for command in (
+    *(run, why, path, inspect, runs, prune, verify),
+    *(predict, predict_batch, champion, crossvalidate, serve, automations),
+):
+    cli.add_command(command)
 
 
 def main() -> None:
@@ -157,6 +62,3 @@ def main() -> None:
 def _stop(message: str, code: int) -> None:
     click.echo(f"corpusflow: {message}", err=True)
     sys.exit(code)
-
-
-from flows.cli import champion, crossvalidate, data, deploy, predict_batch  # noqa: E402,F401 (each adds commands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
 from threading import Event
@@ -13,14 +13,18 @@ from typing import IO, cast
 
 from prefect.client.orchestration import get_client
 
-from flows.fold import FoldOrder, FoldResult, run_fold
+from flows.steps.fold_spec import FoldOrder, FoldResult
 from tasks.shared.errors import InputError, RunError
 
 Process = subprocess.Popen[str]
 
 
-def run_folds(orders: Sequence[FoldOrder], jobs: int) -> Iterator[FoldResult]:
-    """The folds' results as they come. The first failure ends the folds that are still running."""
+def run_folds(
+    orders: Sequence[FoldOrder], jobs: int, run_fold: Callable[[FoldOrder], FoldResult]
+) -> Iterator[FoldResult]:
+    """The folds' results as they come; of one job by `run_fold`, else in processes (`python -m flows.fold`).
+
+    The first failure ends the folds that are still running."""
     if jobs == 1:
         yield from map(run_fold, orders)
         return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tasks.promotion.task import promote
 from tasks.shared.engine.run import Run
-from tasks.shared.errors import ArtifactError, InputError
+from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
-from tasks.shared.store.champion import MODELS, Champion, champion_file, promote_over, read_champion
+from tasks.shared.store.champion import MODELS, Champion, promote_over, read_champion
 
 log = logger("promotion")
 BY_HAND = "`corpusflow champion --set` makes it the champion"
@@ -78,37 +78,3 @@ def made_with(store: Store, model: Artifact, stage: str, folder: str) -> Artifac
     if fault is not None:
         raise ArtifactError(f"champion {model.fingerprint}: what it was made from is gone or damaged ({fault})")
     return read_manifest(place)
-
-
-def find_model(store: Store, start: str) -> Artifact:
-    """The model whose fingerprint begins so; raises InputError for none or several, ArtifactError for a damaged one."""
-    found = [path for path in store.all(MODELS) if path.name.startswith(start)]
-    if len(found) != 1 or not start:
-        there = ", ".join(path.name for path in found or store.all(MODELS)) or "none"
-        problem = "several models begin so" if len(found) > 1 else "no model begins so"
-        raise InputError(f"{store.root / MODELS}: {start!r}: {problem}; there are: {there}")
-    fault = damage(found[0])
-    if fault is not None:
-        raise ArtifactError(f"{fault}; a damaged model cannot be the champion")
-    return read_manifest(found[0])
-
-
-def model_in_use(store: Store) -> tuple[Artifact, str]:
-    """The champion, or the newest model where there is none; and in words which of them.
-
-    Raises ArtifactError for a damaged champion, InputError where there is no model at all.
-    """
-    champion = read_champion(store)
-    if champion is None:
-        artifact = store.latest(MODELS)
-        if artifact is None:
-            raise InputError(f"{store.root / MODELS}: no training artifact yet; `corpusflow run` makes one")
-        return artifact, "the newest model; there is no champion yet"
-    place = store.place(MODELS, champion.present.model)
-    fault = damage(place)
-    if fault is not None:
-        raise ArtifactError(
-            f"{champion_file(store)}: the champion is damaged ({fault}); run again, or go back with "
-            "`corpusflow champion --rollback`, or choose another with --set ID"
-        )
-    return read_manifest(place), f"the champion since {champion.present.since}"

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from tasks.evaluation.calibration import Reliability
 from tasks.evaluation.results import Estimate
+from tasks.shared.plots.curves import Series
 from tasks.shared.plots.drawing import Palette, Picture, picture
 from tasks.shared.statistics.metrics import Floats, Ints
 
 INCHES_PER_ROW = 0.23
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of a training curve: its name and one value per epoch."""
-
-    name: str
-    values: Floats
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> Floats:
@@ -137,35 +128,6 @@ def calibration(table: Reliability) -> Picture:
         for x, y, count in zip(table.confidence[filled], table.accuracy[filled], counts, strict=True)
     )
     return picture(draw, 4.2, 3.4, f"Share of right predictions by their probability. {said}.")
-
-
-def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
-    """One training curve with a line per series; `kept` is the epoch whose weights the model has (from 1)."""
-    lines = ("-", "--", ":")
-
-    def draw(axes: Axes, palette: Palette) -> None:
-        colours = (palette.first, palette.second, palette.third)
-        for one, colour, line in zip(series, colours, lines, strict=False):
-            epochs = np.arange(1, len(one.values) + 1)
-            few = np.isfinite(one.values).sum() < 3  # no line leads through them
-            axes.plot(epochs, one.values, line, marker="." if few else None, color=colour, label=one.name)
-        if kept is not None:
-            axes.axvline(kept, color=palette.ink, linewidth=0.8, linestyle=":")
-        axes.grid()
-        axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("epoch")
-        axes.ticklabel_format(axis="y", scilimits=(-3, 4))
-        axes.legend(loc="best", handlelength=1.6)
-
-    last = ", ".join(f"{one.name} {_last(one.values):.4g}" for one in series)
-    return picture(draw, 3.5, 2.4, f"{title} by epoch; at last: {last}.")
-
-
-def _last(values: Floats) -> float:
-    """The last figure that there is: some objectives have one of the kept epoch alone."""
-    finite = values[np.isfinite(values)]
-    return float(finite[-1]) if len(finite) else np.nan
 
 
 def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:

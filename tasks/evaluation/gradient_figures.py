@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, MaxNLocator
 
-from tasks.evaluation.reach import Reach
+from tasks.evaluation.results import Reach
 from tasks.shared.plots.drawing import Palette, Picture, picture
 from tasks.shared.statistics.metrics import Floats
 

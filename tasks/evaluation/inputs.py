@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.reach import Reach
-from tasks.evaluation.results import Validated
+from tasks.evaluation.results import Reach, Validated
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
 from tasks.shared.statistics.metrics import Floats, Ints
@@ -46,19 +45,6 @@ def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:
             if part in counts and label in number:
                 counts[part][number[label]] += 1
     return counts
-
-
-def read_history(model: Path) -> dict[str, Floats]:
-    """The numeric columns of the training history; empty where the model has none."""
-    path = model / "history.parquet"
-    if not path.exists():
-        return {}
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path}: not readable as Parquet ({error}); train again") from error
-    numeric = [field.name for field in table.schema if pa.types.is_primitive(field.type)]
-    return {name: np.array(table[name].to_pylist(), np.float64) for name in numeric}
 
 
 def validated(history: Mapping[str, Floats], documents: int) -> Validated | None:

@@ -13,23 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.reach import Reach
-from tasks.evaluation.results import Comparison, Evaluation, Predictions, Validated
+from tasks.evaluation.results import Comparison, Evaluation, Predictions, Reach, Validated
+from tasks.shared.plots.curves import Series, kept_epoch, training_curves
 from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
 
 TEMPLATE = Path(__file__).with_name("template.html")
-CURVES = {
-    "Loss": {"train_loss": "training", "validation_loss": "validation"},
-    "Accuracy": {
-        "train_window_accuracy": "training windows (or tokens)",
-        "validation_window_accuracy": "validation windows (or tokens)",
-        "validation_accuracy": "validation documents",
-    },
-    "Macro-F1": {"validation_macro_f1": "validation documents"},
-    "Learning rate": {"learning_rate": "at the epoch's end"},
-}
-"""Title of each training curve, and its lines: columns of the history, in words."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +130,7 @@ def render(report: Report) -> str:
         pictures=_pictures(report),
         curves=training_curves(report.history),
         gradients=gradient_pictures(report.history, report.clip_norm, report.reaches or []),
-        kept=_kept_epoch(report.history),
+        kept=kept_epoch(report.history),
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",
     )
@@ -169,7 +158,7 @@ def _pictures(report: Report) -> dict[str, Picture]:
     evaluation, names = report.evaluation, report.evaluation.label_names
     scores = [evaluation.scores, *(found.scores for found in evaluation.baselines.values())]
     titles = ["Model", *(report.titles[name] for name in evaluation.baselines)]
-    shares = [figures.Series(part, counts / max(1, counts.sum())) for part, counts in report.counts.items()]
+    shares = [Series(part, counts / max(1, counts.sum())) for part, counts in report.counts.items()]
     return {
         "forest": figures.forest(titles, [s.accuracy for s in scores], [s.macro_f1 for s in scores]),
         "confusion": figures.confusion(names, evaluation.confusion),
@@ -177,25 +166,3 @@ def _pictures(report: Report) -> dict[str, Picture]:
         "calibration": figures.calibration(evaluation.calibration.reliability),
         "balance": figures.balance(names, shares),
     }
-
-
-def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """One picture for each entry of `CURVES` that the history has figures of; a point among several epochs is none."""
-    kept = _kept_epoch(history)
-    known = {column: int(np.isfinite(values).sum()) for column, values in history.items()}
-    history = {column: values for column, values in history.items() if known[column]}
-    found = {
-        title: [figures.Series(name, history[column]) for column, name in lines.items() if column in history]
-        for title, lines in CURVES.items()
-    }
-    return [
-        figures.curves(title, series, kept)
-        for title, series in found.items()
-        if any(known[column] > 1 or len(history[column]) == 1 for column in CURVES[title] if column in history)
-    ]
-
-
-def _kept_epoch(history: Mapping[str, Floats]) -> int | None:
-    """The epoch whose weights the model has, counted from 1; None where the history does not say."""
-    kept = np.flatnonzero(history.get("kept", np.zeros(0)))
-    return int(kept[-1]) + 1 if len(kept) else None

@@ -16,7 +16,6 @@ from tasks.evaluation.inputs import (
     count_labels,
     read_clip_norm,
     read_gradients,
-    read_history,
     read_lineage,
     read_texts,
     validated,
@@ -31,6 +30,7 @@ from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
+from tasks.training.history import read_history
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -15,10 +15,10 @@ from tasks.shared.checks.batch import Batch
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import part_files, read_batches, read_schema
 from tasks.splitting.documents import SplitDocument, split_documents
-from tasks.tokenization.schema import DATASET, id_type, tokens_schema
+from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.tokenization.store import read_header
-from tasks.vocabulary.schema import TOKENIZER
+from tasks.vocabulary.schema import TOKENIZER, id_type
 from tasks.vocabulary.tokenizer_file import UNK, read_vocabulary
 
 SCHEMAS: Mapping[str, tuple[pa.Schema, ...]] = {

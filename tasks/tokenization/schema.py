@@ -7,16 +7,13 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from tasks.vocabulary.schema import id_type
+
 DATASET = "tokens"
 """The dataset's folder inside the artifact."""
 ROW_GROUP_BYTES = 2**18
 """Training reads row groups in random order: the smaller they are, the better it shuffles a corpus larger than memory,
 and the oftener it reads; these take a millisecond."""
-
-
-def id_type(vocabulary_size: int) -> pa.DataType:
-    """The smallest unsigned integer type that holds the ids 0 … `vocabulary_size` - 1 of a byte-level vocabulary."""
-    return pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()
 
 
 def tokens_schema(vocabulary_size: int, vocabulary_digest: str, labels: Iterable[str]) -> pa.Schema:

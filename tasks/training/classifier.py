@@ -22,14 +22,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tasks.shared.errors import ArtifactError, CorpusError
-from tasks.training.data.windows import Windows, batches, cut, gather, pool_documents
+from tasks.training.data.windows import cut, pool_documents
 from tasks.training.head.document_classifier import DocumentArchitecture, DocumentClassifier
+from tasks.training.models.inference import window_log_probabilities
 from tasks.training.models.window_classifier import Architecture, WindowClassifier
 from tasks.training.runtime.device import choose_device
 from tasks.training.schema import CONFIG, WEIGHTS
-
-TOKENS_AT_ONCE = 32_768
-"""Tokens in a batch at prediction: bounds the memory whatever the window."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +64,6 @@ class Classifier:
         windows = cut(offsets, self.window, self.stride)
         answers = window_log_probabilities(self.model, flat, windows, self.device)
         return pool_documents(answers, windows.documents, len(ids))
-
-
-def window_log_probabilities(
-    model: WindowClassifier, ids: NDArray[Any], windows: Windows, device: torch.device
-) -> NDArray[np.float64]:
-    """Log-probabilities [windows, labels] of windows of the flat `ids`, in the order of `windows`."""
-    answers = np.empty((len(windows), model.architecture.labels))
-    at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
-    was_training = model.training
-    model.eval()
-    with torch.inference_mode():
-        for batch in batches(windows, at_once):
-            logits = model(*gather(ids, windows, batch, device))
-            answers[batch] = torch.log_softmax(logits.cpu().double(), dim=-1).numpy()
-    model.train(was_training)
-    return answers
 
 
 def load_classifier(folder: Path, device: str = "auto") -> Classifier:

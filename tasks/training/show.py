@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from math import isnan
 from pathlib import Path
 
-from tasks.evaluation.inputs import read_history
-from tasks.evaluation.report import training_curves
+from tasks.shared.plots.curves import training_curves
 from tasks.shared.plots.drawing import opaque
 from tasks.shared.ui.markdown import Markdown, Note, table
+from tasks.training.history import read_history
 
 PICTURES = 2
 COLUMNS = {

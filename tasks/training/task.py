@@ -19,7 +19,7 @@ from tasks.shared.files import file_digest, write_text
 from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
 from tasks.tokenization.store import open_tokens
 from tasks.training.head.progress import Watch
-from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
 from tasks.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tasks.training.loop.epoch_metrics import Progress
 
 log = logger("training")
+WORKER = "tasks.training.worker"
+"""What each process runs with `training.processes`."""
 
 
 @stage(
@@ -58,10 +60,11 @@ def train(
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
     objective = objective_of(settings, training, validation, device)
     tell(0)
-    gradients = GradientRecord(objective.model, training, settings.window, device, scratch)
+    gradients = GradientRecord(objective.model, training, settings.window, device, scratch, GRADIENTS)
 
     if settings.processes > 1:  # what follows takes up the last checkpoint that they leave
-        train_together(settings, tokens, checkpoints, Listener(_say, learned=partial(_say_epoch, settings.epochs)))
+        listener = Listener(_say, learned=partial(_say_epoch, settings.epochs))
+        train_together(settings, WORKER, tokens, checkpoints, listener)
 
     def learned(row: Mapping[str, Any]) -> None:
         _say_epoch(settings.epochs, row)

@@ -20,3 +20,8 @@ TOKENS = pa.schema(
 """One row per token, by id. `token` is the printable form that tokenizer.json uses (Ġ is a space, Ċ a line break);
 `text` is null where the bytes alone are no whole characters; `count` is how often the encoded training texts use the
 token; `merge_rank` is null for the special tokens and the single bytes."""
+
+
+def id_type(vocabulary_size: int) -> pa.DataType:
+    """The smallest unsigned integer type that holds the ids 0 … `vocabulary_size` - 1 of a byte-level vocabulary."""
+    return pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tiktoken
 
-from tasks.tokenization.schema import id_type
+from tasks.vocabulary.schema import id_type
 from tasks.vocabulary.tokenizer_file import FIRST_BYTE, SPECIAL_TOKENS, Vocabulary, read_vocabulary
 
 TokenIds = npt.NDArray[np.unsignedinteger]

@@ -100,16 +100,11 @@ def _lineage(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     return before | {job.stage.name: {"fingerprint": job.recipe.fingerprint, "settings": job.recipe.settings}}
 
 
-def check_results(store: Store, stage: str, fingerprint: str) -> Path:
-    """Where the results of an artifact's check are kept; a folder of the same name holds the pages."""
-    return store.root / "checks" / stage / f"{fingerprint}.json"
-
-
 def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
     """Judges an artifact. Raises CheckFailed, with the artifact in quarantine, when it must not go on."""
     from tasks.shared.checks.runner import run_contract  # imports Great Expectations, which takes seconds
 
-    log, results = logger(job.stage.name), check_results(job.store, job.stage.name, artifact.fingerprint)
+    log, results = logger(job.stage.name), job.store.check_results(job.stage.name, artifact.fingerprint)
     report = run_contract(
         importlib.import_module(job.stage.contract),
         job.store.locate(artifact),

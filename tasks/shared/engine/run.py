@@ -136,7 +136,7 @@ def _build_task(
             with showing_progress(pipeline, stage.name):
                 artifact = building.build(job, inputs)
             if not reused:
-                publish_artifact(pipeline, job, artifact, reasons)
+                publish_artifact(pipeline, job.store, artifact, reasons, stage.show)
             return artifact
 
     return Task(
@@ -160,9 +160,9 @@ def _check_task(
             try:
                 report = building.check(job, artifact, inputs)
             except CheckFailed:
-                publish_check(pipeline, job, artifact)
+                publish_check(pipeline, job.store, artifact)
                 raise
-            publish_check(pipeline, job, artifact)
+            publish_check(pipeline, job.store, artifact)
             return report
 
     key = f"check-{job.stage.name}-{job.stage.check_key(artifact, job.limits)}"
@@ -174,5 +174,5 @@ def _check_task(
         cache_key_fn=lambda *_: key,
         persist_result=True,
         result_serializer="json",
-        refresh_cache=not building.check_results(job.store, job.stage.name, artifact.fingerprint).exists(),
+        refresh_cache=not job.store.check_results(job.stage.name, artifact.fingerprint).exists(),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from tasks.shared.store.fingerprint import Recipe, code_digests, digest_of, libr
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from tasks.shared.section import Section
     from tasks.shared.store.artifacts import Artifact
@@ -39,6 +42,12 @@ class Stage:
     def contract(self) -> str:
         """The module that says what must hold of the output."""
         return f"{self.function.__module__.rpartition('.')[0]}.contract"
+
+    @property
+    def show(self) -> ModuleType | None:
+        """The module that shows more of the output than what every stage shows; None if the stage has none."""
+        name = f"{self.function.__module__.rpartition('.')[0]}.show"
+        return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
     def recipe(self, settings: Section, inputs: Mapping[str, Artifact]) -> Recipe:
         """What the artifact would be made of."""

@@ -80,6 +80,10 @@ class Store:
         place = self.place(artifact.folder, artifact.fingerprint)
         return place if place.exists() else self.staging(artifact.folder, artifact.fingerprint)
 
+    def check_results(self, stage: str, fingerprint: str) -> Path:
+        """Where the results of an artifact's check are kept; a folder of the same name holds the pages."""
+        return self.root / "checks" / stage / f"{fingerprint}.json"
+
     def seal(self, path: Path, artifact: Artifact) -> None:
         """Writes the manifest; from here on the folder's content is fixed."""
         write_text(path / MANIFEST, artifact.model_dump_json(indent=1) + "\n")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import ArtifactError, InputError, first_fault
 from tasks.shared.files import write_text
-from tasks.shared.store.artifacts import Artifact, Store, damage, now
+from tasks.shared.store.artifacts import Artifact, Store, damage, now, read_manifest
 
 By = Literal["promotion", "hand", "rollback"]
 MODELS = "06_models"
@@ -124,6 +124,40 @@ def roll_back(store: Store) -> Champion:
             raise ArtifactError(f"{fault}; the earlier champion cannot come back, choose another with --set ID")
         reason = f"rolled back from {champion.present.model}"
         return _move(store, champion, before.model, before.digest, "rollback", reason, None)
+
+
+def find_model(store: Store, start: str) -> Artifact:
+    """The model whose fingerprint begins so; raises InputError for none or several, ArtifactError for a damaged one."""
+    found = [path for path in store.all(MODELS) if path.name.startswith(start)]
+    if len(found) != 1 or not start:
+        there = ", ".join(path.name for path in found or store.all(MODELS)) or "none"
+        problem = "several models begin so" if len(found) > 1 else "no model begins so"
+        raise InputError(f"{store.root / MODELS}: {start!r}: {problem}; there are: {there}")
+    fault = damage(found[0])
+    if fault is not None:
+        raise ArtifactError(f"{fault}; a damaged model cannot be the champion")
+    return read_manifest(found[0])
+
+
+def model_in_use(store: Store) -> tuple[Artifact, str]:
+    """The champion, or the newest model where there is none; and in words which of them.
+
+    Raises ArtifactError for a damaged champion, InputError where there is no model at all.
+    """
+    champion = read_champion(store)
+    if champion is None:
+        artifact = store.latest(MODELS)
+        if artifact is None:
+            raise InputError(f"{store.root / MODELS}: no training artifact yet; `corpusflow run` makes one")
+        return artifact, "the newest model; there is no champion yet"
+    place = store.place(MODELS, champion.present.model)
+    fault = damage(place)
+    if fault is not None:
+        raise ArtifactError(
+            f"{champion_file(store)}: the champion is damaged ({fault}); run again, or go back with "
+            "`corpusflow champion --rollback`, or choose another with --set ID"
+        )
+    return read_manifest(place), f"the champion since {champion.present.since}"
 
 
 def _move(

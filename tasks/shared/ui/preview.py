@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.shared.store.artifacts import Artifact, Store
-
 COUNTED = ("label", "split", "reason", "predicted")
 IDS_SHOWN = 20
 Decode = Callable[[list[int]], str]
@@ -60,13 +58,3 @@ def _show(value: Any, characters: int, decode: Decode | None) -> Any:
     if isinstance(value, str) and len(value) > characters:
         value = f"{value[:characters]}…"
     return value.replace("\n", "⏎") if isinstance(value, str) else value
-
-
-def decoder(store: Store, artifact: Artifact) -> Decode | None:
-    """Turns token ids back into text, with the vocabulary that the artifact was made with."""
-    made_with = artifact.lineage.get("vocabulary")
-    if artifact.stage != "tokenization" or made_with is None:
-        return None
-    from tasks.vocabulary.tokenizer import Encoder
-
-    return Encoder.from_file(store.place("04_vocabulary", made_with["fingerprint"]) / "tokenizer.json").decode

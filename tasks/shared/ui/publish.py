@@ -5,8 +5,6 @@ A note that cannot be published is only logged: what a stage made is worth more 
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,16 +23,15 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.exceptions import PrefectException
 
 from tasks.shared.checks.report import CheckReport
-from tasks.shared.engine.build import Job, check_results
 from tasks.shared.progress import listening, logger
 from tasks.shared.ui.markdown import Markdown, Note
 from tasks.shared.ui.pages import about_artifact, about_check, about_failure, about_run
-from tasks.shared.ui.preview import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
-    from tasks.shared.store.artifacts import Artifact
+    from tasks.shared.store.artifacts import Artifact, Store
     from tasks.shared.store.records import RunRecord
 
 SECONDS_BETWEEN_UPDATES = 1.0
@@ -42,24 +39,29 @@ SECONDS_OF_PAUSE = 60.0
 log = logger("publish")
 
 
-def publish_artifact(pipeline: str | None, job: Job, artifact: Artifact, reasons: Sequence[str]) -> None:
-    """What a stage made; called while it is being built. Without a pipeline's name nothing is published."""
+def publish_artifact(
+    pipeline: str | None, store: Store, artifact: Artifact, reasons: Sequence[str], show: ModuleType | None
+) -> None:
+    """What a stage made; called while it is being built. Without a pipeline's name nothing is published.
+
+    `show` is the stage's module of that name: `decoder(store, artifact)` and `notes(folder)`, each if it is there.
+    """
     if pipeline is None:
         return
-    folder = job.store.locate(artifact)
-    _publish(pipeline, about_artifact(artifact, folder, job.place, reasons, decoder(job.store, artifact)))
-    show = f"{job.stage.function.__module__.rpartition('.')[0]}.show"
-    if importlib.util.find_spec(show):
-        for note in importlib.import_module(show).notes(folder):
-            _publish(pipeline, note)
+    folder, place = store.locate(artifact), store.place(artifact.folder, artifact.fingerprint)
+    decoder, notes = getattr(show, "decoder", None), getattr(show, "notes", None)
+    decode = decoder(store, artifact) if decoder else None
+    _publish(pipeline, about_artifact(artifact, folder, place, reasons, decode))
+    for note in notes(folder) if notes else ():
+        _publish(pipeline, note)
 
 
-def publish_check(pipeline: str | None, job: Job, artifact: Artifact) -> None:
+def publish_check(pipeline: str | None, store: Store, artifact: Artifact) -> None:
     """How the check of an artifact went; its results must have been written."""
     if pipeline is None:
         return
-    results = check_results(job.store, job.stage.name, artifact.fingerprint)
-    _publish(pipeline, about_check(job.stage.name, CheckReport.model_validate_json(results.read_bytes())))
+    results = store.check_results(artifact.stage, artifact.fingerprint)
+    _publish(pipeline, about_check(artifact.stage, CheckReport.model_validate_json(results.read_bytes())))
 
 
 def publish_run(record: RunRecord) -> None:

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.training.models.window_classifier import PAD
 from tasks.training.runtime.device import to_device
+from tasks.vocabulary.tokenizer_file import PAD
 
 Indices = NDArray[np.int64]
 

@@ -14,7 +14,6 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from tasks.training.distributed import worker
 from tasks.training.distributed.spec import Order
 
 LOOPBACK = "127.0.0.1"
@@ -40,7 +39,7 @@ def main() -> None:
         logs_specs=DefaultLogsSpecs(log_dir=order.folder),
     )
     try:
-        elastic_launch(config, sys.executable)("-m", worker.__name__, sys.argv[1])
+        elastic_launch(config, sys.executable)("-m", order.worker, sys.argv[1])
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         sys.stdout.write(json.dumps({"codes": codes}) + "\n")

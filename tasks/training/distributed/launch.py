@@ -37,8 +37,10 @@ ASIDE = "processes.log"
 log = logging.getLogger("corpusflow.training")
 
 
-def train_together(settings: TrainingSettings, tokens: Path, checkpoints: Checkpoints, listener: Listener) -> None:
-    """Trains in `settings.processes` processes until the last epoch's checkpoint is there.
+def train_together(
+    settings: TrainingSettings, worker: str, tokens: Path, checkpoints: Checkpoints, listener: Listener
+) -> None:
+    """Trains in `settings.processes` processes until the last epoch's checkpoint is there; each runs `worker`.
 
     Raises TrainingError, or what one of them raised, as soon as one fails; all have ended when it returns or raises.
     """
@@ -51,6 +53,7 @@ def train_together(settings: TrainingSettings, tokens: Path, checkpoints: Checkp
             checkpoints=str(checkpoints.folder.resolve()),
             identity=checkpoints.identity,
             processes=settings.processes,
+            worker=worker,
         )
         news = _News(listener, order)
         with _started(order, checkpoints.folder / ASIDE) as process:

@@ -21,6 +21,8 @@ class Order:
     identity: Mapping[str, Any]
     """Of the checkpoints, see checkpoint.py."""
     processes: int
+    worker: str
+    """The module that each process runs."""
 
     @classmethod
     def read(cls, path: str) -> Self:

@@ -20,8 +20,8 @@ from tasks.training.head.document_classifier import DocumentArchitecture, Docume
 from tasks.training.head.features import Counts, Floats
 from tasks.training.head.head import Choice, best_temperature, learn_heads, log_softmax
 from tasks.training.models.language_model import Reader
+from tasks.training.models.validation import Validation, score
 from tasks.training.runtime.device import repeatable
-from tasks.training.validation import Validation, score
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments

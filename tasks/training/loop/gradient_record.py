@@ -13,7 +13,6 @@ from torch import nn
 
 from tasks.shared.errors import ArtifactError
 from tasks.training.loop.gradient_flow import flow_in_texts
-from tasks.training.schema import GRADIENTS
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -26,9 +25,16 @@ class GradientRecord:
     """
 
     def __init__(
-        self, model: nn.Module, training: TokenizedDocuments, window: int, device: torch.device, folder: Path
+        self,
+        model: nn.Module,
+        training: TokenizedDocuments,
+        window: int,
+        device: torch.device,
+        folder: Path,
+        schema: pa.Schema,
     ) -> None:
-        self.model, self.training, self.window, self.device, self.folder = model, training, window, device, folder
+        self.model, self.training, self.window, self.device = model, training, window, device
+        self.folder, self.schema = folder, schema
 
     def add(self, epoch: int) -> None:
         """Follows the gradients through the model as it is now."""
@@ -41,7 +47,7 @@ class GradientRecord:
             self.window,
             self.device,
         )
-        table = pa.Table.from_pylist([{"epoch": epoch, **row} for row in rows], schema=GRADIENTS)
+        table = pa.Table.from_pylist([{"epoch": epoch, **row} for row in rows], schema=self.schema)
         self.folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, self._file(epoch))
 
@@ -50,7 +56,7 @@ class GradientRecord:
         tables = []
         for path in map(self._file, epochs):
             try:
-                tables.append(pq.read_table(path, schema=GRADIENTS))
+                tables.append(pq.read_table(path, schema=self.schema))
             except (OSError, pa.ArrowException) as error:
                 raise ArtifactError(f"{path}: not readable ({error}); delete its folder to train anew") from error
         return pa.concat_tables(tables)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.training.cells.cells import CELLS, inside_mask
-from tasks.training.models.window_classifier import PAD, Noise
+from tasks.training.models.window_classifier import Noise
+from tasks.vocabulary.tokenizer_file import PAD
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from tasks.training.cells.cells import CELLS, inside_mask
 from tasks.training.runtime.device import repeatable
+from tasks.vocabulary.tokenizer_file import PAD
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 DescribedT = TypeVar("DescribedT")
 ModelT = TypeVar("ModelT", bound=nn.Module)
-PAD = 0
 """Token id that means "nothing here": its embedding is zero and is never learned."""
 
 

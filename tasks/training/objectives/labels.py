@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.classifier import window_log_probabilities
 from tasks.training.data.windows import Indices, cut, pool_documents
+from tasks.training.models.inference import window_log_probabilities
+from tasks.training.models.validation import Validation, score
 from tasks.training.models.window_classifier import Architecture, WindowClassifier, from_seed
 from tasks.training.runtime.collectives import batch_mean
 from tasks.training.runtime.device import to_device
-from tasks.training.validation import Validation, score
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments

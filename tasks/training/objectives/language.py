@@ -12,9 +12,9 @@ from tasks.training.data.windows import Indices, batches, gather, tiles
 from tasks.training.head.document_classifier import DocumentClassifier
 from tasks.training.head.fit import learn_documents
 from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.validation import Validation
 from tasks.training.models.window_classifier import from_seed
 from tasks.training.runtime.collectives import batch_mean
-from tasks.training.validation import Validation
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments

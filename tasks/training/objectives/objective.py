@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor, nn
 
 from tasks.training.data.windows import Indices
-from tasks.training.validation import Validation
+from tasks.training.models.validation import Validation
 
 if TYPE_CHECKING:
     import torch

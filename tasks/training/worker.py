@@ -1,4 +1,4 @@
-"""`python -m tasks.training.distributed.worker ORDER`: one of the processes that train together, started by agent.py.
+"""`python -m tasks.training.worker ORDER`: one of the processes that train together, started by agent.py.
 
 Reads and trains like the stage itself, on its share of every batch (processes.py). The first process reports on
 standard output, a line of JSON each time; every process says there why it failed. When standard input closes, whoever
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.tokenization.store import open_tokens
 from tasks.training.distributed.spec import Order
+from tasks.training.schema import GRADIENTS
 from tasks.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _train(order: Order, rank: int) -> None:
     tokens, folder = Path(order.tokens), Path(order.checkpoints)
     training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
     objective = objective_of(settings, training, validation, device)
-    gradients = GradientRecord(objective.model, training, settings.window, device, folder)
+    gradients = GradientRecord(objective.model, training, settings.window, device, folder, GRADIENTS)
 
     def learned(row: Any) -> None:
         _report(row=row)

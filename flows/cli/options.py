@@ -1,0 +1,55 @@
+"""Options and helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+STAGE_NAMES = (
+    "extraction",
+    "cleaning",
+    "splitting",
+    "vocabulary",
+    "tokenization",
+    "training",
+    "evaluation",
+    "promotion",
+    "drift",
+)
+
+config_option = click.option(
+    "--config",
+    "config",
+    default="pipeline.yaml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The settings file; its folder is where relative paths start.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one setting for this call, for example --set training.epochs=3. May be given many times.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+stage_choice = click.Choice(STAGE_NAMES)
+
+
+def open_store(config: Path) -> Any:
+    """The data folder that the settings file names."""
+    from flows.pipeline.settings import load_settings
+    from tasks.shared.store.artifacts import Store
+
+    return Store(load_settings(config).data)
+
+
+def print_result(value: Any, as_json: bool, show: Any, *arguments: Any) -> None:
+    """Prints `value` as JSON, or calls `show` with the arguments."""
+    if as_json:
+        click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    else:
+        show(*arguments)

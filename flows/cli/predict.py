@@ -1,0 +1,76 @@
+"""`corpusflow predict | predict-batch`: labels texts with the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flows.cli.options import config_option, json_option, open_store, print_result
+from flows.ops import environment
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE… | -", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the champion by default.")
+@config_option
+@json_option
+def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: bool) -> None:
+    """Label texts with the champion, the model in use.
+
+    Each FILE holds one text in UTF-8; `-` reads one from standard input. A line per text: the likeliest label, and the
+    probabilities of the three likeliest; --json has those of all labels. Where there is no champion, the newest model
+    answers. `corpusflow predict-batch` labels whole folders and tables.
+
+    \b
+    corpusflow predict letter.txt report.txt
+    corpusflow predict --json - < letter.txt
+    """
+    from flows.cli import tables
+    from tasks.prediction.files import predict_files
+    from tasks.shared.store.champion import model_in_use
+
+    chosen = "chosen with --model"
+    if model is None:
+        store = open_store(config)
+        artifact, chosen = model_in_use(store)
+        model = store.locate(artifact)
+    if not as_json:
+        click.echo(f"model {model.name}, {chosen}", err=True)
+    predictions = predict_files(model, files)
+    found = {"model": str(model), "chosen": chosen, "predictions": predictions}
+    print_result(found, as_json, tables.show_predictions, predictions)
+
+
+@click.command("predict-batch")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--text-column", default="text", show_default=True, help="The table's column with the text.")
+@click.option("--doc-id-column", help="The table's column with a name for each text; file and row by default.")
+@click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the files in a folder.")
+@click.option("--part-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Texts in a part.")
+@config_option
+@json_option
+def predict_batch(
+    source: Path,
+    text_column: str,
+    doc_id_column: str | None,
+    encoding: str,
+    part_rows: int,
+    config: Path,
+    as_json: bool,
+) -> None:
+    """Label all texts of a folder or a table, into Parquet.
+
+    The champion answers. Call it again after an interruption: parts that are finished are not done again.
+
+    \b
+    corpusflow predict-batch letters                                 every file of a folder
+    corpusflow predict-batch mail.csv --text-column body             every row of a table
+    """
+    environment.settle()
+    environment.reach_server()
+    from flows.predict import predict
+
+    environment.speak_plainly()
+    found = predict(str(source), text_column, doc_id_column, encoding, part_rows, str(config))
+    print_result(found, as_json, click.echo, found["path"])
