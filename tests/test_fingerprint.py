@@ -60,6 +60,56 @@ def test_comments_docstrings_and_layout_do_not_count(project: Path):
     assert digests(project, "tasks.cleaning.task") == before
 
 
+MODULE = """
+import logging
+
+from tasks.shared.errors import CorpusError
+from tasks.shared.progress import logger
+
+log = logger("cleaning")
+
+
+def shorten(text: str) -> str:
+    log.info("cleaning: %d characters", len(text))
+    logging.getLogger("corpusflow").warning(f"cleaning: {text}")
+    logger("cleaning").debug("cleaning: here")
+    if not text:
+        raise CorpusError(f"{text}: empty")
+    if text == "x":
+        raise ValueError("x: not a text")
+    return text[:80]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("%d characters", "%d characters read", False),
+        ("cleaning: {text}", "cleaned {text}", False),
+        ("cleaning: here", "cleaning: there", False),
+        ("{text}: empty", "{text}: has no characters", False),
+        ("x: not a text", "x is not a text", False),
+        ("text[:80]", "text[:81]", True),
+        ('text == "x"', 'text == "y"', True),
+        ("CorpusError(f", "ValueError(f", True),
+    ],
+)
+def test_messages_do_not_count_and_what_is_next_to_them_does(project: Path, old: str, new: str, counts: bool):
+    path = project / "tasks/cleaning/shorten.py"
+    path.write_text(MODULE)
+    before = digests(project, "tasks.cleaning.shorten")
+    edit(path, old, new)
+    assert (digests(project, "tasks.cleaning.shorten") != before) is counts
+
+
+@pytest.mark.parametrize("module", ["preflight", "distributed/launch", "head/progress"])
+def test_what_cannot_shape_a_model_does_not_count(project: Path, module: str):
+    before = digests(project, "tasks.training.task")
+    path = project / f"tasks/training/{module}.py"
+    path.write_text(path.read_text() + "\nMORE = 1\n")
+    assert digests(project, "tasks.training.task") == before
+
+
 def test_contracts_count_for_the_check_alone(project: Path):
     build, check = digests(project, "tasks.cleaning.task"), digests(project, "tasks.cleaning.contract")
     contract = project / "tasks/cleaning/contract.py"

@@ -67,10 +67,10 @@ def download(data_folder: Path, index: str | None = None) -> Path:
                 log.info("extraction: Brown Corpus, %.0f %% downloaded", message.progress)
             elif isinstance(message, ErrorMessage):
                 _remove_remains(data_folder / "corpora")
-                raise _missing(data_folder, str(message.message))
+                raise not_found(data_folder, str(message.message))
     found = find([data_folder])
     if found is None:
-        raise _missing(data_folder, "NLTK's downloader left nothing there")
+        raise not_found(data_folder, "NLTK's downloader left nothing there")
     return found
 
 
@@ -91,9 +91,10 @@ def _remove_remains(corpora: Path) -> None:
     shutil.rmtree(corpora / "brown", ignore_errors=True)
 
 
-def _missing(data_folder: Path, reason: str) -> DownloadError:
+def not_found(data_folder: Path, reason: str) -> DownloadError:
+    """The error that says how to get the corpus."""
     return DownloadError(
-        f"Brown Corpus not found, and its download failed ({reason}). Three ways to get it: run again with access to "
+        f"Brown Corpus not found ({reason}). Three ways to get it: run again with access to "
         f"raw.githubusercontent.com; or put brown.zip (from https://www.nltk.org/nltk_data/) at "
         f"{data_folder / 'corpora' / 'brown.zip'}; or set NLTK_DATA to a folder that has corpora/brown.zip"
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tasks.shared.progress import logger, progress
 
 
 def sources(settings: ExtractionSettings) -> dict[str, str]:
-    """sha256 of what the stage reads outside of the data folder. Fetches the Brown Corpus where it is missing."""
+    """sha256 of what the stage reads outside of the data folder."""
     if settings.source == "brown":
         return {"brown": brown.digest(_brown(settings.brown))}
     if settings.source == "folder":
@@ -27,7 +28,15 @@ def sources(settings: ExtractionSettings) -> dict[str, str]:
     return {"table": table.digest(_path(settings))}
 
 
-@stage("extraction", folder="01_documents", libraries=("pyarrow",), external=sources)
+def missing_source(settings: ExtractionSettings) -> Callable[[], Path] | None:
+    """What downloads the Brown Corpus, if it is the source and this machine does not have it."""
+    places = settings.brown
+    if settings.source != "brown" or brown.find(brown.search_path(places.nltk_data, places.shared_nltk_data)):
+        return None
+    return partial(brown.download, places.nltk_data)
+
+
+@stage("extraction", folder="01_documents", libraries=("pyarrow",), external=sources, missing_source=missing_source)
 def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     """Writes every document of the chosen source, sorted by id, to `documents/`."""
     labels: Counter[str] = Counter()
@@ -53,8 +62,10 @@ def _documents(settings: ExtractionSettings) -> Iterator[Document]:
 
 
 def _brown(places: BrownSource) -> Path:
-    found = brown.find(brown.search_path(places.nltk_data, places.shared_nltk_data))
-    return found or brown.download(places.nltk_data)
+    corpus = brown.find(brown.search_path(places.nltk_data, places.shared_nltk_data))
+    if corpus is None:
+        raise brown.not_found(places.nltk_data, "it has not been downloaded")
+    return corpus
 
 
 def _path(settings: ExtractionSettings) -> Path:

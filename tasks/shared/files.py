@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +27,21 @@ def file_digest(path: Path) -> str:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file or nothing: a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    with replacing(path) as fresh:
         fresh.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name next to `path` for a new file, which takes the place of `path` when the block ends.
+
+    If the block fails (a full disk), nothing of the new file stays.
+    """
+    fresh = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
+    try:
+        yield fresh
         fresh.replace(path)
-    except OSError:  # a full disk: not even a part of it stays
+    except BaseException:
         fresh.unlink(missing_ok=True)
         raise
 

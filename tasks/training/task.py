@@ -39,6 +39,7 @@ WORKER = "tasks.training.worker"
     folder="06_models",
     libraries=("torch", "numpy", "safetensors", "scipy"),
     volatile=(HISTORY_FILE,),
+    tags=("gpu",),
 )
 def train(
     settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path

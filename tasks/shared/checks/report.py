@@ -35,6 +35,8 @@ class CheckReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    key: str = ""
+    """Digest of what the verdict depends on: artifact, limits, contract, libraries."""
     results: list[Expected]
 
     @property

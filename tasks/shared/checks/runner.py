@@ -23,7 +23,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
-from tasks.shared.checks.report import CheckReport, Expected
+from tasks.shared.checks.report import Expected
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 
@@ -43,20 +43,20 @@ def run_contract(
     settings: Section,
     limits: Section,
     pages: Path,
-) -> CheckReport:
+) -> list[Expected]:
     """Judges an artifact; one page per batch goes into the folder `pages`.
 
     A schema that differs ends the check at once: expectations on columns that are not there say nothing.
     """
     schema = list(_check_schemas(artifact, contract.SCHEMAS))
     if any(not result.success for result in schema):
-        return CheckReport(results=schema)
+        return schema
     results = schema
     for batch, outcome in _validate(contract.batches(artifact, inputs, settings, limits)):
         document = ValidationResultsPageRenderer(run_info_at_end=False).render(outcome)
         write_text(pages / f"{batch.name.replace('/', '-')}.html", DefaultJinjaPageView().render(document))
         results.extend(_summarise(batch, outcome))
-    return CheckReport(results=results)
+    return results
 
 
 def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuiteValidationResult]]:

@@ -1,4 +1,4 @@
-"""Makes and judges one artifact; knows nothing of Prefect, so that it runs in any process."""
+"""Makes and checks one artifact. Knows nothing of Prefect, so it runs in any process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import inspect
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from tasks.shared.checks.report import CheckReport
 from tasks.shared.engine.continuation import PREVIOUS
@@ -23,14 +25,21 @@ from tasks.shared.store.fingerprint import Recipe
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a stage shall make, from what, where."""
+class Build:
+    """One stage in one run: what it makes, from what, and what the store has of it already."""
 
     stage: Stage
     store: Store
     settings: Section
     limits: Section
     recipe: Recipe
+    inputs: Mapping[str, Artifact]
+    pipeline: str | None = None
+    """The name that its pages are published under; None publishes nothing."""
+    existing: Artifact | None = None
+    """The artifact, if the store has it undamaged."""
+    reasons: list[str] = field(default_factory=list)
+    """Why it must be built: the ingredients that changed."""
 
     @property
     def staging(self) -> Path:
@@ -39,102 +48,101 @@ class Job:
 
     @property
     def place(self) -> Path:
-        """Where the artifact lies once it is committed."""
+        """The artifact's folder once it is committed."""
         return self.store.place(self.stage.folder, self.recipe.fingerprint)
 
     @property
-    def scratch(self) -> Path:
-        """What outlives an interrupted build."""
-        return self.store.scratch(self.stage.folder, self.recipe.fingerprint)
+    def input_paths(self) -> dict[str, Path]:
+        """The folder of each input, by its name."""
+        return {name: self.store.locate(artifact) for name, artifact in self.inputs.items()}
 
 
-def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
-    """Finds the artifact (committed, or complete in staging after an interruption), or makes it in staging."""
-    for place in (job.place, job.staging):
-        if (place / MANIFEST).exists() and damage(place) is None:
-            return read_manifest(place)
-    shutil.rmtree(job.staging, ignore_errors=True)
+def build_artifact(build: Build) -> Artifact:
+    """The artifact, in staging: left complete by an interrupted run, or made now."""
+    if (build.staging / MANIFEST).exists() and damage(build.staging) is None:
+        return read_manifest(build.staging)
+    shutil.rmtree(build.staging, ignore_errors=True)
     started = time.monotonic()
-    summary = _fill(job, inputs)
-    files = describe(job.staging)
+    summary = _fill(build)
+    files = describe(build.staging)
     artifact = Artifact(
-        stage=job.stage.name,
-        folder=job.stage.folder,
-        fingerprint=job.recipe.fingerprint,
-        digest=content_digest(files, job.stage.volatile),
+        stage=build.stage.name,
+        folder=build.stage.folder,
+        fingerprint=build.recipe.fingerprint,
+        digest=content_digest(files, build.stage.volatile),
         rows=summary.pop("rows"),
         bytes=sum(file.bytes for file in files.values()),
         seconds=round(time.monotonic() - started, 3),
         created=now(),
         summary=summary,
-        recipe=job.recipe,
-        lineage=_lineage(job, inputs),
+        recipe=build.recipe,
+        lineage=_lineage(build),
         files=files,
     )
-    job.store.seal(job.staging, artifact)
+    build.store.seal(build.staging, artifact)
     return artifact
 
 
-def _fill(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+def _fill(build: Build) -> dict[str, Any]:
     """Runs the stage's function on an empty folder; nothing half-written stays when it fails."""
-    paths = {name: job.store.locate(artifact) for name, artifact in inputs.items()}
+    paths = build.input_paths
     try:
-        job.staging.mkdir(parents=True)
-        if "scratch" in inspect.signature(job.stage.function).parameters:
-            job.scratch.mkdir(exist_ok=True)
-            paths["scratch"] = job.scratch
-        return dict(job.stage.function(job.settings, job.staging, **paths))
+        build.staging.mkdir(parents=True)
+        if "scratch" in inspect.signature(build.stage.function).parameters:
+            paths["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
+            paths["scratch"].mkdir(exist_ok=True)
+        return dict(build.stage.function(build.settings, build.staging, **paths))
     except BaseException as error:
-        shutil.rmtree(job.staging, ignore_errors=True)
+        shutil.rmtree(build.staging, ignore_errors=True)
         if isinstance(error, OSError):
-            where = error.filename or job.staging
-            raise ArtifactError(f"{where}: {job.stage.name} cannot go on: {error.strerror or error}") from error
+            where = error.filename or build.staging
+            raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
         raise
 
 
-def _lineage(job: Job, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+def _lineage(build: Build) -> dict[str, Any]:
     before: dict[str, Any] = {}
-    for name, artifact in inputs.items():
-        if name != PREVIOUS and not name.startswith("champion"):  # made from yesterday's inputs, not from these
+    for name, artifact in build.inputs.items():
+        if name != PREVIOUS and not name.startswith("champion"):  # these come from other runs
             before |= artifact.lineage
-    return before | {job.stage.name: {"fingerprint": job.recipe.fingerprint, "settings": job.recipe.settings}}
+    return before | {build.stage.name: {"fingerprint": build.recipe.fingerprint, "settings": build.recipe.settings}}
 
 
-def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
-    """Judges an artifact. Raises CheckFailed, with the artifact in quarantine, when it must not go on."""
+def kept_report(build: Build, artifact: Artifact) -> CheckReport | None:
+    """The report of an earlier check that still holds: same artifact, limits, contract and libraries."""
+    path = build.store.check_results(build.stage.name, artifact.fingerprint)
+    try:
+        report = CheckReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return report if report.key == build.stage.check_key(artifact, build.limits) else None
+
+
+def check_artifact(build: Build, artifact: Artifact) -> CheckReport:
+    """Runs the stage's contract on an artifact, and keeps the report under `checks/`."""
     from tasks.shared.checks.runner import run_contract  # imports Great Expectations, which takes seconds
 
-    log, results = logger(job.stage.name), job.store.check_results(job.stage.name, artifact.fingerprint)
-    report = run_contract(
-        importlib.import_module(job.stage.contract),
-        job.store.locate(artifact),
-        {name: job.store.locate(given) for name, given in inputs.items()},
-        job.settings,
-        job.limits,
-        results.with_suffix(""),
-    )
+    results = build.store.check_results(build.stage.name, artifact.fingerprint)
+    contract = importlib.import_module(build.stage.contract)
+    folder, pages = build.store.locate(artifact), results.with_suffix("")
+    found = run_contract(contract, folder, build.input_paths, build.settings, build.limits, pages)
+    report = CheckReport(key=build.stage.check_key(artifact, build.limits), results=found)
     write_text(results, report.model_dump_json(indent=1) + "\n")
     for warning in report.warnings:
-        log.warning("%s: %s", job.stage.name, warning.sentence())
-    if report.failures:
-        raise _rejection(job, artifact, report)
-    log.info("%s: %d expectations hold", job.stage.name, len(report.results))
+        logger(build.stage.name).warning("%s: %s", build.stage.name, warning.sentence())
     return report
 
 
-def _rejection(job: Job, artifact: Artifact, report: CheckReport) -> CheckFailed:
-    """Moves what failed its check into quarantine; returns the error that says so."""
+def reject(build: Build, artifact: Artifact, report: CheckReport) -> CheckFailed:
+    """Moves an artifact that failed its check into quarantine; returns the error that stops the run."""
     failures = report.failures
-    where = job.store.quarantine(
-        job.store.locate(artifact),
-        {
-            "stage": job.stage.name,
-            "fingerprint": artifact.fingerprint,
-            "failures": [failure.model_dump(mode="json") for failure in failures],
-        },
-    )
+    why = {
+        "stage": build.stage.name,
+        "fingerprint": artifact.fingerprint,
+        "failures": [failure.model_dump(mode="json") for failure in failures],
+    }
+    where = build.store.quarantine(build.store.locate(artifact), why)
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return CheckFailed(
-        f"check of {job.stage.name} failed: {failures[0].sentence()}{more}; look at {where / 'quarantine.json'}",
-        where,
+        f"check of {build.stage.name} failed: {failures[0].sentence()}{more}; see {where / 'quarantine.json'}", where
     )

@@ -1,39 +1,107 @@
-"""Runs stages as cached Prefect tasks, each with its check in one transaction, and keeps the run's record.
+"""Runs stages as Prefect tasks, and keeps the run's record.
 
-This is the only place where stages meet Prefect. The cache key is the artifact's fingerprint, what Prefect keeps is a
-small JSON record, and a hit counts only while the artifact's files are what they were.
+Each `run(stage, …)` is two Prefect tasks, `build` and `check`, in one transaction: if the check fails, neither is
+cached. The store decides whether an artifact is reused; Prefect's cache key is the artifact's fingerprint, so that its
+record of the task shows the same.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from filelock import FileLock, Timeout
-from prefect import Task
+from filelock import Timeout
+from prefect import Task, task
+from prefect.cache_policies import CachePolicy
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+from prefect.states import Completed
 from prefect.transactions import transaction
+from prefect.utilities.annotations import quote
 
 from tasks.shared.checks.report import CheckReport
-from tasks.shared.engine import build as building
-from tasks.shared.engine.build import Job
+from tasks.shared.engine.build import Build, build_artifact, check_artifact, kept_report, reject
 from tasks.shared.engine.continuation import continued
 from tasks.shared.engine.stage import Stage
-from tasks.shared.errors import ArtifactError, CheckFailed, may_pass
+from tasks.shared.errors import ArtifactError, may_pass
 from tasks.shared.files import storage_faults
 from tasks.shared.progress import logger
 from tasks.shared.section import Section
-from tasks.shared.store.artifacts import Artifact, Store, damage
+from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, why_built
 from tasks.shared.ui.publish import publish_artifact, publish_check, showing_progress
 
-PATIENT: Any = {
-    "retries": 2,
-    "retry_delay_seconds": [2, 10],
-    "retry_condition_fn": lambda task, task_run, state: may_pass(state.result(raise_on_failure=False)),
-}
-"""A task that is tried again, but only after what can pass by itself."""
+
+class ByFingerprint(CachePolicy):
+    """The cache key of a stage's task: the fingerprint of its artifact."""
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
+    ) -> str:
+        """`<stage>-<fingerprint>`."""
+        order: Build = inputs["order"]
+        return f"{order.stage.name}-{order.recipe.fingerprint}"
+
+
+class ByCheckKey(CachePolicy):
+    """The cache key of a check's task: artifact, limits, contract and libraries."""
+
+    def compute_key(
+        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **_: Any
+    ) -> str:
+        """`check-<stage>-<digest>`."""
+        order: Build = inputs["order"]
+        return f"check-{order.stage.name}-{order.stage.check_key(inputs['artifact'], order.limits)}"
+
+
+def is_transient(task: Task[..., Any], task_run: object, state: State[Any]) -> bool:
+    """Whether the error that a task ended with can pass by itself: a download or the storage failed."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BaseException) and may_pass(error)
+
+
+@task(retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=is_transient, persist_result=False)
+def fetch(download: Callable[[], object]) -> None:
+    """Downloads what a stage reads and this machine does not have yet."""
+    download()
+
+
+@task(
+    cache_policy=ByFingerprint(),
+    persist_result=True,
+    result_serializer="json",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=is_transient,
+)
+def build(order: Build) -> Artifact:
+    """Makes a stage's artifact, unless the store has it."""
+    if order.existing is not None:  # Prefect has lost its record
+        return order.existing
+    with storage_faults(order.store.root):
+        with showing_progress(order.pipeline, order.stage.name):
+            artifact = build_artifact(order)
+        publish_artifact(order.pipeline, order.store, artifact, order.reasons, order.stage.show)
+        return artifact
+
+
+@task(cache_policy=ByCheckKey(), persist_result=True, result_serializer="json")
+def check(order: Build, artifact: Artifact) -> CheckReport:
+    """Judges an artifact. Raises CheckFailed, with the artifact in quarantine, if the run must stop."""
+    kept = kept_report(order, artifact)
+    if kept is not None:
+        return kept
+    with storage_faults(order.store.root):
+        report = check_artifact(order, artifact)
+        publish_check(order.pipeline, order.store, artifact)
+        if report.failures:
+            raise reject(order, artifact, report)
+        logger(order.stage.name).info("%s: %d expectations hold", order.stage.name, len(report.results))
+        return report
 
 
 class Run:
@@ -49,6 +117,7 @@ class Run:
     ) -> None:
         self.store, self.record = store, record
         self.sections, self.limits, self._latest = sections, limits, latest
+        self._upstream: dict[str, State[Any]] = {}
         record.save(store)
 
     def __call__(self, stage: Stage, **inputs: Artifact) -> Artifact:
@@ -56,27 +125,71 @@ class Run:
 
         Raises CheckFailed when the check fails, and whatever the stage raises; nothing is cached then.
         """
+        _require_inputs(stage, inputs)
         started = time.monotonic()
         self.record.at = stage.name
-        name = self.record.settings["name"] if self._latest else None  # a fold is no step of the pipeline's history
         settings = self.sections[stage.name]
+        self._fetch_missing(stage, settings)
         inputs |= continued(self.store, stage, settings, inputs)
-        recipe = _recipe(stage, settings, inputs)
-        job = Job(stage, self.store, settings, self.limits[stage.name], recipe)
-        with _lock(job):
-            fault = damage(job.place) if job.place.exists() else None
-            reused = job.place.exists() and fault is None
-            reasons = [] if reused else self._why_built(stage, recipe, fault)
-            if fault is not None:
-                where = self.store.quarantine(job.place, {"stage": stage.name, "damage": fault})
-                logger(stage.name).warning("%s: damaged, built again (%s); kept in %s", stage.name, fault, where)
+        recipe = stage.recipe(settings, inputs)
+        name = self.record.settings["name"] if self._latest else None  # a fold is not part of the pipeline's history
+        order = Build(stage, self.store, settings, self.limits[stage.name], recipe, inputs, name)
+        with _lock(order):
+            order = self._look_up(order)
             with transaction():
-                artifact = _build_task(stage, name, reused, reasons)(job, inputs)
-                _check_task(job, name, artifact)(job, artifact, inputs)
+                artifact = self._build_and_check(order)
                 self.store.commit(artifact)
             if self._latest:
                 self.store.point_latest(artifact)
-            self._remember(job, artifact, "reused" if reused else "built", reasons, time.monotonic() - started)
+            self._remember(order, artifact, time.monotonic() - started)
+        return artifact
+
+    def _fetch_missing(self, stage: Stage, settings: Section) -> None:
+        if stage.missing_source is None or stage.missing_source(settings) is None:
+            return
+        with self.store.lock(f"fetch-{stage.name}"):  # another run may have fetched it meanwhile
+            if (download := stage.missing_source(settings)) is not None:
+                name = f"fetch for {stage.name}"
+                fetch.with_options(name=name, task_run_name=name)(quote(download), return_state=False)
+
+    def _look_up(self, order: Build) -> Build:
+        """What the store has of the artifact; a damaged one goes to quarantine."""
+        if not order.place.exists():
+            return replace(order, reasons=self._why_built(order.stage, order.recipe, None))
+        fault = damage(order.place)
+        if fault is None:
+            return replace(order, existing=read_manifest(order.place))
+        where = self.store.quarantine(order.place, {"stage": order.stage.name, "damage": fault})
+        logger(order.stage.name).warning(
+            "%s: damaged, so it is built again (%s); kept in %s", order.stage.name, fault, where
+        )
+        return replace(order, reasons=self._why_built(order.stage, order.recipe, fault))
+
+    def _build_and_check(self, order: Build) -> Artifact:
+        """The two tasks, linked in Prefect's graph to the tasks that made the inputs, and to nothing else.
+
+        `quote` keeps Prefect from searching the arguments: it takes any value shared with an earlier result, such as
+        the settings in the lineage, for an input.
+        """
+        stage = order.stage
+        upstream = [self._upstream[a.fingerprint] for a in order.inputs.values() if a.fingerprint in self._upstream]
+        state = build.with_options(
+            name=stage.name,
+            task_run_name=stage.verb,
+            description=stage.function.__doc__,
+            tags=stage.tags,
+            refresh_cache=order.existing is None,
+        )(quote(order), wait_for=upstream, return_state=True)
+        artifact: Artifact = order.existing or state.result()
+        # Without the result, whose fields Prefect would take for inputs too.
+        done: State[bool] = Completed(data=True, state_details=state.state_details)
+        self._upstream[artifact.fingerprint] = done
+        check.with_options(
+            name=f"check {stage.name}",
+            task_run_name=f"check {stage.name}",
+            description=f"Judges what {stage.name} made; if it fails, nothing after it runs.",
+            refresh_cache=kept_report(order, artifact) is None,
+        )(quote(order), quote(artifact), wait_for=[done])
         return artifact
 
     def _why_built(self, stage: Stage, recipe: Recipe, fault: str | None) -> list[str]:
@@ -85,94 +198,41 @@ class Run:
         except ArtifactError as error:
             return [f"cannot be compared with the newest one: {error}"]
 
-    def _remember(self, job: Job, artifact: Artifact, status: Any, reasons: list[str], seconds: float) -> None:
+    def _remember(self, order: Build, artifact: Artifact, seconds: float) -> None:
+        stage, reused = order.stage.name, order.existing is not None
         self.record.stages.append(
             StageRecord(
-                stage=job.stage.name,
-                status=status,
+                stage=stage,
+                status="reused" if reused else "built",
                 rows=artifact.rows,
                 seconds=round(seconds, 3),
                 bytes=artifact.bytes,
-                path=str(job.place),
+                path=str(order.place),
                 fingerprint=artifact.fingerprint,
-                reasons=reasons,
+                reasons=order.reasons,
             )
         )
         self.record.save(self.store)
-        because = f" because {'; '.join(reasons[:3])}" if reasons else ""
-        logger(job.stage.name).info("%s: %s, %s rows%s", job.stage.name, status, f"{artifact.rows:,}", because)
+        because = f" because {'; '.join(order.reasons[:3])}" if order.reasons else ""
+        status = self.record.stages[-1].status
+        logger(stage).info("%s: %s, %s rows%s", stage, status, f"{artifact.rows:,}", because)
 
 
-def _lock(job: Job) -> FileLock:
+def _require_inputs(stage: Stage, inputs: Mapping[str, Artifact]) -> None:
+    """Raises TypeError unless the artifacts are those that the stage's function takes."""
+    parameters = inspect.signature(stage.function).parameters.values()
+    required = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty} - {"scratch"}
+    optional = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"scratch"}
+    if not required <= inputs.keys() <= optional:
+        raise TypeError(f"{stage.name} takes {sorted(required)}, not {sorted(inputs)}")
+
+
+def _lock(order: Build) -> Any:
     """Held while an artifact is made, so that two runs at once do not make the same one."""
-    path = job.store.root / ".locks" / f"{job.stage.name}-{job.recipe.fingerprint}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = order.store.lock(f"{order.stage.name}-{order.recipe.fingerprint}")
     try:
         lock.acquire(timeout=0.1)
         lock.release()
     except Timeout:
-        logger(job.stage.name).info("%s: another run is making the same artifact; waiting for it", job.stage.name)
+        logger(order.stage.name).info("%s: another run is making the same artifact; waiting for it", order.stage.name)
     return lock
-
-
-def _recipe(stage: Stage, settings: Section, inputs: Mapping[str, Artifact]) -> Recipe:
-    """The stage's recipe; where what it reads outside must be fetched first and that fails, it is tried again."""
-    try:
-        return stage.recipe(settings, inputs)
-    except Exception as error:
-        if not may_pass(error):
-            raise
-        logger(stage.name).warning("%s: trying again (%s)", stage.name, error)
-    fetch = Task(stage.recipe, name=f"fetch for {stage.name}", task_run_name=f"fetch for {stage.name}", **PATIENT)
-    return fetch(settings, inputs)
-
-
-def _build_task(
-    stage: Stage, pipeline: str | None, reused: bool, reasons: Sequence[str]
-) -> Task[[Job, Mapping[str, Artifact]], Artifact]:
-    def build(job: Job, inputs: Mapping[str, Artifact]) -> Artifact:
-        with storage_faults(job.store.root):
-            with showing_progress(pipeline, stage.name):
-                artifact = building.build(job, inputs)
-            if not reused:
-                publish_artifact(pipeline, job.store, artifact, reasons, stage.show)
-            return artifact
-
-    return Task(
-        build,
-        name=stage.name,
-        task_run_name=stage.verb,
-        description=stage.function.__doc__,
-        cache_key_fn=lambda _, given: f"{stage.name}-{given['job'].recipe.fingerprint}",
-        persist_result=True,
-        result_serializer="json",
-        refresh_cache=not reused,
-        **PATIENT,
-    )
-
-
-def _check_task(
-    job: Job, pipeline: str | None, artifact: Artifact
-) -> Task[[Job, Artifact, Mapping[str, Artifact]], CheckReport]:
-    def check(job: Job, artifact: Artifact, inputs: Mapping[str, Artifact]) -> CheckReport:
-        with storage_faults(job.store.root):
-            try:
-                report = building.check(job, artifact, inputs)
-            except CheckFailed:
-                publish_check(pipeline, job.store, artifact)
-                raise
-            publish_check(pipeline, job.store, artifact)
-            return report
-
-    key = f"check-{job.stage.name}-{job.stage.check_key(artifact, job.limits)}"
-    return Task(
-        check,
-        name=f"check {job.stage.name}",
-        description=f"Judges what {job.stage.name} made; nothing after it runs if it must not go on.",
-        task_run_name=f"check {job.stage.name}",
-        cache_key_fn=lambda *_: key,
-        persist_result=True,
-        result_serializer="json",
-        refresh_cache=not job.store.check_results(job.stage.name, artifact.fingerprint).exists(),
-    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 StageFunction = Callable[..., dict[str, Any]]
 Continues = Callable[[Any, "Path", Mapping[str, "Path"]], bool]
+MissingSource = Callable[[Any], "Callable[[], object] | None"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Stage:
     libraries: tuple[str, ...]
     volatile: tuple[str, ...]
     external: Callable[[Any], dict[str, str]] | None
+    missing_source: MissingSource | None
     continues: Continues | None
+    tags: tuple[str, ...]
 
     @property
     def verb(self) -> str:
@@ -77,18 +80,24 @@ def stage(
     libraries: tuple[str, ...],
     volatile: tuple[str, ...] = (),
     external: Callable[[Any], dict[str, str]] | None = None,
+    missing_source: MissingSource | None = None,
     continues: Continues | None = None,
+    tags: tuple[str, ...] = (),
 ) -> Callable[[StageFunction], Stage]:
     """Makes a stage of a function `(settings, out, *, <inputs>: Path) -> {"rows": …, <summary>}`.
 
-    `libraries` are the distributions whose version shapes the output; `volatile` are patterns of files that may differ
-    between identical builds (timings); `external(settings)` gives digests of what the stage reads outside the data
-    folder. A function that takes `scratch` gets a folder that outlives an interruption of the same build.
-    `continues(settings, earlier, inputs)` says whether an earlier artifact of this stage must be continued: the newest
-    such one is handed over as the input `previous`.
+    `libraries`: distributions whose version shapes the output.
+    `volatile`: patterns of files that may differ between identical builds (timings).
+    `external(settings)`: digests of what the stage reads outside the data folder.
+    `missing_source(settings)`: a function that downloads it, or None if this machine has it.
+    `continues(settings, earlier, inputs)`: whether an earlier artifact of this stage must be continued; the newest such
+    one is the input `previous`.
+    `tags`: those of the Prefect task, for concurrency limits.
+
+    A function that takes `scratch` gets a folder that outlives an interruption of the same build.
     """
 
     def decorate(function: StageFunction) -> Stage:
-        return Stage(name, folder, function, libraries, volatile, external, continues)
+        return Stage(name, folder, function, libraries, volatile, external, missing_source, continues, tags)
 
     return decorate

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.shared.errors import ArtifactError, first_fault
-from tasks.shared.files import file_digest, write_text
+from tasks.shared.files import file_digest, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 
 MANIFEST = "artifact.json"
@@ -84,6 +84,12 @@ class Store:
         """Where the results of an artifact's check are kept; a folder of the same name holds the pages."""
         return self.root / "checks" / stage / f"{fingerprint}.json"
 
+    def lock(self, name: str) -> FileLock:
+        """A lock between processes on the data folder, free until it is acquired."""
+        path = self.root / ".locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
     def seal(self, path: Path, artifact: Artifact) -> None:
         """Writes the manifest; from here on the folder's content is fixed."""
         write_text(path / MANIFEST, artifact.model_dump_json(indent=1) + "\n")
@@ -100,10 +106,8 @@ class Store:
     def point_latest(self, artifact: Artifact) -> None:
         """Moves the stage's `latest` link to this artifact, in one step."""
         link = self.root / artifact.folder / "latest"
-        fresh = link.with_name(f".latest-{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(artifact.fingerprint)
-        fresh.replace(link)
+        with replacing(link) as fresh:
+            fresh.symlink_to(artifact.fingerprint)
 
     def latest(self, folder: str) -> Artifact | None:
         """The newest artifact of a stage, or None; raises ArtifactError where its manifest is damaged or missing."""

@@ -1,9 +1,9 @@
 """What shapes an artifact, and the fingerprint made of it.
 
 A digest of the code covers every module of the project that the stage's module reaches by imports, so that editing
-a helper counts. It covers the code's meaning, not its text: comments, docstrings and layout do not count. Left out are
-contracts (they judge an artifact, they do not shape it), settings (their values are in the recipe) and the modules in
-`LEFT_OUT`.
+a helper counts. It covers the code's meaning, not its text: comments, docstrings, layout and what people are told (the
+arguments of logging calls and of errors) do not count. Left out are contracts (they judge an artifact, they do not
+shape it), settings (their values are in the recipe) and the modules in `LEFT_OUT`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from pydantic import BaseModel, ConfigDict
 
 PROJECT = Path(__file__).resolve().parents[3]
 PACKAGES = ("tasks", "flows")
-LEFT_OUT = frozenset(
-    f"tasks.shared.{name}"
-    for name in ("engine.stage", "progress", "errors", "files", "store.artifacts", "section", "store.fingerprint")
+LEFT_OUT = (
+    *("tasks.shared.child_process", "tasks.shared.errors", "tasks.shared.files", "tasks.shared.progress"),
+    *("tasks.shared.section", "tasks.shared.engine", "tasks.shared.store", "tasks.shared.ui"),
+    *("tasks.training.distributed", "tasks.training.preflight", "tasks.training.head.progress"),
 )
-"""Modules that decide when a stage runs, or what people are told, but not what comes out."""
+"""Modules and packages that decide when a stage runs, or what people are told, but not what comes out."""
 ATTEMPTS = 20
+LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 LEFT_OUT_ANYWHERE = frozenset({"contract", "settings"})
 """In every stage's folder: what judges the output, and what declares values that the recipe holds anyway."""
 
@@ -106,7 +108,7 @@ def code_digests(module: str) -> dict[str, str]:
 
 
 def _left_out(name: str) -> bool:
-    return name in LEFT_OUT or name.rpartition(".")[2] in LEFT_OUT_ANYWHERE
+    return name.startswith(LEFT_OUT) or name.rpartition(".")[2] in LEFT_OUT_ANYWHERE
 
 
 @cache
@@ -151,12 +153,32 @@ def _imported(node: ast.AST, module: str) -> Iterator[str]:
 
 
 class _Meaning(ast.NodeTransformer):
-    """Drops what does not change what code does: docstrings, and imports made for type checkers only."""
+    """Drops what does not change what code does: docstrings, messages, and imports made for type checkers only."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return node.orelse
         return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _is_logging(node) or _name(node.func).endswith("Error"):
+            node.args, node.keywords = [], []
+        return self.generic_visit(node)
+
+
+def _is_logging(call: ast.Call) -> bool:
+    """A call of a method of `log`, or of what `logger(…)` or `getLogger(…)` returns."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in LOG_METHODS:
+        return False
+    owner = call.func.value
+    return _name(owner.func) in {"logger", "getLogger"} if isinstance(owner, ast.Call) else _name(owner) == "log"
+
+
+def _name(node: ast.expr) -> str:
+    """The last part of a dotted name; empty for other expressions."""
+    return getattr(node, "attr", getattr(node, "id", ""))

@@ -59,9 +59,7 @@ class RunRecord(BaseModel):
 
 def going_on(store: Store, run_id: str) -> FileLock:
     """The lock that a run holds while it goes on, however it ends: what tells a running run from a killed one."""
-    path = store.root / ".locks" / f"run-{run_id}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path)
+    return store.lock(f"run-{run_id}")
 
 
 def running(store: Store) -> Iterator[RunRecord]:
