@@ -161,7 +161,7 @@ class Run:
             return replace(order, existing=read_manifest(order.place))
         where = self.store.quarantine(order.place, {"stage": order.stage.name, "damage": fault})
         logger(order.stage.name).warning(
-            "%s: damaged, so it is built again (%s); kept in %s", order.stage.name, fault, where
+            "%s: damaged, built again (%s); the damaged one is in %s", order.stage.name, fault, where
         )
         return replace(order, reasons=self._why_built(order.stage, order.recipe, fault))
 
