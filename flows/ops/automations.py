@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import ValidationError
 
-from tasks.shared.errors import SettingsError, first_fault
+from tasks.shared.errors import SettingsError, first_fault, one_line
 
 
 def bring_automations(folder: Path) -> list[str]:
@@ -29,6 +29,6 @@ def _read(path: Path) -> AutomationCore:
     try:
         return AutomationCore.model_validate(yaml.safe_load(path.read_bytes()))
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
+        raise SettingsError(f"{path}: not YAML ({one_line(error)})") from None
     except ValidationError as error:
         raise SettingsError(f"{path}: {first_fault(error)}; Prefect's documentation says what it may hold") from None

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from flows.ops.environment import PROJECT
-from tasks.shared.errors import RunError
+from tasks.shared.errors import RunError, one_line
 
 POOL = "corpusflow"
 START_SECONDS, STOP_SECONDS = 180, 30
@@ -58,8 +58,8 @@ def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _require(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode:
-        said = " ".join((done.stdout + done.stderr).split())
-        raise RunError(f"`{' '.join(done.args[2:])}` failed: {said[-500:]}")
+        output = one_line((done.stdout + done.stderr)[-500:], 500)
+        raise RunError(f"`{' '.join(done.args[2:])}` failed: {output}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tasks.drift.settings import DriftLimits, DriftSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
-from tasks.shared.errors import SettingsError
+from tasks.shared.errors import SettingsError, one_line
 from tasks.shared.section import LocalPath, Section
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
@@ -101,7 +101,7 @@ def parse_override(text: str) -> dict[str, Any]:
     try:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text}: the value is no YAML ({_one_line(error)})") from None
+        raise SettingsError(f"--set {text}: the value is no YAML ({_yaml_problem(error)})") from None
     for part in reversed(key.split(".")):
         nested = {part: nested}
     return dict(nested)
@@ -133,7 +133,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); name the file with --config") from None
     except (yaml.YAMLError, UnicodeError) as error:
-        raise SettingsError(f"{path}: no YAML ({_one_line(error)})") from None
+        raise SettingsError(f"{path}: no YAML ({_yaml_problem(error)})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -172,8 +172,8 @@ def _fields(location: Sequence[int | str]) -> Iterator[str]:
     yield from section.model_fields
 
 
-def _one_line(error: Exception) -> str:
+def _yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return " ".join(str(error).split())
+        return one_line(error)
     return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"

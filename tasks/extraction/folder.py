@@ -6,12 +6,11 @@ in its label's folder: nothing is passed over in silence.
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.extraction.schema import Document
+from tasks.extraction.text_files import digest_files, read_text, unreadable
 from tasks.shared.errors import CorpusError
 
 
@@ -42,42 +41,19 @@ def text_files(folder: Path) -> list[tuple[str, Path]]:
 def documents(folder: Path, encoding: str = "utf-8") -> Iterator[Document]:
     """The texts in the order of their ids; the label is the subfolder's name. One text is in memory at a time."""
     for doc_id, file in text_files(folder):
-        yield Document(doc_id, file.parent.name, doc_id, decode(_read(file), encoding, file))
+        yield Document(doc_id, file.parent.name, doc_id, read_text(file, encoding))
 
 
 def digest(folder: Path) -> str:
     """sha256 over the names (relative to `folder`) and the contents of all text files."""
-    total = hashlib.sha256()
-    for doc_id, file in text_files(folder):
-        content = _read(file)
-        total.update(f"{doc_id}:{len(content)}\n".encode())
-        total.update(content)
-    return total.hexdigest()
-
-
-def decode(content: bytes, encoding: str, file: Path) -> str:
-    """The text of a file, without a byte order mark. Raises CorpusError with the offset of the first wrong byte."""
-    marked = encoding == "utf-8" and content.startswith(codecs.BOM_UTF8)
-    codec = "utf-8-sig" if marked else encoding
-    try:
-        text = content.decode(codec)
-    except UnicodeDecodeError as error:
-        offset = error.start + (len(codecs.BOM_UTF8) if marked else 0)
-        raise CorpusError(
-            f"{file}: not {encoding} at byte {offset} (0x{content[offset]:02x}); "
-            f"save it as {encoding}, or set extraction.folder.encoding"
-        ) from error
-    if "\0" in text:
-        offset = len(text[: text.index("\0")].encode(codec))
-        raise CorpusError(f"{file}: NUL at byte {offset}, so no text in {encoding}: a binary file, or UTF-16?")
-    return text
+    return digest_files(text_files(folder))
 
 
 def _visible(folder: Path) -> list[Path]:
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise _unreadable(folder, error) from error
+        raise unreadable(folder, error) from error
     for entry in entries:
         try:
             entry.name.encode()
@@ -97,14 +73,3 @@ def _stays_inside(path: Path, root: Path) -> None:
 
 def _kind(path: Path) -> str:
     return "a folder" if path.is_dir() else "a device or a pipe"
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise _unreadable(file, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> CorpusError:
-    return CorpusError(f"{path}: not readable ({error.strerror or error}); check its permissions")

@@ -15,7 +15,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tasks.extraction.schema import Document
-from tasks.shared.errors import CorpusError
+from tasks.extraction.text_files import unreadable
+from tasks.shared.errors import CorpusError, one_line
 
 BATCH_ROWS = 256
 CSV_BLOCK_BYTES = 32 * 2**20
@@ -51,7 +52,7 @@ def read_parquet(file: Path, columns: Columns) -> Iterator[Document]:
                 yield from _documents(batch, columns, file, done)
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise CorpusError(f"{file}: not readable as Parquet after row {done} ({_one_line(error)})") from error
+        raise CorpusError(f"{file}: not readable as Parquet after row {done} ({one_line(error)})") from error
 
 
 def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
@@ -72,7 +73,7 @@ def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
                 done += batch.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
         _require_utf8(file)
-        raise CorpusError(f"{file}: malformed CSV after row {done} ({_one_line(error)})") from error
+        raise CorpusError(f"{file}: malformed CSV after row {done} ({one_line(error)})") from error
 
 
 def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
@@ -99,7 +100,7 @@ def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
                 values = [_json_string(fields[name], name, columns, where) for name in columns.names]
                 yield _document(values, columns, f"{file.name} line {number}")
     except OSError as error:
-        raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
+        raise unreadable(file, error) from error
 
 
 def _documents(batch: pa.RecordBatch, columns: Columns, file: Path, done: int) -> Iterator[Document]:
@@ -172,10 +173,6 @@ def _require_utf8(file: Path) -> None:
             if not block:
                 return
             offset += len(block)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _excerpt(line: bytes) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tasks.extraction.ordering import in_order
 from tasks.extraction.rows import Columns, read_csv, read_json_lines, read_parquet
 from tasks.extraction.schema import Document
+from tasks.extraction.text_files import digest_files
 from tasks.shared.errors import CorpusError
 
 _READERS = {".parquet": read_parquet, ".csv": read_csv, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
@@ -53,16 +54,7 @@ def rows(path: Path, columns: Columns) -> Iterator[Document]:
 
 def digest(path: Path) -> str:
     """sha256 over the names and the contents of the files."""
-    total = hashlib.sha256()
-    for file in table_files(path):
-        total.update(f"{file.name}:{file.stat().st_size}\n".encode())
-        try:
-            with file.open("rb") as opened:
-                while block := opened.read(2**20):
-                    total.update(block)
-        except OSError as error:
-            raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error
-    return total.hexdigest()
+    return digest_files((file.name, file) for file in table_files(path))
 
 
 def _hash(text: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from tasks.evaluation.schema import probability_column
+from tasks.shared.batched import batched
 from tasks.shared.errors import RunError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
@@ -79,7 +79,7 @@ def label_parts(batch: Batch, texts: Texts, source: Path) -> dict[str, Any]:
 
 def _label(batch: Batch, classifier: TextClassifier, texts: Texts, source: Path) -> dict[str, Any]:
     rows = unreadable = reused = parts = 0
-    for parts, part in enumerate(_chunks(texts, batch.part_rows), 1):
+    for parts, part in enumerate(batched(texts, batch.part_rows), 1):
         path = batch.folder / f"part-{parts - 1:05d}.parquet"
         if path.exists():
             reused += 1
@@ -109,7 +109,7 @@ def _predicted(batch: Batch, classifier: TextClassifier, part: Sequence[tuple[st
     names = classifier.label_names
     schema = predictions_schema(names)
     tables = []
-    chunks = list(_chunks(part, TEXTS_AT_ONCE))
+    chunks = list(batched(part, TEXTS_AT_ONCE))
     for some in progress(chunks, "predict", f"batches of {TEXTS_AT_ONCE} texts", len(chunks)):
         found = classifier.probabilities([text for _, text in some])
         likeliest = [None if row[0] != row[0] else names[int(row.argmax())] for row in found]  # NaN: no text
@@ -130,9 +130,3 @@ def _write(path: Path, table: pa.Table) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _chunks(items: Iterable[tuple[str, str]], count: int) -> Iterator[list[tuple[str, str]]]:
-    remaining = iter(items)
-    while some := list(islice(remaining, count)):
-        yield some

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.extraction import table
-from tasks.extraction.folder import decode
 from tasks.extraction.rows import Columns
+from tasks.extraction.text_files import digest_files, read_text
 from tasks.shared.errors import CorpusError
+from tasks.shared.store.fingerprint import digest_of
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,13 @@ def read_texts(source: Source) -> Iterator[tuple[str, str]]:
             yield document.doc_id or document.source, document.text
     else:
         for doc_id, file in _files(source.path):
-            yield doc_id, decode(_read(file), source.encoding, file)
+            yield doc_id, read_text(file, source.encoding)
 
 
 def source_digest(source: Source) -> str:
     """sha256 of names and contents, and of how they are read."""
-    total = hashlib.sha256(repr((source.text_column, source.doc_id_column, source.encoding)).encode())
-    if source.is_table:
-        total.update(table.digest(source.path).encode())
-    else:
-        for doc_id, file in _files(source.path):
-            content = _read(file)
-            total.update(f"{doc_id}:{len(content)}\n".encode())
-            total.update(content)
-    return total.hexdigest()
+    content = table.digest(source.path) if source.is_table else digest_files(_files(source.path))
+    return digest_of([source.text_column, source.doc_id_column, source.encoding, content])
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
@@ -72,10 +65,3 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     if not found:
         raise CorpusError(f"{folder}: no text file found; name a folder of text files, or a table")
     return sorted(found)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{file}: not readable ({error.strerror}); check its permissions") from error

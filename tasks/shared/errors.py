@@ -67,6 +67,11 @@ class DownloadError(CorpusError):
     """A corpus could not be fetched."""
 
 
+def one_line(message: object, max_characters: int = 300) -> str:
+    """What an error or a program says, on one line and cut to `max_characters`."""
+    return " ".join(str(message).split())[:max_characters]
+
+
 def first_fault(error: ValidationError) -> str:
     """The first of the faults that pydantic found, and where it is."""
     fault = error.errors()[0]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.shared.errors import ArtifactError
+from tasks.shared.errors import ArtifactError, one_line
 
 PART_BYTES = 64 * 2**20
 """A part is closed once this many bytes (in memory, uncompressed) went into it."""
@@ -147,5 +147,4 @@ def read_schema(folder: Path, columns: Sequence[str] | None = None) -> pa.Schema
 
 
 def _unreadable(path: Path, error: Exception) -> ArtifactError:
-    said = " ".join(str(error).split())
-    return ArtifactError(f"{path}: not readable as Parquet ({said}); delete its folder and run again")
+    return ArtifactError(f"{path}: not readable as Parquet ({one_line(error)}); delete its folder and run again")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tasks.shared.batched import batched
 from tasks.vocabulary.schema import TOKENS
 from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, printable
 
@@ -22,16 +22,10 @@ TEXTS_AT_A_TIME = 256
 def count_tokens(encoder: Encoder, texts: Iterable[str]) -> npt.NDArray[np.int64]:
     """How often the encoded texts use each token: [size of the vocabulary]. Holds 256 texts at a time."""
     counts = np.zeros(encoder.size, np.int64)
-    for some in _batched(texts):
+    for some in batched(texts, TEXTS_AT_A_TIME):
         for ids in encoder.encode(some):
             counts += np.bincount(ids, minlength=encoder.size)
     return counts
-
-
-def _batched(texts: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(texts)
-    while some := list(islice(remaining, TEXTS_AT_A_TIME)):
-        yield some
 
 
 def token_rows(vocabulary: Vocabulary, counts: npt.NDArray[np.int64]) -> pa.RecordBatch:

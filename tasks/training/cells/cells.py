@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tasks.shared.errors import one_line
 from tasks.training.cells.cpu_workspace import Layer
 from tasks.training.cells.scan import gated_scan
 from tasks.training.cells.scan_cpu import scan_blocks
@@ -95,8 +96,9 @@ def _triton_kernels() -> ModuleType | None:
     try:
         scan_triton.try_out()
     except Exception as error:  # there are many ways to lack a compiler or a driver
-        said = " ".join(str(error).split())[:200]
-        log.warning("training: no Triton kernels (%s: %s), so the slower scan it is", type(error).__name__, said)
+        log.warning(
+            "training: no Triton kernels (%s: %s), so the slower scan it is", type(error).__name__, one_line(error)
+        )
         return None
     return scan_triton
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tasks.shared import errors
-from tasks.shared.errors import CorpusflowError, TrainingError
+from tasks.shared.errors import CorpusflowError, TrainingError, one_line
 from tasks.training.distributed import agent
 from tasks.training.distributed.spec import Order
 from tasks.training.loop.checkpoint import Checkpoints
@@ -145,7 +145,7 @@ class _News:
             what = f"was ended by {signal.Signals(-self.codes[killed[0]]).name} (as when memory runs out)"
         elif self.failures:
             kind, message = next(iter(self.failures.values()))
-            what = f"failed with {kind}: {' '.join(message.split())[:300]}"
+            what = f"failed with {kind}: {one_line(message)}"
         else:
             what = "ended"
         who = next(iter([*killed, *self.failures, *self.codes]), None)
