@@ -1,11 +1,11 @@
-"""MB/s of cleaning, as a whole and by its steps, and of the two libraries for MinHash beside each other.
+"""MB/s of cleaning, as a whole and by step, and of two MinHash libraries.
 
     python -m benchmarks.cleaning [--documents FOLDER] [--rounds 5] [--json]
 
 FOLDER is an artifact of extraction (`corpusflow path extraction`); without it, the Brown Corpus is extracted.
-"rough" is the same text with typographic quotes, accents apart from their letters and doubled spaces, so that every
-step has work to do. A megabyte is a million bytes of UTF-8; the median of the rounds is reported. datasketch is
-measured if it is installed.
+"rough" is the same text with typographic quotes, decomposed accents and doubled spaces, so that every step has work to
+do. A megabyte is a million bytes of UTF-8; the median of the rounds is reported. datasketch is measured if it is
+installed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from pathlib import Path
 import numpy as np
 from rensa import RMinHash, RMinHashLSH
 
-from tasks.cleaning.duplicates import Duplicates, bands
+from tasks.cleaning.duplicates import DuplicateFinder, band_count
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
 from tasks.cleaning.shingles import Hashes, shingles
 from tasks.cleaning.task import clean
+from tasks.extraction.schema import DATASET
 from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 from tasks.shared.parquet import read_table
@@ -57,8 +58,8 @@ def main() -> None:
 
 
 def measure(documents: Path, work: Path, rounds: int) -> list[dict[str, str | float]]:
-    """One row a step: its name, seconds, and megabytes of text per second."""
-    texts: list[str] = read_table(documents / "documents", ["text"])["text"].to_pylist()
+    """One row per step: its name, seconds, and megabytes of text per second."""
+    texts: list[str] = read_table(documents / DATASET, ["text"])["text"].to_pylist()
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     rows: list[dict[str, str | float]] = []
     for step, run in _steps(texts, documents, work):
@@ -91,7 +92,7 @@ def _steps(texts: list[str], documents: Path, work: Path) -> Iterator[Measured]:
 
 def _rensa(sets: list[Hashes]) -> None:
     count = DUPLICATES.permutations
-    index = RMinHashLSH(DUPLICATES.threshold, count, bands(count, DUPLICATES.threshold))
+    index = RMinHashLSH(DUPLICATES.threshold, count, band_count(count, DUPLICATES.threshold))
     for number, hashes in enumerate(sets):
         signature = RMinHash(count, DUPLICATES.seed)
         signature.update(hashes.view("V8").tolist())
@@ -102,8 +103,8 @@ def _rensa(sets: list[Hashes]) -> None:
 def _datasketch(sets: list[Hashes]) -> None:
     datasketch = importlib.import_module("datasketch")
     count = DUPLICATES.permutations
-    band_count = bands(count, DUPLICATES.threshold)
-    index = datasketch.MinHashLSH(params=(band_count, count // band_count), num_perm=count)
+    bands = band_count(count, DUPLICATES.threshold)
+    index = datasketch.MinHashLSH(params=(bands, count // bands), num_perm=count)
     for number, hashes in enumerate(sets):
         signature = datasketch.MinHash(count, seed=DUPLICATES.seed, hashfunc=int)  # they are hashes already
         signature.update_batch((hashes >> np.uint64(32)).tolist())
@@ -112,7 +113,7 @@ def _datasketch(sets: list[Hashes]) -> None:
 
 
 def _duplicates(texts: list[str]) -> None:
-    duplicates = Duplicates(io.BytesIO(), **DUPLICATES.model_dump())
+    duplicates = DuplicateFinder(io.BytesIO(), **DUPLICATES.model_dump())
     for number, text in enumerate(texts):
         duplicates.add(str(number), text)
 

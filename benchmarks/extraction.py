@@ -1,11 +1,11 @@
-"""MB/s of Brown's extraction, beside NLTK's paras() with TreebankWordDetokenizer in the same run.
+"""MB/s of extracting Brown, compared with NLTK's paras() and TreebankWordDetokenizer in the same process.
 
     python -m benchmarks.extraction [--corpus brown.zip] [--rounds 3] [--texts 500] [--json]
 
-A megabyte is a million bytes of UTF-8 of the prose that extraction makes, for both. The median of the rounds is
-reported; NLTK runs once. One process, warm file cache; the ratio is that of processor seconds, which other work on
-the machine disturbs less. "documents" is reading, parsing and detokenizing; "stage" also
-writes the Parquet; "digest" is what a cached run pays to know that the corpus is the same.
+A megabyte is a million bytes of UTF-8 of the extracted prose, for both. The median of the rounds is reported; NLTK runs
+once. One process, warm file cache; the ratio compares CPU seconds, which other work on the machine disturbs less.
+"documents" is reading, parsing and detokenizing; "stage" also writes the Parquet; "digest" is the cost of finding, in a
+cached run, that the corpus has not changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="brown.zip in an NLTK data folder; default: where a run looks")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--texts", type=int, default=500, help="only the first so many texts")
+    parser.add_argument("--texts", type=int, default=500, help="number of texts, from the first")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
     places = BrownSource()
@@ -46,13 +46,13 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['step']:<42}{row['seconds']:>8.2f} s, of the processor {row['processor_seconds']:>6.2f} s"
+            f"{row['step']:<42}{row['seconds']:>8.2f} s, CPU {row['processor_seconds']:>6.2f} s"
             f"{row['megabytes_per_second']:>8.2f} MB/s {row['times_nltk']:>7.1f} times NLTK"
         )
 
 
 def measure(corpus: Path, rounds: int, texts: int) -> list[dict[str, str | float]]:
-    """One row a step: its name, seconds by the clock and of the processor, MB/s, and how many times as fast as NLTK."""
+    """One row per step: its name, wall and CPU seconds, MB/s, and how many times as fast as NLTK."""
     documents = list(itertools.islice(brown.documents(corpus), texts))
     megabytes = sum(len(document.text.encode()) for document in documents) / 1e6
     taken = {
@@ -91,7 +91,7 @@ def _nltk(corpus: Path, texts: int) -> None:
 
 
 def _median(work: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Seconds by the clock, and of the processor."""
+    """Wall seconds and CPU seconds."""
     taken = []
     for _ in range(rounds):
         clock, processor = time.perf_counter(), time.process_time()

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.extraction.document import Document
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.documents import SplitDocument
 from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
 from tasks.tokenization.store import token_rows
 
@@ -87,7 +87,7 @@ def write_tokens(folder: Path, texts: int) -> int:
         for first in range(0, total, 256):
             numbers = range(first, min(first + 256, total))
             documents = [
-                SplitDocument(f"{number:09}", LABELS[number % 2], "train" if number < texts else "validation", "")
+                Document(f"{number:09}", LABELS[number % 2], split="train" if number < texts else "validation")
                 for number in numbers
             ]
             ids = [rng.integers(2, VOCABULARY, rng.integers(1, 2 * LENGTH)).astype(np.uint16) for _ in numbers]

@@ -37,6 +37,7 @@ from flows.ops.environment import PROJECT
 from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
 from tasks.cleaning.task import clean
 from tasks.extraction.task import extract
+from tasks.splitting.schema import SPLITS
 from tasks.splitting.task import split
 from tasks.tokenization.store import open_tokens
 from tasks.tokenization.task import tokenize
@@ -48,7 +49,6 @@ from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 SIZE, BATCH, RATE, PAD = 128, 8, 1e-3, 0
-PARTS = ("train", "validation", "test")
 
 
 def main() -> None:
@@ -126,9 +126,9 @@ class Tutorial:
 
     def __init__(self, tokens: Path, device: torch.device) -> None:
         torch.manual_seed(0)
-        self.parts = {part: open_tokens(tokens, part) for part in PARTS}
-        self.texts = {part: list(documents) for part, documents in self.parts.items()}
-        training = self.parts["train"]
+        self.splits = {split: open_tokens(tokens, split) for split in SPLITS}
+        self.texts = {split: list(documents) for split, documents in self.splits.items()}
+        training = self.splits["train"]
         self.longest, self.device = int(np.diff(training.offsets).max()), device
         self.model = PlainRNN(training.vocabulary_size, len(training.label_names)).to(device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=RATE)
@@ -137,7 +137,7 @@ class Tutorial:
 
     def epoch(self) -> Epoch:
         """Trains on every text once, then validates."""
-        started, training = time.perf_counter(), self.parts["train"]
+        started, training = time.perf_counter(), self.splits["train"]
         self.model.train()
         for batch in _batches(self.shuffle.permutation(len(training))):
             labels = torch.from_numpy(training.labels[batch]).to(self.device)
@@ -158,7 +158,7 @@ class Tutorial:
 
     @torch.no_grad()
     def _accuracy(self, name: str) -> float:
-        part = self.parts[name]
+        part = self.splits[name]
         self.model.eval()
         answers = [self.model(self._padded(name, batch)).argmax(-1).cpu() for batch in _batches(np.arange(len(part)))]
         return float((torch.cat(answers).numpy() == part.labels).mean())

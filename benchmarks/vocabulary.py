@@ -1,11 +1,11 @@
-"""MB/s of learning a BPE vocabulary and of encoding with it, beside other libraries on the same texts in the same run.
+"""MB/s of learning a BPE vocabulary and of encoding with it, compared with other libraries on the same texts.
 
     python -m benchmarks.vocabulary [--documents data/02_cleaned/latest/documents] [--size 8000] [--rounds 5]
                                     [--megabytes 0] [--json]
 
 All cut the texts by the same pattern. Encoders share one vocabulary, and their ids are compared before anything is
 reported. The libraries take turns, so that a busy machine slows all of them; the median of the rounds is reported.
-sentencepiece takes part where it is installed (it cuts by its own rules, and is given lines, as it wants them).
+sentencepiece is measured if it is installed (it cuts by its own rules, and gets lines, as it expects).
 """
 
 from __future__ import annotations

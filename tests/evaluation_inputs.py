@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.schema import SPLITS
+from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.tokenization.schema import tokens_schema
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train
 
 HOSTILE = "<script>alert('label')</script>"
 LABELS = ("poems", "reports & 'notes' $x_", HOSTILE)
-PARTS = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
+SPLITS = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 TRAINING = TrainingSettings(
     objective="labels",
     cell="none",
@@ -46,13 +46,13 @@ class Inputs:
 
 
 def make_inputs(root: Path) -> Inputs:
-    """Twelve documents of each label, four of them in the test part; every text is hostile to HTML."""
+    """Twelve documents of each label, four of them in the test split; every text is hostile to HTML."""
     generator = random.Random(0)
     documents = []
     for number, label in enumerate(LABELS):
-        for i, part in enumerate(PARTS):
+        for i, split in enumerate(SPLITS):
             words = [f"w{generator.randrange(20) + 15 * number}" for _ in range(40)]
-            documents.append((f"<b>{number}-{i:02d}", label, part, words))
+            documents.append((f"<b>{number}-{i:02d}", label, split, words))
     inputs = Inputs(*(root / name for name in ("cleaned", "splits", "tokens", "model")))
     with PartWriter(inputs.cleaned / "documents", DOCUMENTS) as writer:
         writer.write(
@@ -61,8 +61,8 @@ def make_inputs(root: Path) -> Inputs:
                 for d, label, _, words in documents
             ]
         )
-    with PartWriter(inputs.splits / "splits", SPLITS) as writer:
-        writer.write([{"doc_id": d, "label": label, "group": d, "split": part} for d, label, part, _ in documents])
+    with PartWriter(inputs.splits / "splits", SPLITS_SCHEMA) as writer:
+        writer.write([{"doc_id": d, "label": label, "group": d, "split": split} for d, label, split, _ in documents])
     _write_tokens(root, inputs.tokens, documents)
     for folder in (inputs.model, root / "scratch"):
         folder.mkdir()
@@ -84,10 +84,10 @@ def _write_tokens(root: Path, tokens: Path, documents: list[tuple[str, str, str,
                 {
                     "doc_id": d,
                     "label": label,
-                    "split": part,
+                    "split": split,
                     "token_ids": [2 + int(word[1:]) for word in words],
                     "length": len(words),
                 }
-                for d, label, part, words in documents
+                for d, label, split, words in documents
             ]
         )

@@ -16,18 +16,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.cleaning.duplicates import Duplicate, Duplicates, bands
-from tasks.cleaning.groups import Groups
+from tasks.cleaning.duplicates import Duplicate, DuplicateFinder, band_count
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
 from tasks.cleaning.shingles import jaccard, shingles
 from tasks.cleaning.task import clean
+from tasks.cleaning.union_find import UnionFind
 from tasks.shared.parquet import PartWriter
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text")])
 OPTIONS = ("normalize_unicode", "remove_controls", "straighten_quotes", "collapse_whitespace")
-# Whatever breaks normalisers: accents apart from their letters, controls between them, every kind of space and quote.
+# What breaks normalizers: decomposed accents, controls between them, every kind of space and quote.
 MESSY = st.text(
     st.one_of(
         st.sampled_from(
@@ -50,8 +50,8 @@ def changed(words: list[str], count: int) -> str:
     return " ".join("other" if place in places else word for place, word in enumerate(words))
 
 
-def find(texts: dict[str, str], **options) -> tuple[dict[str, Duplicate], Groups]:
-    duplicates = Duplicates(io.BytesIO(), **options)
+def find(texts: dict[str, str], **options) -> tuple[dict[str, Duplicate], UnionFind]:
+    duplicates = DuplicateFinder(io.BytesIO(), **options)
     found = {doc_id: duplicates.add(doc_id, text) for doc_id, text in texts.items()}
     return {doc_id: duplicate for doc_id, duplicate in found.items() if duplicate}, duplicates.groups
 
@@ -91,7 +91,7 @@ def run(tmp_path):
         ("Unchanged: naïve — 1,000 €; ČAPEK.", "Unchanged: naïve — 1,000 €; ČAPEK."),
     ],
 )
-def test_one_form(text, expected):
+def test_normalized_texts(text, expected):
     assert normalize(text) == expected
 
 
@@ -152,21 +152,21 @@ def test_a_text_longer_than_a_piece_is_hashed_alike(monkeypatch):
 
 
 def test_jaccard():
-    one, other = np.array([1, 2, 3], np.uint64), np.array([2, 3, 4], np.uint64)
-    assert jaccard(one, other) == 0.5
-    assert jaccard(one[:0], other[:0]) == 0
+    a, b = np.array([1, 2, 3], np.uint64), np.array([2, 3, 4], np.uint64)
+    assert jaccard(a, b) == 0.5
+    assert jaccard(a[:0], b[:0]) == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))
-def test_groups_are_connected_components(ties):
-    groups = Groups()
+def test_groups_are_connected_components(pairs):
+    groups = UnionFind()
     neighbours = {node: {node} for node in range(10)}
-    for one, other in ties:
-        groups.tie(str(one), str(other))
-        merged = neighbours[one] | neighbours[other]
+    for a, b in pairs:
+        groups.union(str(a), str(b))
+        merged = neighbours[a] | neighbours[b]
         for node in merged:
             neighbours[node] = merged
-    assert {node: groups.of(str(node)) for node in range(10)} == {n: str(min(c)) for n, c in neighbours.items()}
+    assert {node: groups.find(str(node)) for node in range(10)} == {n: str(min(c)) for n, c in neighbours.items()}
 
 
 def test_exact_duplicates_name_the_first():
@@ -176,25 +176,25 @@ def test_exact_duplicates_name_the_first():
     assert find(texts, exact="keep")[0] == {}
     kept, groups = find(texts, exact="group")
     assert not kept
-    assert [groups.of(doc_id) for doc_id in "abc"] == ["a", "b", "a"]
+    assert [groups.find(doc_id) for doc_id in "abc"] == ["a", "b", "a"]
 
 
-def test_near_duplicates_are_tied_through_others():
+def test_near_duplicates_are_joined_through_others():
     words = some_words(1)
     texts = {"a": changed(words, 0), "b": changed(words, 8), "c": " ".join(some_words(2))}
-    assert find(texts)[1].of("b") == "b"
+    assert find(texts)[1].find("b") == "b"
     dropped, groups = find({**texts, "d": changed(words, 4)})
     assert not dropped
-    assert [groups.of(doc_id) for doc_id in "abcd"] == ["a", "a", "c", "a"]
+    assert [groups.find(doc_id) for doc_id in "abcd"] == ["a", "a", "c", "a"]
 
 
 def test_dropped_near_duplicates_name_the_nearest_that_was_kept():
     words = some_words(1)
     texts = {"a": changed(words, 8), "b": changed(words, 0), "c": changed(words, 3), "d": changed(words, 3)}
     dropped, groups = find(texts, near="drop")
-    assert {doc_id: duplicate.of for doc_id, duplicate in dropped.items()} == {"c": "b", "d": "b"}
+    assert {doc_id: duplicate.original for doc_id, duplicate in dropped.items()} == {"c": "b", "d": "b"}
     assert dropped["c"].similarity == pytest.approx((298 - 3 * 3) / (298 + 3 * 3))
-    assert groups.of("c") == "c"
+    assert groups.find("c") == "c"
 
 
 @pytest.mark.parametrize(("count", "near"), [(5, True), (6, False)])
@@ -202,30 +202,30 @@ def test_the_threshold_is_held_exactly(count, near):
     words = some_words(1)
     dropped, groups = find({"a": " ".join(words), "b": changed(words, count)}, near="drop")
     assert bool(dropped) == near
-    assert groups.of("b") == "b"
+    assert groups.find("b") == "b"
 
 
 def test_candidates_are_verified(monkeypatch):
     """Bands of one number make a candidate of almost anything; none of these is near another."""
-    monkeypatch.setattr("tasks.cleaning.duplicates.bands", lambda permutations, threshold: permutations)
+    monkeypatch.setattr("tasks.cleaning.duplicates.band_count", lambda permutations, threshold: permutations)
     words = some_words(1)
     assert find({str(count): changed(words, count) for count in (0, 6, 12, 18)}, near="drop")[0] == {}
 
 
 def test_large_groups_are_found_by_their_first_members(monkeypatch):
-    monkeypatch.setattr("tasks.cleaning.duplicates._INDEXED_IN_A_GROUP", 2)
+    monkeypatch.setattr("tasks.cleaning.duplicates._MAX_INDEXED_PER_GROUP", 2)
     words = some_words(1)
     texts = {str(number): " ".join([*words[:-1], f"variant{number}"]) for number in range(9)}
     dropped, groups = find(texts)
     assert not dropped
-    assert {groups.of(doc_id) for doc_id in texts} == {"0"}
+    assert {groups.find(doc_id) for doc_id in texts} == {"0"}
 
 
 def test_equal_texts_that_are_to_be_kept_are_not_dropped_as_near():
     text = " ".join(some_words(1))
     dropped, groups = find({"a": text, "b": text}, exact="keep", near="drop")
     assert not dropped
-    assert groups.of("b") == "b"
+    assert groups.find("b") == "b"
 
 
 def test_texts_without_words_are_compared_exactly_only():
@@ -234,7 +234,7 @@ def test_texts_without_words_are_compared_exactly_only():
 
 @given(st.sampled_from([16, 64, 100, 128, 256]), st.floats(0.05, 1))
 def test_bands_divide_and_find(permutations, threshold):
-    count = bands(permutations, threshold)
+    count = band_count(permutations, threshold)
     rows = permutations // count
     assert permutations % count == 0
     assert count == permutations or 1 - (1 - threshold**rows) ** count >= 0.999
@@ -242,8 +242,8 @@ def test_bands_divide_and_find(permutations, threshold):
 
 def test_the_same_in_every_process():
     code = (
-        "import io, random; from tasks.cleaning.duplicates import Duplicates\n"
-        "d = Duplicates(io.BytesIO(), near='drop')\n"
+        "import io, random; from tasks.cleaning.duplicates import DuplicateFinder\n"
+        "d = DuplicateFinder(io.BytesIO(), near='drop')\n"
         "for i in range(40):\n"
         "    r = random.Random(i // 4); w = [str(r.randrange(9999)) for _ in range(200)]; w[i % 4 * 9] = 'x'\n"
         "    print(i, d.add(str(i), ' '.join(w)))\n"

@@ -25,7 +25,7 @@ from tasks.drift.page import page
 from tasks.drift.settings import DriftLimits, DriftSettings
 from tasks.drift.task import compare
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.schema import SPLITS
+from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.task import learn_vocabulary
 
@@ -84,10 +84,10 @@ def reference(tmp_path: Path) -> dict[str, Path]:
     words = {"a": "the cat sat on the mat and the dog sat too", "b": "a boat on the sea and a fish in the sea"}
     texts = {f"{i:02d}": ("ab"[i % 2], words["ab"[i % 2]] + f" once or {'twice ' * (i % 3)}") for i in range(40)}
     cleaned = write_documents(tmp_path, "then", texts)
-    with PartWriter(tmp_path / "splits/splits", SPLITS) as writer:
+    with PartWriter(tmp_path / "splits/splits", SPLITS_SCHEMA) as writer:
         for number, (doc_id, (label, _)) in enumerate(sorted(texts.items())):
-            part = "train" if number < 32 else "test"
-            writer.write([{"doc_id": doc_id, "label": label, "group": doc_id, "split": part}])
+            split = "train" if number < 32 else "test"
+            writer.write([{"doc_id": doc_id, "label": label, "group": doc_id, "split": split}])
     (tmp_path / "vocabulary").mkdir()
     made = {"cleaned": cleaned, "splits": tmp_path / "splits"}
     learn_vocabulary.function(VocabularySettings(size=300), tmp_path / "vocabulary", **made)

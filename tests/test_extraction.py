@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.extraction.ordering import checked, in_order
-from tasks.extraction.schema import DOCUMENTS, Document
+from tasks.extraction.document import Document
+from tasks.extraction.ordering import sort_by_id, validate
+from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.extraction.task import extract, sources
 from tasks.shared.errors import CorpusError
@@ -50,8 +51,8 @@ def test_a_source_without_a_path_says_which_key_to_set(source: str) -> None:
         ({"source": "web"}, "'brown', 'folder' or 'table'"),
         ({"folders": {}}, "Extra inputs are not permitted"),
         ({"folder": {"paths": "x"}}, "Extra inputs are not permitted"),
-        ({"folder": {"encoding": "klingon"}}, "'klingon' is no text encoding"),
-        ({"folder": {"encoding": "base64"}}, "'base64' is no text encoding"),
+        ({"folder": {"encoding": "klingon"}}, "'klingon' is not a text encoding"),
+        ({"folder": {"encoding": "base64"}}, "'base64' is not a text encoding"),
         ({"table": {"text_column": ""}}, "at least 1 character"),
         ({"table": {"text_column": "label"}}, "must differ"),
         ("brown", "valid dictionary"),
@@ -117,24 +118,24 @@ def document(doc_id: str, label: str = "x", text: str = "", source: str = "here"
 @given(st.lists(st.tuples(st.text("ab-", max_size=3), st.text("xyz", max_size=9)), max_size=30))
 def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]]) -> None:
     documents = [document(doc_id, text=text) for doc_id, text in rows]
-    assert list(in_order(documents, run_characters=12)) == sorted(documents, key=lambda each: each.doc_id)
+    assert list(sort_by_id(documents, chunk_characters=12)) == sorted(documents, key=lambda each: each.doc_id)
 
 
 def test_a_doc_id_given_twice_names_both_rows() -> None:
     twice = [document("a", source="t.csv row 1"), document("a", source="t.csv row 9")]
-    with pytest.raises(CorpusError, match=r"'a' is given twice, in t\.csv row 1 and in t\.csv row 9"):
-        list(checked(twice))
+    with pytest.raises(CorpusError, match=r"'a' occurs twice, in t\.csv row 1 and in t\.csv row 9"):
+        list(validate(twice))
 
 
 @pytest.mark.parametrize(("doc_id", "label", "empty"), [("", "x", "doc_id"), ("a", " \t", "label")])
 def test_ids_and_labels_are_not_empty(doc_id: str, label: str, empty: str) -> None:
     with pytest.raises(CorpusError, match=f"here: the {empty} is empty"):
-        list(checked([document(doc_id, label)]))
+        list(validate([document(doc_id, label)]))
 
 
 def test_a_corpus_without_documents_is_refused() -> None:
     with pytest.raises(CorpusError, match="no documents"):
-        list(checked([]))
+        list(validate([]))
 
 
 # The contract

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.extraction import folder
+from tasks.extraction.document import Document
 from tasks.shared.errors import CorpusError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -35,12 +36,11 @@ def refused(root: Path, *parts: str, encoding: str = "utf-8") -> None:
 
 
 def test_ids_are_paths_and_labels_are_folders(texts: Path) -> None:
-    found = [tuple(document) for document in folder.documents(texts)]
-    assert found == [
-        ("a-b/1.txt", "a-b", "a-b/1.txt", "dash"),
-        ("a/0.txt", "a", "a/0.txt", ""),
-        ("a/1.txt", "a", "a/1.txt", "Ünø"),
-        ("b/2.txt", "b", "b/2.txt", "two"),
+    assert list(folder.documents(texts)) == [
+        Document("a-b/1.txt", "a-b", "a-b/1.txt", "dash"),
+        Document("a/0.txt", "a", "a/0.txt", ""),
+        Document("a/1.txt", "a", "a/1.txt", "Ünø"),
+        Document("b/2.txt", "b", "b/2.txt", "two"),
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_missing_or_empty_folder_says_what_was_expected(tmp_path: Path) -> Non
 
 def test_a_file_outside_of_the_labels_is_not_lost_in_silence(texts: Path) -> None:
     (texts / "stray.txt").write_text("text")
-    refused(texts, "stray.txt", "outside of the labels' subfolders")
+    refused(texts, "stray.txt", "outside the labels' subfolders")
 
 
 def test_a_folder_or_a_pipe_is_not_a_text(texts: Path) -> None:
@@ -106,15 +106,15 @@ def test_a_link_that_leads_out_is_refused(texts: Path, place: str) -> None:
     outside.mkdir()
     (outside / "secret.txt").write_text("secret")
     (texts / place).symlink_to(outside / "secret.txt" if place.endswith(".txt") else outside)
-    refused(texts, place, "leads out of")
+    refused(texts, place, "link to", "outside")
 
 
 def test_links_that_lead_nowhere_or_to_themselves_are_refused(texts: Path) -> None:
     (texts / "a" / "gone.txt").symlink_to(texts / "missing.txt")
-    refused(texts, "a/gone.txt", "leads nowhere")
+    refused(texts, "a/gone.txt", "broken link")
     (texts / "a" / "gone.txt").unlink()
     (texts / "a" / "loop.txt").symlink_to(texts / "a" / "loop.txt")
-    refused(texts, "a/loop.txt", "leads nowhere")
+    refused(texts, "a/loop.txt", "broken link")
 
 
 def test_a_link_within_the_folder_is_read(texts: Path) -> None:

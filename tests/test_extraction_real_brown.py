@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.extraction import brown
-from tasks.extraction.schema import Document
+from tasks.extraction.document import Document
 
 pytestmark = pytest.mark.brown
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "nltk_data"
@@ -18,7 +18,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "nltk_data"
 @pytest.fixture(scope="module")
 def corpus() -> Path:
     found = brown.find(brown.search_path(SHARED))
-    assert found is not None, "the tests marked brown need NLTK_DATA, or ../shared/nltk_data beside the checkout"
+    assert found is not None, "the tests marked brown need NLTK_DATA, or ../shared/nltk_data next to the checkout"
     return found
 
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.extraction import table
+from tasks.extraction.document import Document
 from tasks.extraction.rows import Columns
-from tasks.extraction.schema import Document
 from tasks.shared.errors import CorpusError
 
 NAMED = Columns("text", "label", "name")
@@ -77,9 +77,7 @@ def test_whole_numbers_serve_as_labels_and_ids(tmp_path: Path, kind: str) -> Non
 
 def test_csv_values_are_taken_as_written(tmp_path: Path) -> None:
     (tmp_path / "corpus.csv").write_text("\ufefftext,label,name\nNA,01,null\n", encoding="utf-8")
-    assert [tuple(d) for d in table.documents(tmp_path / "corpus.csv", NAMED)] == [
-        ("null", "01", "corpus.csv row 1", "NA")
-    ]
+    assert list(table.documents(tmp_path / "corpus.csv", NAMED)) == [Document("null", "01", "corpus.csv row 1", "NA")]
 
 
 def test_categories_of_pandas_are_read(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_made_ids_stay_when_rows_are_added(tmp_path: Path, old: list[str], new: 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_a_missing_column_lists_those_that_are_there(tmp_path: Path, kind: str) -> None:
     file = write(tmp_path, kind, ROWS)
-    refused(file, "no column 'body', but name, label, text, other", "text_column", columns=Columns("body", "label"))
+    refused(file, "no column 'body', only name, label, text, other", "text_column", columns=Columns("body", "label"))
     refused(file, "no column 'id'", "extraction.table.doc_id_column", columns=Columns("text", "label", "id"))
 
 

@@ -18,13 +18,17 @@ from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.errors import CorpusError
 
 
+def ids_and_texts(source: Source) -> list[tuple[str, str]]:
+    return [(document.doc_id, document.text) for document in read_texts(source)]
+
+
 def test_a_folder_is_read_with_the_folders_in_it(tmp_path: Path):
     (tmp_path / "in/.hidden").mkdir(parents=True)
     (tmp_path / "b.txt").write_text("zwei")
     (tmp_path / "in/a.txt").write_bytes("eins ä".encode("latin-1"))
     (tmp_path / "in/.hidden/c.txt").write_text("nicht")
     source = Source(tmp_path, encoding="latin-1")
-    assert list(read_texts(source)) == [("b.txt", "zwei"), ("in/a.txt", "eins ä")]
+    assert ids_and_texts(source) == [("b.txt", "zwei"), ("in/a.txt", "eins ä")]
     with pytest.raises(CorpusError, match=r"a\.txt: not utf-8 at byte 5"):
         list(read_texts(Source(tmp_path)))
 
@@ -39,9 +43,9 @@ def test_a_table_needs_no_labels(tmp_path: Path, kind: str):
         "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
     }[kind]()
     row = "line" if kind == "jsonl" else "row"
-    assert list(read_texts(Source(path))) == [(f"t.{kind} {row} 1", "one"), (f"t.{kind} {row} 2", "two")]
-    assert list(read_texts(Source(path, doc_id_column="id"))) == [("x", "one"), ("y", "two")]
-    with pytest.raises(CorpusError, match=r"no column 'body', but id, text, other; set text_column"):
+    assert ids_and_texts(Source(path)) == [(f"t.{kind} {row} 1", "one"), (f"t.{kind} {row} 2", "two")]
+    assert ids_and_texts(Source(path, doc_id_column="id")) == [("x", "one"), ("y", "two")]
+    with pytest.raises(CorpusError, match=r"no column 'body', only id, text, other; set text_column"):
         list(read_texts(Source(path, text_column="body")))
 
 

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tasks.extraction.document import Document
 from tasks.shared.errors import CorpusError
-from tasks.splitting.divide import PARTS, divide
-from tasks.splitting.units import Document, label_of
+from tasks.splitting.assign import assign_splits
+from tasks.splitting.schema import SPLITS
+from tasks.splitting.units import majority_label
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -28,49 +30,54 @@ BROWN = dict(
 )
 
 
+def document(doc_id: str, label: str, group: str = "") -> Document:
+    """As splitting reads it: without a text, alone unless a group is named."""
+    return Document(doc_id, label, group=group or doc_id)
+
+
 def alone(counts: dict[str, int], start: int = 0) -> list[Document]:
     """That many documents of each label, each its own group."""
     return [
-        Document(f"{label}-{number}", label, f"{label}-{number}")
+        document(f"{label}-{number}", label)
         for label, count in counts.items()
         for number in range(start, start + count)
     ]
 
 
-def table(documents: list[Document], parts: dict[str, str]) -> dict[str, Counter]:
+def table(documents: list[Document], splits: dict[str, str]) -> dict[str, Counter]:
     counts: defaultdict[str, Counter] = defaultdict(Counter)
     for document in documents:
-        if document.doc_id in parts:
-            counts[document.label][parts[document.doc_id]] += 1
+        if document.doc_id in splits:
+            counts[document.label][splits[document.doc_id]] += 1
     return counts
 
 
 def groups_by_label(documents: list[Document]) -> dict[str, set[str]]:
     """The groups that count to each label."""
     members = defaultdict(list)
-    for document in documents:
-        members[document.group].append(document)
+    for each in documents:
+        members[each.group].append(each)
     of_label = defaultdict(set)
     for group, of_group in members.items():
-        of_label[label_of(of_group)].add(group)
+        of_label[majority_label(of_group)].add(group)
     return of_label
 
 
-def in_one_part(documents: list[Document], parts: dict[str, str]) -> bool:
+def groups_are_whole(documents: list[Document], splits: dict[str, str]) -> bool:
     places = defaultdict(set)
     for document in documents:
-        if document.doc_id in parts:
-            places[document.group].add(parts[document.doc_id])
+        if document.doc_id in splits:
+            places[document.group].add(splits[document.doc_id])
     return all(len(found) == 1 for found in places.values())
 
 
-def covered(documents: list[Document], parts: dict[str, str], least: int = 3) -> bool:
-    """Whether every label with enough groups is in all parts."""
-    of_group = {document.group: parts[document.doc_id] for document in documents if document.doc_id in parts}
+def covered(documents: list[Document], splits: dict[str, str], min_groups: int = 3) -> bool:
+    """Whether every label with enough groups is in all splits."""
+    of_group = {document.group: splits[document.doc_id] for document in documents if document.doc_id in splits}
     return all(
-        {of_group[group] for group in groups} == set(PARTS)
+        {of_group[group] for group in groups} == set(SPLITS)
         for groups in groups_by_label(documents).values()
-        if len(groups) >= least
+        if len(groups) >= min_groups
     )
 
 
@@ -85,7 +92,7 @@ def grouped(draw: st.DrawFn, largest: int = 5) -> list[Document]:
     documents = []
     for number, (label, size, mixed) in enumerate(sizes):
         labels = [label] * size + ["e"] * mixed
-        documents += [Document(f"{number}-{place}", name, f"{number}-0") for place, name in enumerate(labels)]
+        documents += [document(f"{number}-{place}", name, f"{number}-0") for place, name in enumerate(labels)]
     assume(len({document.label for document in documents}) > 1)
     assume(any(len(groups) > 2 for groups in groups_by_label(documents).values()))
     return documents
@@ -94,7 +101,7 @@ def grouped(draw: st.DrawFn, largest: int = 5) -> list[Document]:
 @given(COUNTS, SEEDS)
 def test_each_label_is_within_a_document_of_its_shares(counts, seed):
     documents = alone(counts)
-    found = table(documents, divide(documents, SHARES, seed))
+    found = table(documents, assign_splits(documents, SHARES, seed))
     for label, count in counts.items():
         least = max(1, count // 10)
         assert found[label].total() == count
@@ -106,58 +113,59 @@ def test_each_label_is_within_a_document_of_its_shares(counts, seed):
 
 @given(st.dictionaries(st.sampled_from("abcdefghijkl"), st.integers(10, 60), min_size=2), SEEDS)
 def test_totals_are_within_a_document_of_their_shares(counts, seed):
-    totals = Counter(divide(alone(counts), SHARES, seed).values())
-    for part, share in SHARES.items():
-        assert abs(totals[part] - share * sum(counts.values())) < 1
+    totals = Counter(assign_splits(alone(counts), SHARES, seed).values())
+    for split, share in SHARES.items():
+        assert abs(totals[split] - share * sum(counts.values())) < 1
 
 
 @given(st.tuples(*[st.integers(1, 20)] * 3), COUNTS)
 def test_other_shares(weights, counts):
-    shares = {part: weight / sum(weights) for part, weight in zip(PARTS, weights, strict=True)}
+    shares = {split: weight / sum(weights) for split, weight in zip(SPLITS, weights, strict=True)}
     documents = alone(counts)
-    found = table(documents, divide(documents, shares))
+    found = table(documents, assign_splits(documents, shares))
     for label, count in counts.items():
         ideal = [count * share for share in shares.values()]
         if min(ideal) >= 1:
-            assert all(abs(found[label][part] - count * share) < 1 for part, share in shares.items())
-        assert set(found[label]) == set(PARTS)
+            assert all(abs(found[label][split] - count * share) < 1 for split, share in shares.items())
+        assert set(found[label]) == set(SPLITS)
 
 
 def test_the_counts_of_brown():
     documents = alone(BROWN)
-    parts = divide(documents, SHARES)
-    assert Counter(parts.values()) == {"train": 400, "validation": 50, "test": 50}
-    found = table(documents, parts)
+    splits = assign_splits(documents, SHARES)
+    assert Counter(splits.values()) == {"train": 400, "validation": 50, "test": 50}
+    found = table(documents, splits)
     assert found["science_fiction"] == {"train": 4, "validation": 1, "test": 1}
     assert found["humor"] == {"train": 7, "validation": 1, "test": 1}
 
 
 @given(grouped(), SEEDS)
 def test_groups_stay_together_and_labels_are_everywhere(documents, seed):
-    parts = divide(documents, SHARES, seed, "train_only")
-    assert set(parts) == {document.doc_id for document in documents}
-    assert in_one_part(documents, parts)
-    assert covered(documents, parts)
+    splits = assign_splits(documents, SHARES, seed, "train_only")
+    assert set(splits) == {document.doc_id for document in documents}
+    assert groups_are_whole(documents, splits)
+    assert covered(documents, splits)
 
 
 @given(grouped(), SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_the_documents_does_not_matter(documents, seed, rng):
-    parts = divide(documents, SHARES, seed, "train_only")
+    splits = assign_splits(documents, SHARES, seed, "train_only")
     rng.shuffle(documents)
-    assert divide(documents, SHARES, seed, "train_only") == parts
+    assert assign_splits(documents, SHARES, seed, "train_only") == splits
 
 
-def test_another_seed_divides_otherwise():
+def test_another_seed_gives_other_splits():
     documents = alone(BROWN)
-    assert divide(documents, SHARES, 1) == divide(documents, SHARES, 1)
-    assert divide(documents, SHARES, 1) != divide(documents, SHARES, 2)
+    assert assign_splits(documents, SHARES, 1) == assign_splits(documents, SHARES, 1)
+    assert assign_splits(documents, SHARES, 1) != assign_splits(documents, SHARES, 2)
 
 
 def test_the_same_in_every_process():
     code = (
-        "import json; from tasks.splitting.divide import divide; from tasks.splitting.units import Document\n"
-        "d = [Document(f'{i}', 'ab'[i % 2], f'{i // 3}') for i in range(60)]\n"
-        "print(json.dumps(divide(d, {'train': 0.8, 'validation': 0.1, 'test': 0.1})))\n"
+        "import json\nfrom tasks.extraction.document import Document\n"
+        "from tasks.splitting.assign import assign_splits\n"
+        "d = [Document(f'{i}', 'ab'[i % 2], group=f'{i // 3}') for i in range(60)]\n"
+        "print(json.dumps(assign_splits(d, {'train': 0.8, 'validation': 0.1, 'test': 0.1})))\n"
     )
     outputs = [
         subprocess.run(
@@ -174,9 +182,9 @@ def test_the_same_in_every_process():
 
 @given(COUNTS, st.dictionaries(st.sampled_from("abcdefghij"), st.integers(3, 30)), SEEDS)
 def test_assigned_documents_stay_when_texts_are_added(counts, added, seed):
-    before = divide(alone(counts), SHARES, seed)
-    documents = alone(counts) + [Document(*(f"new-{d.doc_id}", d.label, f"new-{d.doc_id}")) for d in alone(added)]
-    after = divide(documents, SHARES, seed, previous=before)
+    before = assign_splits(alone(counts), SHARES, seed)
+    documents = alone(counts) + [document(f"new-{d.doc_id}", d.label) for d in alone(added)]
+    after = assign_splits(documents, SHARES, seed, previous=before)
     assert {doc_id: after[doc_id] for doc_id in before} == before
     assert covered(documents, after)
     for label, found in table(documents, after).items():
@@ -187,84 +195,84 @@ def test_assigned_documents_stay_when_texts_are_added(counts, added, seed):
 
 @given(grouped(), st.data())
 def test_additions_keep_groups_together_and_labels_everywhere(documents, data):
-    """Some documents come later; they may join groups, or tie two of them together."""
+    """Some documents come later; they may join groups, or join two of them."""
     later = data.draw(st.sets(st.sampled_from(sorted(documents))))
     first = [document for document in documents if document not in later]
     assume(len({document.label for document in first}) > 1)
     assume(any(len(groups) > 2 for groups in groups_by_label(first).values()))
     names = sorted({document.group for document in documents})
-    tied = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from(names), max_size=2))
-    before = divide(first, SHARES, 0, "train_only")
-    documents = [document._replace(group=tied.get(document.group, document.group)) for document in documents]
+    joined = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from(names), max_size=2))
+    before = assign_splits(first, SHARES, 0, "train_only")
+    documents = [document._replace(group=joined.get(document.group, document.group)) for document in documents]
     assume(any(len(groups) > 2 for groups in groups_by_label(documents).values()))
-    after = divide(documents, SHARES, 0, "train_only", before)
-    assert in_one_part(documents, after)
+    after = assign_splits(documents, SHARES, 0, "train_only", before)
+    assert groups_are_whole(documents, after)
     assert covered(documents, after)
     was = defaultdict(set)
     for document in documents:
         was[document.group] |= {before[document.doc_id]} if document.doc_id in before else set()
     for groups in groups_by_label(documents).values():
-        settled = [part for group in groups if len(found := was[group]) == 1 for part in found]
-        if len(groups) < 3 or (set(settled) == set(PARTS) and all(len(was[group]) < 2 for group in groups)):
+        settled = [split for group in groups if len(found := was[group]) == 1 for split in found]
+        if len(groups) < 3 or (set(settled) == set(SPLITS) and all(len(was[group]) < 2 for group in groups)):
             assert all(
                 was[d.group] <= {after[d.doc_id]} for d in documents if d.group in groups and len(was[d.group]) < 2
             )
 
 
-def test_a_group_that_would_straddle_goes_where_it_was_learned_from():
+def test_joined_groups_go_to_the_split_they_were_learned_from():
     documents = alone({"a": 30, "b": 30})
-    before = divide(documents, SHARES)
-    one = {part: next(d for d in documents if d.label == "a" and before[d.doc_id] == part) for part in PARTS}
+    before = assign_splits(documents, SHARES)
+    one = {split: next(d for d in documents if d.label == "a" and before[d.doc_id] == split) for split in SPLITS}
     for first, second in (("test", "train"), ("test", "validation"), ("validation", "train")):
         ends = {one[first].doc_id, one[second].doc_id}
         group = min(ends)
-        tied = [d._replace(group=group) if d.doc_id in ends else d for d in documents] + [Document("x", "a", group)]
-        after = divide(tied, SHARES, previous=before)
+        joined = [d._replace(group=group) if d.doc_id in ends else d for d in documents] + [document("x", "a", group)]
+        after = assign_splits(joined, SHARES, previous=before)
         assert {after[doc_id] for doc_id in (*ends, "x")} == {second}
-        assert all(after[doc_id] == part for doc_id, part in before.items() if doc_id not in ends)
+        assert all(after[doc_id] == split for doc_id, split in before.items() if doc_id not in ends)
 
 
 def test_a_small_label_that_grew_is_spread():
     documents = alone({"a": 20, "b": 2})
-    before = divide(documents, SHARES, small="train_only")
+    before = assign_splits(documents, SHARES, policy="train_only")
     assert {before["b-0"], before["b-1"]} == {"train"}
-    after = divide(alone({"a": 20, "b": 3}), SHARES, previous=before)
-    assert {after[f"b-{number}"] for number in range(3)} == set(PARTS)
+    after = assign_splits(alone({"a": 20, "b": 3}), SHARES, previous=before)
+    assert {after[f"b-{number}"] for number in range(3)} == set(SPLITS)
     assert all(after[f"a-{number}"] == before[f"a-{number}"] for number in range(20))
 
 
 def test_small_labels_follow_the_policy():
-    documents = [*alone({"a": 10, "b": 1, "c": 2}), Document("c-2", "c", "c-1")]
+    documents = [*alone({"a": 10, "b": 1, "c": 2}), document("c-2", "c", "c-1")]
     with pytest.raises(CorpusError, match=r"'b' \(1 text\), 'c' \(3 texts in 2 groups\).*train_only.*drop"):
-        divide(documents, SHARES)
-    parts = divide(documents, SHARES, small="train_only")
-    assert {parts[doc_id] for doc_id in ("b-0", "c-0", "c-1", "c-2")} == {"train"}
+        assign_splits(documents, SHARES)
+    splits = assign_splits(documents, SHARES, policy="train_only")
+    assert {splits[doc_id] for doc_id in ("b-0", "c-0", "c-1", "c-2")} == {"train"}
     with pytest.raises(CorpusError, match="only the label 'a' is left after dropping 'b', 'c'"):
-        divide(documents, SHARES, small="drop")
-    parts = divide([*documents, *alone({"d": 3})], SHARES, small="drop")
-    assert set(parts) == {document.doc_id for document in alone({"a": 10, "d": 3})}
+        assign_splits(documents, SHARES, policy="drop")
+    splits = assign_splits([*documents, *alone({"d": 3})], SHARES, policy="drop")
+    assert set(splits) == {document.doc_id for document in alone({"a": 10, "d": 3})}
 
 
-@pytest.mark.parametrize("small", ["fail", "train_only", "drop"])
-def test_one_label_is_no_task_for_a_classifier(small):
+@pytest.mark.parametrize("policy", ["fail", "train_only", "drop"])
+def test_one_label_is_refused(policy):
     with pytest.raises(CorpusError, match="two labels or more, but only the label 'a'"):
-        divide(alone({"a": 10}), SHARES, small=small)
+        assign_splits(alone({"a": 10}), SHARES, policy=policy)
 
 
 def test_small_labels_alone_leave_nothing_to_test():
     with pytest.raises(CorpusError, match="no label has the 3 texts"):
-        divide(alone({"a": 2, "b": 2}), SHARES, small="train_only")
+        assign_splits(alone({"a": 2, "b": 2}), SHARES, policy="train_only")
 
 
 def test_no_document_at_all():
     with pytest.raises(CorpusError, match="no document"):
-        divide([], SHARES)
+        assign_splits([], SHARES)
 
 
-def test_thousands_of_groups_are_divided():
+def test_thousands_of_groups_are_split():
     rng = np.random.default_rng(0)
-    documents = [Document(f"{i}", f"{rng.integers(20)}", f"{i // rng.integers(1, 4)}") for i in range(5000)]
-    parts = divide(documents, SHARES)
-    assert in_one_part(documents, parts)
-    totals = Counter(parts.values())
-    assert all(abs(totals[part] / 5000 - share) < 0.01 for part, share in SHARES.items())
+    documents = [document(f"{i}", f"{rng.integers(20)}", f"{i // rng.integers(1, 4)}") for i in range(5000)]
+    splits = assign_splits(documents, SHARES)
+    assert groups_are_whole(documents, splits)
+    totals = Counter(splits.values())
+    assert all(abs(totals[split] / 5000 - share) < 0.01 for split, share in SHARES.items())

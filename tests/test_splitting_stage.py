@@ -12,19 +12,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.model_selection import StratifiedKFold
-from test_splitting import BROWN, SEEDS, SHARES, alone, covered, grouped, groups_by_label, in_one_part
+from test_splitting import BROWN, SEEDS, SHARES, alone, covered, document, grouped, groups_are_whole, groups_by_label
 
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.cleaning.settings import CleaningSettings
 from tasks.cleaning.task import clean
+from tasks.extraction.document import Document
 from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.divide import divide_fold
+from tasks.splitting.assign import assign_fold
 from tasks.splitting.settings import FoldSettings, SplittingLimits, SplittingSettings
 from tasks.splitting.task import split
-from tasks.splitting.units import Document
 
 
 def test_folds_are_those_of_scikit_learn():
@@ -32,21 +32,21 @@ def test_folds_are_those_of_scikit_learn():
     labels = [document.label for document in documents]
     expected = StratifiedKFold(5, shuffle=True, random_state=3).split(labels, labels)
     for index, (_, test) in enumerate(expected):
-        parts = divide_fold(random.Random(0).sample(documents, 500), SHARES, 5, index, seed=3)
-        assert {i for i, part in parts.items() if part == "test"} == {documents[i].doc_id for i in test}
-        assert covered(documents, parts)
-        assert Counter(parts.values())["validation"] == pytest.approx(400 / 9, abs=1)
+        splits = assign_fold(random.Random(0).sample(documents, 500), SHARES, 5, index, seed=3)
+        assert {i for i, name in splits.items() if name == "test"} == {documents[i].doc_id for i in test}
+        assert covered(documents, splits)
+        assert Counter(splits.values())["validation"] == pytest.approx(400 / 9, abs=1)
 
 
 @given(grouped(), st.integers(3, 6), SEEDS)
 def test_every_group_is_tested_in_one_fold(documents, count, seed):
     assume(any(len(groups) >= count for groups in groups_by_label(documents).values()))
-    folds = [divide_fold(documents, SHARES, count, index, seed, "train_only") for index in range(count)]
-    tested = Counter(doc_id for parts in folds for doc_id, part in parts.items() if part == "test")
-    for parts in folds:
-        assert set(parts) == {document.doc_id for document in documents}
-        assert in_one_part(documents, parts)
-        assert covered(documents, parts, count)
+    folds = [assign_fold(documents, SHARES, count, index, seed, "train_only") for index in range(count)]
+    tested = Counter(doc_id for splits in folds for doc_id, name in splits.items() if name == "test")
+    for splits in folds:
+        assert set(splits) == {document.doc_id for document in documents}
+        assert groups_are_whole(documents, splits)
+        assert covered(documents, splits, count)
     large = {group for groups in groups_by_label(documents).values() if len(groups) >= count for group in groups}
     assert tested == {document.doc_id: 1 for document in documents if document.group in large}
 
@@ -54,23 +54,23 @@ def test_every_group_is_tested_in_one_fold(documents, count, seed):
 def test_a_label_smaller_than_the_folds_follows_the_policy():
     documents = alone({"a": 10, "b": 4, "c": 9})
     with pytest.raises(CorpusError, match=r"5 folds, at least 5 are needed: 'b' \(4 texts\)"):
-        divide_fold(documents, SHARES, 5, 0)
-    parts = divide_fold(documents, SHARES, 5, 0, small="train_only")
-    assert {parts[f"b-{number}"] for number in range(4)} == {"train"}
-    assert len(divide_fold(documents, SHARES, 5, 0, small="drop")) == 19
+        assign_fold(documents, SHARES, 5, 0)
+    splits = assign_fold(documents, SHARES, 5, 0, policy="train_only")
+    assert {splits[f"b-{number}"] for number in range(4)} == {"train"}
+    assert len(assign_fold(documents, SHARES, 5, 0, policy="drop")) == 19
 
 
 @pytest.fixture
 def cleaned(tmp_path):
     def write(documents: list[Document], name: str = "cleaned") -> Path:
         with PartWriter(tmp_path / name / "documents", DOCUMENTS) as writer:
-            writer.write([{**document._asdict(), "source": "s", "text": "t"} for document in sorted(documents)])
+            writer.write([each._replace(source="s", text="t")._asdict() for each in sorted(documents)])
         return tmp_path / name
 
     return write
 
 
-def test_the_stage_writes_a_part_for_each_document_and_continues(cleaned, tmp_path):
+def test_the_stage_writes_the_split_of_each_document_and_continues(cleaned, tmp_path):
     for out in ("one", "two", "fold"):
         (tmp_path / out).mkdir()
     first = cleaned(alone({"a": 20, "b": 10}))
@@ -91,7 +91,7 @@ def test_the_stage_writes_a_part_for_each_document_and_continues(cleaned, tmp_pa
 
 
 @pytest.mark.brown
-def test_brown_from_its_source_to_its_parts(tmp_path):
+def test_brown_from_its_source_to_its_splits(tmp_path):
     for name in ("documents", "cleaned", "scratch", "splits"):
         (tmp_path / name).mkdir()
     extract.function(ExtractionSettings(), tmp_path / "documents")
@@ -117,7 +117,7 @@ def test_dropped_labels_have_no_row(cleaned, tmp_path):
     [
         ({"train": 0.9}, "must sum to 1, but sum to 1.1"),
         ({"test": 0}, "greater than 0"),
-        ({"fold": {"count": 5, "index": 5}}, "index is 5, but of 5 folds the last is 4"),
+        ({"fold": {"count": 5, "index": 5}}, "index is 5, but the last of 5 folds is 4"),
         ({"small_labels": "ignore"}, "small_labels"),
     ],
 )
@@ -128,7 +128,7 @@ def test_settings_out_of_range_are_refused(wrong, message):
 
 @pytest.fixture
 def check(cleaned, tmp_path):
-    """The expectations that fail for a division of 20 + 10 + 6 documents after `damage` was done to its rows."""
+    """The expectations that fail for the splits of 20 + 10 + 6 documents after `damage` to their rows."""
     from tasks.shared.checks.runner import run_contract
     from tasks.splitting import contract
 
@@ -147,11 +147,11 @@ def check(cleaned, tmp_path):
     return failing
 
 
-PAIR = [Document("a-x", "a", "a-x"), Document("a-y", "a", "a-x")]
+PAIR = [document("a-x", "a"), document("a-y", "a", "a-x")]
 
 
-def put(part: str, *doc_ids: str):
-    return lambda rows: rows.assign(split=rows["split"].where(~rows.index.isin(doc_ids), part))
+def put(split_name: str, *doc_ids: str):
+    return lambda rows: rows.assign(split=rows["split"].where(~rows.index.isin(doc_ids), split_name))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def put(part: str, *doc_ids: str):
         ({"small_labels": "train_only"}, alone({"a": 9, "b": 8, "c": 2})),
     ],
 )
-def test_a_good_division_passes(check, settings, documents):
+def test_good_splits_pass(check, settings, documents):
     assert check(documents=documents, **settings) == set()
 
 
@@ -176,12 +176,12 @@ def test_a_good_division_passes(check, settings, documents):
         (lambda rows: rows.drop(index="a-1"), "documents: side"),
         (lambda rows: rows.rename(index={"a-1": "z-1"}), "documents: side"),
         (lambda rows: pd.concat([rows, rows.loc[["a-1"]]]), "documents: times"),
-        (put("dev", "a-1"), "documents: part"),
-        (lambda rows: put("test" if rows.loc["a-y", "split"] != "test" else "train", "a-x")(rows), "groups: parts"),
-        (put("train", *(f"c-{number}" for number in range(6))), "labels: parts"),
+        (put("dev", "a-1"), "documents: split"),
+        (lambda rows: put("test" if rows.loc["a-y", "split"] != "test" else "train", "a-x")(rows), "groups: splits"),
+        (put("train", *(f"c-{number}" for number in range(6))), "labels: splits"),
         (put("test", *(f"b-{number}" for number in range(8))), "labels: documents_off"),
-        (lambda rows: rows.assign(split="train"), "parts: documents"),
-        (put("validation", *(f"a-{number}" for number in range(18))), "parts: share_off"),
+        (lambda rows: rows.assign(split="train"), "splits: documents"),
+        (put("validation", *(f"a-{number}" for number in range(18))), "splits: share_off"),
     ],
 )
 def test_the_check_finds_damage(check, damage, found):

@@ -19,9 +19,9 @@ from textbook_bpe import encode as textbook_encode
 from token_corpus import DOCUMENTS, Artifacts, brown_texts, write_artifacts
 from tokenizers import Tokenizer
 
+from tasks.extraction.document import Document
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.documents import SplitDocument
 from tasks.tokenization.schema import tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
 from tasks.tokenization.store import open_tokens, token_rows
@@ -201,7 +201,7 @@ def test_a_split_is_read_run_by_run_whatever_the_row_groups(tmp_path: Path) -> N
     rng = np.random.default_rng(0)
     texts = [rng.integers(2, 300, length).astype(np.uint16) for length in rng.integers(1, 3000, 400)]
     splits = ["validation" if number % 10 == 0 else "train" for number in range(len(texts))]
-    documents = [SplitDocument(f"{number:03}", "news", split, "") for number, split in enumerate(splits)]
+    documents = [Document(f"{number:03}", "news", split=split) for number, split in enumerate(splits)]
     with PartWriter(
         tmp_path / "tokens", tokens_schema(300, "ab", ["news"]), part_bytes=2**20, row_group_bytes=2**16
     ) as writer:
@@ -280,5 +280,5 @@ def test_damaged_tokens_are_named(tmp_path: Path) -> None:
 def test_a_damaged_vocabulary_stops_the_stage(tmp_path: Path) -> None:
     given_ = write_artifacts(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {}', encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"no readable tokenizer.json \(JSONDecodeError"):
+    with pytest.raises(ArtifactError, match=r"not a readable tokenizer.json \(JSONDecodeError"):
         tokenize.function(TokenizationSettings(), tmp_path, **given_._asdict(), vocabulary=tmp_path)

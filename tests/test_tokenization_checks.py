@@ -122,8 +122,8 @@ TOKEN_DAMAGES: dict[str, tuple[Callable[[Rows], object], str]] = {
     "a wrong length": (edit(1, length=7), "length"),
     "no tokens": (edit(1, token_ids=[], length=0), "length"),
     "another label": (edit(1, label="news"), "as_in_splits"),
-    "another part": (edit(1, split="train"), "as_in_splits"),
-    "a part that nobody knows": (edit(1, split="holdout"), "split"),
+    "another split": (edit(1, split="train"), "as_in_splits"),
+    "an unknown split": (edit(1, split="holdout"), "split"),
     "a document twice": (lambda rows: rows.insert(1, rows[0]), "doc_id"),
     "a document gone": (lambda rows: rows.pop(), "missing"),
     "no document": (lambda rows: rows.clear(), "missing"),
@@ -141,10 +141,10 @@ def test_damaged_tokens_are_found(built: Built, damage: str) -> None:
 @pytest.mark.parametrize(
     ("metadata", "column"),
     [
-        ({b"vocabulary_digest": b"00"}, "vocabulary_is_the_one_given"),
-        ({b"vocabulary_size": b"319"}, "vocabulary_is_the_one_given"),
-        ({b"labels": b'["fiction"]'}, "labels_are_the_splits"),
-        ({b"labels": b'["news", "fiction"]'}, "labels_are_the_splits"),
+        ({b"vocabulary_digest": b"00"}, "vocabulary_matches"),
+        ({b"vocabulary_size": b"319"}, "vocabulary_matches"),
+        ({b"labels": b'["fiction"]'}, "labels_match"),
+        ({b"labels": b'["news", "fiction"]'}, "labels_match"),
     ],
 )
 def test_metadata_that_fits_nothing_is_found(built: Built, metadata: dict[bytes, bytes], column: str) -> None:
@@ -173,4 +173,4 @@ def test_wider_integers_than_needed_are_found(built: Built) -> None:
     table = pq.read_table(part)
     wide = pa.list_(pa.field("element", pa.uint32(), nullable=False))
     pq.write_table(table.set_column(3, pa.field("token_ids", wide), table["token_ids"].cast(wide)), part)
-    assert failed(check_tokens(built)) == {"smallest_integers"}
+    assert failed(check_tokens(built)) == {"smallest_id_type"}

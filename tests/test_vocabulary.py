@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from textbook_bpe import encode as textbook_encode
 from textbook_bpe import learn as textbook_learn
-from token_corpus import DOCUMENTS, Document, write_artifacts
+from token_corpus import DOCUMENTS, document, write_artifacts
 from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
 from tasks.splitting.documents import training_texts
 from tasks.vocabulary import bpe
-from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
+from tasks.vocabulary.bpe import default_size, drop_rare_merges, learn_merges
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens
 from tasks.vocabulary.task import learn_vocabulary
 from tasks.vocabulary.tokenizer import Encoder
-from tasks.vocabulary.tokenizer_file import Vocabulary, printable, read_vocabulary, tokenizer_json
+from tasks.vocabulary.tokenizer_file import Vocabulary, printable_tokens, read_vocabulary, tokenizer_json
 
 FEW_LETTERS = st.lists(st.text(alphabet="aab c'’sé\n.1", max_size=40), max_size=6)
 """Few different characters: many ties, and runs such as "aaaa" whose pairs overlap."""
@@ -58,7 +58,7 @@ def test_the_order_of_the_texts_changes_nothing(texts: list[str], random: Random
 @given(FEW_LETTERS, SIZES, st.integers(1, 6))
 def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, min_count: int) -> None:
     learned = learn_merges(texts, size)
-    merges, counts = drop_rare(learned, count_tokens(Encoder(Vocabulary(tuple(learned))), texts), min_count)
+    merges, counts = drop_rare_merges(learned, count_tokens(Encoder(Vocabulary(tuple(learned))), texts), min_count)
 
     assert merges == learned[: len(merges)]
     ids = np.array([id_ for text in texts for id_ in textbook_encode(text, merges)], np.int64)
@@ -123,7 +123,7 @@ def test_hugging_face_reads_the_file(tmp_path: Path) -> None:
     assert json.loads(theirs.to_str()) == json.loads(path.read_text(encoding="utf-8"))
     assert theirs.get_vocab_size() == 350
     assert [theirs.id_to_token(0), theirs.id_to_token(1)] == ["[PAD]", "[UNK]"]
-    assert [theirs.id_to_token(number) for number in range(350)] == printable(vocabulary)
+    assert [theirs.id_to_token(number) for number in range(350)] == printable_tokens(vocabulary)
     assert vocabulary.tokens[2:258] == tuple(bytes([byte]) for byte in range(256))
     assert read_vocabulary(path) == vocabulary
 
@@ -205,14 +205,12 @@ def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path)
 @pytest.mark.parametrize(
     ("texts", "size"), [(1, 2_000), (400, 2_000), (1_000, 4_000), (4_000, 16_000), (10**6, 16_000)]
 )
-def test_a_vocabulary_without_a_size_gets_one_that_suits_the_number_of_texts(texts: int, size: int) -> None:
-    assert suitable_size(texts) == size
+def test_the_default_size_grows_with_the_number_of_texts(texts: int, size: int) -> None:
+    assert default_size(texts) == size
 
 
-def test_the_stage_learns_as_many_tokens_as_suit_the_training_texts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bpe, "FEWEST", 270)
+def test_the_stage_uses_the_default_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpe, "MIN_SIZE", 270)
     given_, out = write_artifacts(tmp_path), tmp_path / "out"
     out.mkdir()
     settings = VocabularySettings(min_count=1)
@@ -232,13 +230,13 @@ def test_min_count_stops_before_the_size_is_reached(tmp_path: Path) -> None:
     assert sizes[0] > sizes[1] > sizes[2] > sizes[3] == 258
 
 
-def test_no_training_text_is_said_plainly(tmp_path: Path) -> None:
-    given_ = write_artifacts(tmp_path, [Document("a", "x", "test", "a text"), Document("b", "y", "test", "another")])
-    with pytest.raises(CorpusError, match="no document is in the training part"):
+def test_a_train_split_without_documents_is_refused(tmp_path: Path) -> None:
+    given_ = write_artifacts(tmp_path, [document("a", "x", "test", "a text"), document("b", "y", "test", "another")])
+    with pytest.raises(CorpusError, match="the train split has no document"):
         learn_vocabulary.function(VocabularySettings(), tmp_path, **given_._asdict())
 
 
-def test_a_split_of_other_documents_is_refused(tmp_path: Path) -> None:
-    one, other = write_artifacts(tmp_path / "1"), write_artifacts(tmp_path / "2", DOCUMENTS[:3])
+def test_splits_of_other_documents_are_refused(tmp_path: Path) -> None:
+    first, second = write_artifacts(tmp_path / "1"), write_artifacts(tmp_path / "2", DOCUMENTS[:3])
     with pytest.raises(ArtifactError, match="document 'c1' is not in"):
-        list(training_texts(other.cleaned, one.splits))
+        list(training_texts(second.cleaned, first.splits))

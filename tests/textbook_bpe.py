@@ -1,4 +1,4 @@
-"""Byte-level BPE as a textbook tells it: slow, obviously right, and sharing nothing with the code under test.
+"""Byte-level BPE as in a textbook: slow, obviously correct, and independent of the code under test.
 
 Ids: 2 … 257 are the bytes, then one per merge.
 """

@@ -8,28 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-
+from tasks.cleaning.schema import DOCUMENTS as CLEANED
+from tasks.extraction.document import Document
 from tasks.shared.parquet import PartWriter
-
-CLEANED = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text", "group")])
-SPLITS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "group", "split")])
+from tasks.splitting.schema import SPLITS_SCHEMA
 
 
-class Document(NamedTuple):
-    doc_id: str
-    label: str
-    split: str | None
-    """None: cleaned, but in no part of the split."""
-    text: str
+def document(doc_id: str, label: str, split: str, text: str) -> Document:
+    """A cleaned document; without a split if `split` is empty."""
+    return Document(doc_id, label, "a test", text, doc_id, split)
 
 
 DOCUMENTS = [
-    Document("a1", "news", "train", "The jury said it did find the evidence.\n\nThe jury's report — it's late."),
-    Document("a2", "fiction", "test", "“Naïve café,” she said; 東京 and 1961 🙂.\n\nShe left."),
-    Document("b1", "news", "validation", "The evidence did say: nothing. [PAD] and [UNK] are words here."),
-    Document("b2", "fiction", None, "Left out of the split, zyzzyva zyzzyva."),
-    Document("c1", "fiction", "train", "She said that she did find it, and said it again: she did, she did."),
+    document("a1", "news", "train", "The jury said it did find the evidence.\n\nThe jury's report — it's late."),
+    document("a2", "fiction", "test", "“Naïve café,” she said; 東京 and 1961 🙂.\n\nShe left."),
+    document("b1", "news", "validation", "The evidence did say: nothing. [PAD] and [UNK] are words here."),
+    document("b2", "fiction", "", "Left out of the split, zyzzyva zyzzyva."),
+    document("c1", "fiction", "train", "She said that she did find it, and said it again: she did, she did."),
 ]
 
 
@@ -40,12 +35,12 @@ class Artifacts(NamedTuple):
 
 def write_artifacts(folder: Path, documents: Sequence[Document] = DOCUMENTS, part_bytes: int = 2**20) -> Artifacts:
     with PartWriter(folder / "cleaned" / "documents", CLEANED, part_bytes) as writer:
-        for document in documents:
-            writer.write([{**document._asdict(), "source": "a test", "group": document.doc_id}])
-    with PartWriter(folder / "splits" / "splits", SPLITS, part_bytes) as writer:
-        for document in documents:
-            if document.split is not None:
-                writer.write([{**document._asdict(), "group": document.doc_id}])
+        for each in documents:
+            writer.write([each._asdict()])
+    with PartWriter(folder / "splits" / "splits", SPLITS_SCHEMA, part_bytes) as writer:
+        for each in documents:
+            if each.split:
+                writer.write([each._asdict()])
     return Artifacts(folder / "cleaned", folder / "splits")
 
 

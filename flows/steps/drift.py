@@ -7,6 +7,7 @@ from typing import Any
 from prefect.events import emit_event
 
 from flows.steps.promotion import made_with
+from tasks.cleaning.task import clean
 from tasks.drift.schema import FIGURES
 from tasks.drift.task import compare
 from tasks.shared.engine.run import Run
@@ -14,12 +15,14 @@ from tasks.shared.errors import ArtifactError, CheckFailed
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
+from tasks.splitting.task import split
+from tasks.vocabulary.task import learn_vocabulary
 
 WARNED, STOPPED = "corpusflow.drift.warned", "corpusflow.drift.stopped"
 REFERENCE = {
-    "champion_cleaned": ("cleaning", "02_cleaned"),
-    "champion_splits": ("splitting", "03_splits"),
-    "champion_vocabulary": ("vocabulary", "04_vocabulary"),
+    "champion_cleaned": clean,
+    "champion_splits": split,
+    "champion_vocabulary": learn_vocabulary,
 }
 
 
@@ -60,7 +63,7 @@ def _reference(run: Run) -> dict[str, Artifact] | None:
         if champion is None:
             return None
         model = read_manifest(run.store.place(MODELS, champion.present.model))
-        return {name: made_with(run.store, model, *where) for name, where in REFERENCE.items()}
+        return {name: made_with(run.store, model, stage) for name, stage in REFERENCE.items()}
     except ArtifactError as error:
         logger("drift").warning("drift: not compared with the champion's texts: %s", error)
         return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tasks.promotion.task import promote
 from tasks.shared.engine.run import Run
+from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
 from tasks.shared.store.champion import MODELS, Champion, promote_over, read_champion
+from tasks.splitting.task import split
 
 log = logger("promotion")
 BY_HAND = "`corpusflow champion --set` makes it the champion"
@@ -52,7 +54,7 @@ def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
         return {}
     model = read_manifest(place)
     try:
-        splits = made_with(store, model, "splitting", "03_splits")
+        splits = made_with(store, model, split)
     except ArtifactError as error:
         log.warning("promotion: %s", error)
         return None
@@ -71,9 +73,9 @@ def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Arti
     return f"champion kept: it changed while {model.fingerprint} was compared with {rival or 'none'}; run again"
 
 
-def made_with(store: Store, model: Artifact, stage: str, folder: str) -> Artifact:
-    """What a model was made from, by stage; raises ArtifactError when it is gone or damaged."""
-    place = store.place(folder, str(model.lineage.get(stage, {}).get("fingerprint")))
+def made_with(store: Store, model: Artifact, stage: Stage) -> Artifact:
+    """The stage's artifact that a model was made from; raises ArtifactError if it is missing or damaged."""
+    place = store.place(stage.folder, str(model.lineage.get(stage.name, {}).get("fingerprint")))
     fault = damage(place)
     if fault is not None:
         raise ArtifactError(f"champion {model.fingerprint}: what it was made from is gone or damaged ({fault})")

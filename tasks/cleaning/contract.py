@@ -1,4 +1,4 @@
-"""What must hold of cleaned documents before they are divided."""
+"""The contract of cleaned documents, checked before they are split."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from great_expectations.expectations.expectation import Expectation
 
-from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
+from tasks.cleaning.schema import DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
+from tasks.extraction.schema import DATASET
 from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import read_batches, read_table
 
-SCHEMAS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS, "dropped": DROPPED}
+SCHEMAS: Mapping[str, pa.Schema] = {DATASET: DOCUMENTS, DROPPED_DATASET: DROPPED}
 CONTROL_CHARACTERS = "[\\x{00}-\\x{09}\\x{0B}-\\x{1F}\\x{7F}-\\x{9F}]"
-ROWS = 4096
+BATCH_ROWS = 4096
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: CleaningSettings, limits: CleaningLimits
 ) -> Iterator[Batch]:
-    """Lengths and flags some thousand documents at a time, then ids, groups and counts over all of them."""
-    for number, rows in enumerate(read_batches(artifact / "documents", rows=ROWS)):
-        yield Batch(f"documents {number}", _facts(rows), list(_per_document(settings, limits)), key="doc_id")
-    ids = read_table(artifact / "documents", ["doc_id", "group"])
-    dropped = read_table(artifact / "dropped", ["doc_id", "reason"])
+    """Lengths and flags of some thousand documents at a time, then ids, groups and counts over all of them."""
+    for number, rows in enumerate(read_batches(artifact / DATASET, rows=BATCH_ROWS)):
+        yield Batch(f"documents {number}", _text_facts(rows), list(_text_expectations(settings, limits)), key="doc_id")
+    ids = read_table(artifact / DATASET, ["doc_id", "group"])
+    dropped = read_table(artifact / DROPPED_DATASET, ["doc_id", "reason"])
     all_ids = pa.chunked_array([*ids["doc_id"].chunks, *dropped["doc_id"].chunks], pa.string())
-    yield Batch("repeated ids", _repeated(all_ids), [_once()], key="doc_id")
-    yield Batch("groups", _groups_without_document(ids), [_known_group()], key="group")
-    yield Batch("dropped", dropped.select(["doc_id", "reason"]).to_pandas(), [_known_reason()], key="doc_id")
-    extracted = sum(batch.num_rows for batch in read_batches(inputs["documents"] / "documents", ["doc_id"]))
-    yield Batch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_balance(limits)))
+    yield Batch("repeated ids", _repeated_ids(all_ids), [_unique_ids()], key="doc_id")
+    yield Batch("groups", _groups(ids), [_known_group()], key="group")
+    yield Batch("dropped", dropped.to_pandas(), [_known_reason()], key="doc_id")
+    extracted = sum(batch.num_rows for batch in read_batches(inputs["documents"] / DATASET, ["doc_id"]))
+    yield Batch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_count_expectations(limits)))
 
 
-def _facts(rows: pa.RecordBatch) -> pd.DataFrame:
+def _text_facts(rows: pa.RecordBatch) -> pd.DataFrame:
     text = rows["text"]
     return pd.DataFrame(
         {
@@ -51,10 +52,10 @@ def _facts(rows: pa.RecordBatch) -> pd.DataFrame:
     )
 
 
-def _per_document(settings: CleaningSettings, limits: CleaningLimits) -> Iterator[Expectation]:
+def _text_expectations(settings: CleaningSettings, limits: CleaningLimits) -> Iterator[Expectation]:
     for column in ("doc_id", "label"):
         yield gxe.ExpectColumnValueLengthsToBeBetween(
-            column=column, min_value=1, notes=f"an empty {column} names nothing"
+            column=column, min_value=1, notes=f"an empty {column} identifies nothing"
         )
     yield gxe.ExpectColumnValuesToBeBetween(
         column="characters",
@@ -63,43 +64,43 @@ def _per_document(settings: CleaningSettings, limits: CleaningLimits) -> Iterato
         notes="shorter texts are dropped; far longer ones are rarely one document",
     )
     yield gxe.ExpectColumnValuesToBeInSet(
-        column="is_blank", value_set=[False], notes="a text of whitespace alone carries nothing to learn from"
+        column="is_blank", value_set=[False], notes="a text of whitespace alone has nothing to learn from"
     )
     if settings.remove_controls:
         yield gxe.ExpectColumnValuesToBeInSet(
-            column="has_controls", value_set=[False], notes="a control character is a damaged text, not language"
+            column="has_controls", value_set=[False], notes="a control character is a sign of a damaged text"
         )
 
 
-def _repeated(ids: pa.ChunkedArray) -> pd.DataFrame:
-    """The ids that are there several times, among kept and dropped documents together; normally none."""
+def _repeated_ids(ids: pa.ChunkedArray) -> pd.DataFrame:
+    """The ids that occur more than once among kept and dropped documents together; normally none."""
     counts = pa.table({"doc_id": ids}).group_by("doc_id").aggregate([([], "count_all")])
-    several = counts.filter(pc.greater(counts["count_all"], 1))
-    frame: pd.DataFrame = several.rename_columns(["doc_id", "times"]).to_pandas()
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    frame: pd.DataFrame = repeated.rename_columns(["doc_id", "times"]).to_pandas()
     return frame
 
 
-def _once() -> Expectation:
+def _unique_ids() -> Expectation:
     return gxe.ExpectColumnValuesToBeBetween(
         column="times", max_value=1, notes="a document is kept or dropped, once; later stages join by its id"
     )
 
 
-def _groups_without_document(ids: pa.Table) -> pd.DataFrame:
-    """The groups with the number of kept documents that bear their name."""
+def _groups(ids: pa.Table) -> pd.DataFrame:
+    """Every group, and whether a kept document has its name."""
     groups = pc.unique(ids["group"])
     return pd.DataFrame({"group": groups.to_pandas(), "has_document": pc.is_in(groups, ids["doc_id"]).to_pandas()})
 
 
 def _known_group() -> Expectation:
     return gxe.ExpectColumnValuesToBeInSet(
-        column="has_document", value_set=[True], notes="a group bears the name of the first document in it"
+        column="has_document", value_set=[True], notes="a group is named after its first document"
     )
 
 
 def _known_reason() -> Expectation:
     return gxe.ExpectColumnValuesToBeInSet(
-        column="reason", value_set=list(get_args(Reason)), notes="what is left out has one of the known reasons"
+        column="reason", value_set=list(get_args(Reason)), notes="every dropped document has one of the known reasons"
     )
 
 
@@ -110,15 +111,15 @@ def _counts(kept: int, dropped: int, extracted: int) -> pd.DataFrame:
     )
 
 
-def _balance(limits: CleaningLimits) -> Iterator[Expectation]:
+def _count_expectations(limits: CleaningLimits) -> Iterator[Expectation]:
     yield gxe.ExpectColumnPairValuesToBeEqual(
-        column_A="kept_or_dropped", column_B="extracted", notes="no document gets lost on the way"
+        column_A="kept_or_dropped", column_B="extracted", notes="no document is lost"
     )
     yield gxe.ExpectColumnValuesToBeBetween(
         column="dropped_share",
         max_value=limits.max_dropped_share,
-        notes="when so many are left out, the source or the settings are wrong",
+        notes="when more documents are dropped, the source or the settings are wrong",
     )
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="kept", min_value=limits.min_documents, notes="fewer documents cannot be divided into parts"
+        column="kept", min_value=limits.min_documents, notes="fewer documents cannot be split"
     )

@@ -1,7 +1,7 @@
-"""Brings texts into one form: Unicode, control characters, quotes and whitespace.
+"""Normalizes texts: Unicode, control characters, quotes and whitespace.
 
-It changes how a text is written, never what it says: letters, digits, punctuation and their case stay.
-Each step looks first whether there is anything to do, for most texts of most corpora need little.
+This changes how a text is written, never what it says: letters, digits, punctuation and their case stay.
+Each step first checks whether it has anything to do, because most texts of most corpora need little.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def normalize(
     straighten_quotes: bool = True,
     collapse_whitespace: bool = True,
 ) -> str:
-    """The text in its one form; doing it twice changes nothing more.
+    """The normalized text; normalizing it again changes nothing.
 
-    The order matters: a control character between a letter and its accent would keep them from being composed.
+    The order matters: a control character between a letter and its accent keeps NFC from composing them.
     """
     if remove_controls and (text.isascii() or _CONTROL.search(text)):  # str.translate is fast on ASCII only
         text = text.replace("\r\n", "\n").translate(_CONTROL_TABLE)
@@ -39,7 +39,7 @@ def normalize(
         text = unicodedata.normalize("NFC", text)
     if straighten_quotes and not text.isascii():
         for quote, straight in _QUOTES.items():
-            text = text.replace(quote, straight)  # far faster than str.translate, which asks for every character
+            text = text.replace(quote, straight)  # far faster than str.translate, which looks up every character
     if collapse_whitespace and not _is_tidy(text):
         paragraphs = (" ".join(paragraph.split()) for paragraph in _BETWEEN_PARAGRAPHS.split(text))
         text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
@@ -47,7 +47,7 @@ def normalize(
 
 
 def _is_tidy(text: str) -> bool:
-    """Whether single spaces and single blank lines are the only whitespace: several quick looks, no copy."""
+    """Whether single spaces and single blank lines are the only whitespace, checked without a copy."""
     return (
         text == text.strip()
         and "  " not in text

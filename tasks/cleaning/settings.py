@@ -12,40 +12,40 @@ Policy = Literal["drop", "group", "keep"]
 
 
 class DuplicateSettings(Section):
-    """What happens to a document whose text, or nearly its text, came before.
+    """What happens to a document that repeats an earlier text, exactly or nearly.
 
-    `drop` leaves it out and says which document it repeats; `group` keeps it, and ties it to the other, so that
-    both end in the same part of the split; `keep` looks away.
+    `drop` leaves it out and records which document it repeats; `group` keeps it in one group with the earlier one, so
+    that both land in the same split; `keep` ignores the repetition.
     """
 
     exact: Policy = Field("drop", description="the same text, once cleaned, as an earlier document")
     near: Policy = Field("group", description="nearly the same text as an earlier document")
     threshold: float = Field(
-        0.9, gt=0, le=1, description="Jaccard similarity of two sets of shingles from which texts count as near"
+        0.9, gt=0, le=1, description="least Jaccard similarity of two texts' shingles to count as near duplicates"
     )
-    shingle_words: int = Field(3, ge=1, le=32, description="words in a shingle; more make the comparison stricter")
+    shingle_words: int = Field(3, ge=1, le=32, description="words per shingle; more make the comparison stricter")
     permutations: int = Field(
-        128, ge=16, le=1024, description="numbers in a signature; more cost memory and overlook less"
+        128, ge=16, le=1024, description="hashes per MinHash signature; more take memory and miss fewer"
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of the signatures")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the MinHash signatures")
 
 
 class CleaningSettings(Section):
-    """How texts are cleaned, and which documents are left out."""
+    """How texts are cleaned, and which documents are dropped."""
 
     normalize_unicode: bool = Field(True, description="Unicode normalization form C (NFC)")
     remove_controls: bool = Field(
-        True, description="tabs become spaces, all line breaks \\n; other control characters go"
+        True, description="tabs become spaces, line breaks \\n; other control characters are removed"
     )
     straighten_quotes: bool = Field(True, description="typographic quotes become ' and \"")
     collapse_whitespace: bool = Field(
-        True, description="runs become one space, or one blank line between paragraphs; none at the ends"
+        True, description="one space between words, one blank line between paragraphs, none at the ends"
     )
-    min_characters: int = Field(20, ge=1, description="characters; a shorter text, once cleaned, is dropped")
-    duplicates: DuplicateSettings = Field(default_factory=DuplicateSettings, description="texts that came before")
+    min_characters: int = Field(20, ge=1, description="fewest characters of a cleaned text; shorter ones are dropped")
+    duplicates: DuplicateSettings = Field(default_factory=DuplicateSettings, description="repeated texts")
 
     def normalization(self) -> dict[str, bool]:
-        """The options of `normalize`."""
+        """The keyword arguments of `normalize`."""
         names = ("normalize_unicode", "remove_controls", "straighten_quotes", "collapse_whitespace")
         return {name: getattr(self, name) for name in names}
 
@@ -53,6 +53,6 @@ class CleaningSettings(Section):
 class CleaningLimits(Section):
     """What the check of the cleaned documents tolerates."""
 
-    min_documents: int = Field(3, ge=1, description="documents that must be left")
-    max_dropped_share: float = Field(0.2, ge=0, le=1, description="share of the extracted documents, from 0 to 1")
-    max_characters: int = Field(10_000_000, ge=1, description="characters of the longest text")
+    min_documents: int = Field(3, ge=1, description="fewest documents that must be kept")
+    max_dropped_share: float = Field(0.2, ge=0, le=1, description="largest share of documents dropped, from 0 to 1")
+    max_characters: int = Field(10_000_000, ge=1, description="longest text, in characters")

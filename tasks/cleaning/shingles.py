@@ -1,10 +1,10 @@
 """A text as the set of its shingles (k words in a row), and how much two such sets share.
 
-Words are runs of letters and digits, in lower case, so that a changed comma or capital is no difference.
+Words are consecutive letters and digits, in lower case, so that a changed comma or capital makes no difference.
 Shingles are 64-bit hashes, computed for a whole text at once: a word's hash is a polynomial of its bytes, taken
-from prefix sums as Karp and Rabin do (Efficient randomized pattern-matching algorithms, 1987) with numpy's
-arithmetic modulo 2^64. No seed of the process enters. Text without spaces between words (Chinese, Thai) makes long
-words, for which the comparison is stricter.
+from prefix sums (Karp and Rabin, Efficient randomized pattern-matching algorithms, 1987) with numpy's arithmetic
+modulo 2^64, so it is the same in every process. Text without spaces between words (Chinese, Thai) makes long words,
+for which the comparison is stricter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IN_WORD = np.array([byte >= 128 or chr(byte).isalnum() for byte in range(256)])
 def shingles(text: str, words: int) -> Hashes:
     """The distinct shingles of `words` words, sorted: uint64, at most one per word of the text.
 
-    A text with fewer words is a single shingle; one without any word has none.
+    A text with fewer words is a single shingle; a text without words has none.
     """
     hashes = _word_hashes(text.lower().encode())
     if not len(hashes):
@@ -42,10 +42,10 @@ def shingles(text: str, words: int) -> Hashes:
     return mixed[np.concatenate(([True], mixed[1:] != mixed[:-1]))]
 
 
-def jaccard(one: Hashes, other: Hashes) -> float:
+def jaccard(a: Hashes, b: Hashes) -> float:
     """Size of the intersection over size of the union of two sorted sets; 0 if both are empty."""
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    union = len(one) + len(other) - shared
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    union = len(a) + len(b) - shared
     return shared / union if union else 0.0
 
 
@@ -62,7 +62,7 @@ def _word_hashes(text: bytes) -> Hashes:
 
 
 def _hash_piece(text: npt.NDArray[np.uint8]) -> Hashes:
-    """The sum of byte x base^i over each word, less the power at which the word happens to begin."""
+    """The sum of byte x base^i over each word, divided by the power of the base at which the word begins."""
     power, inverse = _powers(len(text).bit_length())
     edges = np.flatnonzero(np.diff(_IN_WORD[text], prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
@@ -76,9 +76,9 @@ def _hash_piece(text: npt.NDArray[np.uint8]) -> Hashes:
 @cache
 def _powers(bits: int) -> tuple[Hashes, Hashes]:
     """2^bits powers of the base and of its inverse, modulo 2^64."""
-    both = []
+    powers = []
     for base in (_BASE, pow(_BASE, -1, 2**64)):
         factors = np.full(2**bits, base, np.uint64)
         factors[0] = 1
-        both.append(np.multiply.accumulate(factors))
-    return both[0], both[1]
+        powers.append(np.multiply.accumulate(factors))
+    return powers[0], powers[1]

@@ -1,4 +1,4 @@
-"""The cleaning stage: documents in, cleaned documents out, and the dropped ones beside them."""
+"""The cleaning stage: documents in; cleaned documents and dropped documents out."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.cleaning.duplicates import Duplicate, Duplicates
-from tasks.cleaning.groups import Groups
+from tasks.cleaning.duplicates import Duplicate, DuplicateFinder
 from tasks.cleaning.normalize import normalize
-from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
+from tasks.cleaning.schema import DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningSettings
+from tasks.cleaning.union_find import UnionFind
+from tasks.extraction.document import Document, read_documents
+from tasks.extraction.schema import DATASET
+from tasks.extraction.schema import DOCUMENTS as EXTRACTED
+from tasks.shared.batched import batched
 from tasks.shared.engine.stage import stage
-from tasks.shared.parquet import PartWriter, read_batches
+from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
 
 if TYPE_CHECKING:
@@ -24,8 +28,8 @@ BATCH_ROWS = 256
 """Documents in memory at a time."""
 
 
-class Dropped(NamedTuple):
-    """Why a document is left out."""
+class Rejection(NamedTuple):
+    """Why a document is dropped."""
 
     reason: Reason
     detail: str
@@ -35,60 +39,60 @@ class Dropped(NamedTuple):
 def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Path) -> dict[str, JsonValue]:
     """Reads the documents twice: the first pass decides, the second writes.
 
-    A document's group can change until the last one was seen, and cleaning a text again costs less than storing it.
+    A document's group is final only after the last document, and cleaning a text again costs less than storing it.
     """
-    folder = documents / "documents"
-    dropped, groups = _decide(settings, folder, scratch / "shingles")
+    rejections, groups = _decide(settings, documents, scratch / "shingles")
     grouped, reasons = 0, Counter[str]()
-    with PartWriter(out / "documents", DOCUMENTS) as kept, PartWriter(out / "dropped", DROPPED) as left_out:
-        for rows in _documents(folder):
-            cleaned, rest = [], []
-            for row in rows:
-                why = dropped.get(row["doc_id"])
-                if why is None:
-                    group = groups.of(row["doc_id"])
-                    grouped += group != row["doc_id"]
-                    cleaned.append({**row, "text": normalize(row["text"], **settings.normalization()), "group": group})
+    with PartWriter(out / DATASET, DOCUMENTS) as kept, PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
+        for batch in batched(_extracted(documents), BATCH_ROWS):
+            kept_rows, dropped_rows = [], []
+            for document in batch:
+                rejection = rejections.get(document.doc_id)
+                if rejection is None:
+                    group, text = groups.find(document.doc_id), normalize(document.text, **settings.normalization())
+                    grouped += group != document.doc_id
+                    kept_rows.append(document._replace(text=text, group=group)._asdict())
                 else:
-                    reasons[why.reason] += 1
-                    rest.append({**row, "reason": why.reason, "detail": why.detail})
-            kept.write(cleaned)
-            left_out.write(rest)
+                    reasons[rejection.reason] += 1
+                    dropped_rows.append({**document._asdict(), **rejection._asdict()})
+            kept.write(kept_rows)
+            dropped.write(dropped_rows)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", kept.rows, dict(reasons) or "none")
     return {"rows": kept.rows, "grouped": grouped, "dropped": dict(sorted(reasons.items()))}
 
 
-def _decide(settings: CleaningSettings, folder: Path, spill_file: Path) -> tuple[dict[str, Dropped], Groups]:
-    """Which documents are left out and why, and which of the others belong together."""
-    dropped: dict[str, Dropped] = {}
+def _decide(settings: CleaningSettings, documents: Path, spill_file: Path) -> tuple[dict[str, Rejection], UnionFind]:
+    """Which documents are dropped and why, by doc_id, and the groups of the others."""
+    rejections: dict[str, Rejection] = {}
     with spill_file.open("w+b") as spill:
-        duplicates = Duplicates(spill, **settings.duplicates.model_dump())
-        rows = (row for batch in _documents(folder) for row in batch)
-        for row in progress(rows, "cleaning", "documents"):
-            text = normalize(row["text"], **settings.normalization())
-            why = _too_little(text, settings.min_characters)
-            if why is None and (repeated := duplicates.add(row["doc_id"], text)) is not None:
-                why = _repeats(repeated)
-            if why is not None:
-                dropped[row["doc_id"]] = why
-    return dropped, duplicates.groups
+        duplicates = DuplicateFinder(spill, **settings.duplicates.model_dump())
+        for document in progress(_extracted(documents), "cleaning", "documents"):
+            text = normalize(document.text, **settings.normalization())
+            rejection = _too_short(text, settings.min_characters)
+            if rejection is None and (duplicate := duplicates.add(document.doc_id, text)) is not None:
+                rejection = _repeated(duplicate)
+            if rejection is not None:
+                rejections[document.doc_id] = rejection
+    return rejections, duplicates.groups
 
 
-def _documents(folder: Path) -> Iterator[list[dict[str, str]]]:
-    columns = [field.name for field in DOCUMENTS if field.name != "group"]
-    for batch in read_batches(folder, columns, rows=BATCH_ROWS):
-        yield batch.to_pylist()
+def _extracted(documents: Path) -> Iterator[Document]:
+    return read_documents(documents, EXTRACTED.names)
 
 
-def _too_little(text: str, min_characters: int) -> Dropped | None:
+def _too_short(text: str, min_characters: int) -> Rejection | None:
     if not text.strip():
-        return Dropped("empty", "no text left once cleaned")
+        return Rejection("empty", "no text left once cleaned")
     if len(text) < min_characters:
-        return Dropped("too_short", f"{len(text)} characters once cleaned, cleaning.min_characters is {min_characters}")
+        return Rejection(
+            "too_short", f"{len(text)} characters once cleaned, cleaning.min_characters is {min_characters}"
+        )
     return None
 
 
-def _repeats(repeated: Duplicate) -> Dropped:
-    if repeated.exact:
-        return Dropped("exact_duplicate", f"same text as {repeated.of}, similarity 1.000")
-    return Dropped("near_duplicate", f"nearly the text of {repeated.of}, similarity {repeated.similarity:.3f}")
+def _repeated(duplicate: Duplicate) -> Rejection:
+    if duplicate.exact:
+        return Rejection("exact_duplicate", f"same text as {duplicate.original}, similarity 1.000")
+    return Rejection(
+        "near_duplicate", f"nearly the text of {duplicate.original}, similarity {duplicate.similarity:.3f}"
+    )

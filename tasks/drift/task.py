@@ -13,10 +13,14 @@ import numpy as np
 
 from tasks.drift.schema import FIGURES_FILE, PAGE
 from tasks.drift.settings import DriftSettings
+from tasks.extraction.document import read_documents
+from tasks.shared.batched import batched
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import write_text
-from tasks.shared.parquet import read_batches, read_table
+from tasks.shared.parquet import read_table
 from tasks.shared.progress import logger, progress
+from tasks.splitting.documents import read_split_documents
+from tasks.vocabulary.schema import DATASET, TOKENIZER
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.drift.measure import Profile
     from tasks.vocabulary.tokenizer import Encoder
 
-ROWS = 256
+BATCH_ROWS = 256
 MOVED_TOKENS = 20
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
 
@@ -43,8 +47,8 @@ def compare(
     from tasks.drift.page import page
     from tasks.vocabulary.tokenizer import Encoder
 
-    encoder = Encoder.from_file(champion_vocabulary / "tokenizer.json")
-    vocabulary = read_table(champion_vocabulary / "tokens", ["token", "count"])
+    encoder = Encoder.from_file(champion_vocabulary / TOKENIZER)
+    vocabulary = read_table(champion_vocabulary / DATASET, ["token", "count"])
     then = _training_profile(champion_cleaned, champion_splits, vocabulary["count"].to_numpy())
     known = _ids(champion_cleaned)
     now = _profile(cleaned, encoder, known if settings.compare == "new" else set())
@@ -73,16 +77,15 @@ def _compared(then: Profile, now: Profile, rare_count: int, tokens: Sequence[str
 
 
 def _ids(cleaned: Path) -> set[str]:
-    return set(read_table(cleaned / "documents", ["doc_id"])["doc_id"].to_pylist())
+    return {document.doc_id for document in read_documents(cleaned, ["doc_id"])}
 
 
 def _training_profile(cleaned: Path, splits: Path, tokens: Any) -> Profile:
     """Labels and lengths of the training part; its tokens were counted when the vocabulary was learned."""
     from tasks.drift.measure import Profile
-    from tasks.splitting.documents import split_documents
 
-    batches = split_documents(cleaned, splits)
-    learned = ((row.label, len(row.text)) for rows in batches for row in rows if row.split == "train")
+    documents = read_split_documents(cleaned, splits)
+    learned = ((document.label, len(document.text)) for document in documents if document.split == "train")
     return Profile(*_labels_and_lengths(learned), tokens)
 
 
@@ -101,11 +104,10 @@ def _profile(cleaned: Path, encoder: Encoder, left_out: set[str]) -> Profile:
 
     tokens = np.zeros(encoder.size, np.int64)
     seen: list[tuple[str, int]] = []
-    batches = read_batches(cleaned / "documents", ["doc_id", "label", "text"], rows=ROWS)
-    for batch in progress(batches, "drift", "batches of documents"):
-        rows = [row for row in batch.to_pylist() if row["doc_id"] not in left_out]
-        seen += ((row["label"], len(row["text"])) for row in rows)
-        for ids in encoder.encode([row["text"] for row in rows]):
+    documents = (d for d in read_documents(cleaned, ("doc_id", "label", "text")) if d.doc_id not in left_out)
+    for batch in progress(batched(documents, BATCH_ROWS), "drift", "batches of documents"):
+        seen += ((document.label, len(document.text)) for document in batch)
+        for ids in encoder.encode([document.text for document in batch]):
             tokens += np.bincount(ids, minlength=encoder.size)
     return Profile(*_labels_and_lengths(seen), tokens)
 

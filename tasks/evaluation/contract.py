@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
+from tasks.extraction.document import read_documents
 from tasks.shared.checks.batch import Batch
 from tasks.shared.errors import ArtifactError
-from tasks.shared.parquet import read_batches
+from tasks.tokenization.schema import DATASET
 from tasks.tokenization.store import read_header
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
@@ -116,10 +117,9 @@ def _documents(path: Path, tokens: Path) -> Batch:
 
 
 def _test_documents(tokens: Path) -> Iterator[tuple[str, str]]:
-    for rows in read_batches(tokens / "tokens", ("doc_id", "label", "split")):
-        for doc_id, label, part in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-            if part == "test":
-                yield doc_id, label
+    for document in read_documents(tokens, ("doc_id", "label", "split"), DATASET):
+        if document.split == "test":
+            yield document.doc_id, document.label
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:

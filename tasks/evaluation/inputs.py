@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,39 +13,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.evaluation.results import Reach, Validated
+from tasks.extraction.document import read_documents
 from tasks.shared.errors import ArtifactError
-from tasks.shared.parquet import read_batches
 from tasks.shared.statistics.metrics import Floats, Ints
+from tasks.splitting.documents import read_splits
+from tasks.splitting.schema import SPLITS
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
-
-PARTS = ("train", "validation", "test")
 
 
 def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
     """The texts of these documents, by doc_id. Raises ArtifactError where one is missing."""
     wanted = set(doc_ids)
-    texts: dict[str, str] = {}
-    for batch in read_batches(cleaned / "documents", ("doc_id", "text")):
-        chosen = batch.filter(pa.array([doc_id in wanted for doc_id in batch["doc_id"].to_pylist()], pa.bool_()))
-        texts |= dict(zip(chosen["doc_id"].to_pylist(), chosen["text"].to_pylist(), strict=True))
+    texts = {each.doc_id: each.text for each in read_documents(cleaned, ("doc_id", "text")) if each.doc_id in wanted}
     missing = sorted(wanted - texts.keys())
     if missing:
         raise ArtifactError(
-            f"{cleaned / 'documents'}: document {missing[0]!r} has tokens but no text here (and {len(missing) - 1} "
+            f"{cleaned}: document {missing[0]!r} has tokens but no text here (and {len(missing) - 1} "
             "more); tokens and texts come from different runs, run again"
         )
     return texts
 
 
 def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:
-    """Documents of each label [classes], by part."""
-    number = {name: i for i, name in enumerate(label_names)}
-    counts = {part: np.zeros(len(label_names), np.int64) for part in PARTS}
-    for batch in read_batches(splits / "splits", ("label", "split")):
-        for label, part in zip(batch["label"].to_pylist(), batch["split"].to_pylist(), strict=True):
-            if part in counts and label in number:
-                counts[part][number[label]] += 1
-    return counts
+    """Documents of each label [classes], by split."""
+    counts = Counter((document.split, document.label) for document in read_splits(splits))
+    return {split: np.array([counts[split, label] for label in label_names], np.int64) for split in SPLITS}
 
 
 def validated(history: Mapping[str, Floats], documents: int) -> Validated | None:

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import (
-    PARTS,
     count_labels,
     read_clip_norm,
     read_gradients,
@@ -29,6 +28,7 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
+from tasks.splitting.schema import SPLITS
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.history import read_history
 
@@ -60,7 +60,7 @@ def evaluate(
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
     from tasks.training.classifier import load_classifier
 
-    train, validation, test = (open_tokens(tokens, part) for part in PARTS)
+    train, validation, test = (open_tokens(tokens, split) for split in SPLITS)
     if not len(test):
         raise CorpusError(f"{splits}: the test part has no documents, so nothing can be measured; add documents")
     classifier = load_classifier(model, settings.device)

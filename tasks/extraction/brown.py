@@ -1,11 +1,11 @@
-"""The Brown Corpus, as NLTK lays it out: where it is found, fetched and read.
+"""The Brown Corpus in NLTK's data layout: finding, downloading and reading it.
 
-NLTK's part: its data layout (`corpora/brown.zip`, or the unpacked folder), its search path `NLTK_DATA`, its index
-with the checksum, and its downloader. Its reader is not used: with its detokenizer it takes twenty seconds for the
-500 texts; a test holds that both find the same words and tags in the same order.
+NLTK provides the layout (`corpora/brown.zip`, or the unpacked folder), the search path `NLTK_DATA`, the index with the
+checksum, and the downloader. Its reader is not used: with its detokenizer it takes twenty seconds for the 500 texts. A
+test checks that both readers give the same words and tags.
 
-In the corpus each token is `word/tag`, each line a sentence or a headline (tags ending in
-`-hl`), each run of lines between blank ones a paragraph.
+In the corpus each token is `word/tag`, each line a sentence or a headline (tags ending in `-hl`), and blank lines
+separate paragraphs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.extraction.detokenize import detokenize
-from tasks.extraction.schema import Document
+from tasks.extraction.document import Document
 from tasks.shared.errors import CorpusError, DownloadError
 from tasks.shared.progress import logger
 
@@ -103,7 +103,7 @@ def not_found(data_folder: Path, reason: str) -> DownloadError:
 def documents(corpus: Path) -> Iterator[Document]:
     """All texts of the corpus in the order of their ids, as prose; the label is the genre.
 
-    `corpus` is what `find` returned. Raises CorpusError for a damaged archive, a missing or an unreadable text.
+    `corpus` is what `find` returned. Raises CorpusError for a damaged archive and a missing or unreadable text.
     """
     with Files(corpus) as files:
         for doc_id, genre in sorted(files.genres()):
@@ -115,7 +115,7 @@ def documents(corpus: Path) -> Iterator[Document]:
 def tagged_paragraphs(text: str) -> list[TaggedParagraph]:
     """(word, tag) pairs of each paragraph, in the corpus's own spelling of both.
 
-    Headlines, which the corpus sets on a line of their own within a paragraph, become paragraphs.
+    Headlines, which the corpus has on lines of their own within a paragraph, become paragraphs.
     """
     paragraphs: list[TaggedParagraph] = []
     for block in _BLANK_LINES.split(text):
@@ -134,7 +134,7 @@ def tagged_paragraphs(text: str) -> list[TaggedParagraph]:
 
 
 def _is_headline(tokens: TaggedParagraph) -> bool:
-    """Whether most words are tagged as a headline's, and one is more than a number or a letter."""
+    """Whether most words have a headline's tag, and one of them is more than a number or a letter."""
     words = [(word, tag) for word, tag in tokens if word[:1].isalnum()]
     tagged = [word for word, tag in words if "-hl" in tag]
     return 2 * len(tagged) > len(words) and any(len(word) > 2 and word[0].isalpha() for word in tagged)
@@ -178,7 +178,7 @@ class Files:
             self._archive.close()
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises CorpusError where it is missing or damaged."""
+        """A file's content. Raises CorpusError if it is missing or damaged."""
         try:
             return self._read(name)
         except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -194,7 +194,7 @@ class Files:
             ) from error
 
     def genres(self) -> list[tuple[str, str]]:
-        """(text, genre) of each line of cats.txt."""
+        """(doc_id, genre) of each line of cats.txt."""
         lines = [line.split() for line in self.text(_CATEGORIES).splitlines() if line.strip()]
         for line in lines:
             if len(line) != 2 or not line[0].isalnum():

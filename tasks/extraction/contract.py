@@ -1,4 +1,4 @@
-"""What must hold of extracted documents."""
+"""The contract of the extracted documents."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from great_expectations.expectations.expectation import Expectation
 
-from tasks.extraction.schema import DOCUMENTS
+from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import part_files, read_table
 
-SCHEMAS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS}
+SCHEMAS: Mapping[str, pa.Schema] = {DATASET: DOCUMENTS}
 BROWN_DOCUMENTS, BROWN_LABELS = 500, 15
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: ExtractionSettings, limits: ExtractionLimits
 ) -> Iterator[Batch]:
-    """Counts over all documents, then the ids, labels and lengths of each part."""
-    folder = artifact / "documents"
-    yield Batch("counts", _counts(folder), _on_counts(settings, limits))
+    """Counts over all documents, then the ids, labels and lengths of each Parquet part."""
+    folder = artifact / DATASET
+    yield Batch("counts", _counts(folder), _count_expectations(settings, limits))
     for part in part_files(folder):
-        yield Batch(f"documents/{part.stem}", _rows(part), _on_rows(limits), key="doc_id")
+        yield Batch(f"{DATASET}/{part.stem}", _rows(part), _row_expectations(limits), key="doc_id")
 
 
 def _counts(folder: Path) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def _counts(folder: Path) -> pd.DataFrame:
     )
 
 
-def _on_counts(settings: ExtractionSettings, limits: ExtractionLimits) -> Sequence[Expectation]:
+def _count_expectations(settings: ExtractionSettings, limits: ExtractionLimits) -> Sequence[Expectation]:
     brown = settings.source == "brown"
     exact_documents = limits.documents or (BROWN_DOCUMENTS if brown else None)
     exact_labels = limits.labels or (BROWN_LABELS if brown else None)
@@ -52,18 +52,18 @@ def _on_counts(settings: ExtractionSettings, limits: ExtractionLimits) -> Sequen
             column="documents",
             min_value=exact_documents or limits.min_documents,
             max_value=exact_documents,
-            notes="fewer or more documents than the corpus has: texts were lost, or read twice",
+            notes="with fewer or more documents than the corpus has, texts were lost or read twice",
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="labels",
             min_value=exact_labels or limits.min_labels,
             max_value=exact_labels,
-            notes="a classifier needs at least two labels, and one that is misspelt counts as another",
+            notes="a classifier needs at least two labels, and a misspelt label counts as another",
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="repeated_ids",
             max_value=0,
-            notes="later stages join their rows by doc_id, across parts",
+            notes="later stages join rows by doc_id",
         ),
     ]
 
@@ -81,19 +81,17 @@ def _lengths(batch: pa.RecordBatch) -> pd.DataFrame:
     )
 
 
-def _on_rows(limits: ExtractionLimits) -> Sequence[Expectation]:
+def _row_expectations(limits: ExtractionLimits) -> Sequence[Expectation]:
     return [
         gxe.ExpectColumnValuesToNotBeNull(column="doc_id", notes="a row without an id cannot be joined or traced"),
-        gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="two texts under one id would be taken for one"),
+        gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="two texts under one id would be treated as one"),
         gxe.ExpectColumnValuesToNotBeNull(column="label", notes="a text without a label teaches nothing"),
-        gxe.ExpectColumnValueLengthsToBeBetween(
-            column="label", min_value=1, notes="an empty label is a missing one in disguise"
-        ),
-        gxe.ExpectColumnValuesToNotBeNull(column="characters", notes="a missing text is not an empty one: it was lost"),
+        gxe.ExpectColumnValueLengthsToBeBetween(column="label", min_value=1, notes="an empty label is a missing one"),
+        gxe.ExpectColumnValuesToNotBeNull(column="characters", notes="a missing text, unlike an empty one, was lost"),
         gxe.ExpectColumnValuesToBeBetween(
             column="characters",
             min_value=0,
             max_value=limits.max_characters,
-            notes="a text beyond the limit is a file that was read as one document by mistake",
+            notes="a longer text is likely several documents read as one",
         ),
     ]

@@ -1,18 +1,17 @@
 r"""Brown's tokens back into English prose.
 
-The corpus stands as words and marks with a space between all of them, and carries traces of how it was punched
-and tagged. Each rule below undoes one of them. They work on a whole text at once: every token has one space on
-either side, and a blank line, which counts as a token, stands between paragraphs, so that a rule written with
-spaces never reaches across a paragraph.
+The corpus consists of words and marks separated by spaces, with traces of how it was punched and tagged. Each rule
+below undoes one of these traces. The rules work on a whole text at once: every token has one space on either side, and
+a blank line, which counts as a token, separates paragraphs, so that a rule written with spaces never matches across
+paragraphs.
 
-Commas and full stops return inside closing quotation marks, where American printers of 1961 had them (the
-corpus has them outside throughout). Question and exclamation marks return inside where the quotation is a speech
-of its own, and stay outside where it is a part of the sentence. Quotation marks come out straight, like the
-corpus's apostrophes.
+Commas and full stops move back inside closing quotation marks, as American printers of 1961 set them (the corpus has
+them outside throughout). Question and exclamation marks move inside if the quotation is a speech of its own, and stay
+outside if it is part of the sentence. Quotation marks become straight, like the corpus's apostrophes.
 
-What was lost in coding cannot come back and is not guessed at: accents, italics, the letters' case in headlines,
-Roman numerals (`World War 2`). Formulas were left out of the corpus and the placeholders `Af` and `Aj` set in
-their stead; these go too, since they would say "learned prose" louder than any word does.
+What the coding lost is not restored: accents, italics, capitals in headlines, Roman numerals (`World War 2`). The
+corpus replaces formulas by the placeholders `Af` and `Aj`; these are removed, since they would give away the label
+"learned" better than any word.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def _rules(*rules: tuple[str, _Replacement]) -> list[tuple[re.Pattern[str], _Rep
     return [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
 
-# A pattern that begins with a literal is found several times faster than one that begins with a look-behind,
-# so look-behinds stand after the mark that they are about, and spell it again.
+# A pattern that begins with a literal is found several times faster than one that begins with a look-behind, so
+# look-behinds follow the mark that they are about, and repeat it.
 _CODES = _rules(
     # Symbols that the punched cards lacked: Greek letters (**ya, capitals **zg), the multiplication sign, degrees
     # (71*0C, 71-degrees-C), inches (1/2'' with a closing quotation mark after it), parentheses within a word (f{t}).
@@ -46,15 +45,15 @@ _CODES = _rules(
     (r"''(?<=\d'')(?: '')?(?= )", '"'),
     (r"\{(\w+)\}", r"(\1)"),
     (r"\{(\S+)\}", r"[\1]"),
-    # Placeholders of formulas, with the marks that would be left without anything to mark.
+    # Placeholders of formulas, with the marks that belonged to them.
     (r" \( A[fj] \)(?= )", ""),
     (r"A[fj] (?<=[.?!\n] A. )(?:[.,;:?!] )+", ""),
     (r"[,:;] A[fj] (?=[.;:?!] )", ""),
     (r" A[fj](?:[AB]|-[a-z]+)?(?= )", ""),
     (r" \( (?:, )?\)(?= )", ""),
-    # Marks doubled in coding: `; ;`, `? ?`, `! !` everywhere, others after what once were Roman numerals.
+    # Marks doubled in coding: `; ;`, `? ?`, `! !` everywhere, others after former Roman numerals.
     (r"([;?!:,(])(?<= .)(?: \1)+(?= )", r"\1"),
-    # Quotation marks that face the wrong way, or wait at the end of a paragraph for the extract that follows.
+    # Quotation marks that face the wrong way, or end a paragraph although the quotation begins in the next.
     (r" ``(?= [.,;?!)] )", " ''"),
     (r" `` :(?= )", " : ``"),
     (r" `` \n\n (?:`` )?", r" \n\n `` "),
@@ -65,7 +64,7 @@ _CODES = _rules(
 )
 
 _SPACING = _rules(
-    # Back inside the quotation marks: full stops and commas always, `?` and `!` when a speech ends with them
+    # Back inside the quotation marks: full stops and commas always, `?` and `!` if a speech ends with them
     # (it begins with a sentence, after a comma, a colon or a dash, or in an earlier paragraph).
     (r"([”’])(?<![-?!,;] .)((?: [”’])*) ([.,])(?= )", r"\3 \1\2"),
     (r"“(?<=[.?!,:\n”)-] .)( [^“”\n]*) ([”’](?: [”’])*) ([?!])(?= )", r"“\1 \3 \2"),
@@ -86,7 +85,7 @@ _SINGLE_QUOTE = re.compile(r"\n\n|(?<= )'(?= )")
 def detokenize(paragraphs: Iterable[Sequence[str]]) -> str:
     """The words and marks of each paragraph as prose, with a blank line between paragraphs.
 
-    A paragraph of which nothing is left (a formula alone) disappears.
+    A paragraph that becomes empty (a formula alone) is dropped.
     """
     text = f"\n {f' {_BREAK} '.join(map(' '.join, paragraphs))} "
     for pattern, replacement in _CODES:
@@ -101,27 +100,27 @@ def detokenize(paragraphs: Iterable[Sequence[str]]) -> str:
 
 
 class _Parentheses:
-    """Drops the second of two closing parentheses where only one was open."""
+    """Drops the second of two closing parentheses if only one was open."""
 
     def __init__(self) -> None:
         self.depth = 0
 
     def __call__(self, match: re.Match[str]) -> str:
-        found = match[0]
-        if found == _BREAK:
+        mark = match[0]
+        if mark == _BREAK:
             self.depth = 0
-        elif found == "(":
+        elif mark == "(":
             self.depth += 1
         elif match["doubled"] and self.depth < 2:
             self.depth = 0
             return ")"
         else:
-            self.depth = max(0, self.depth - found.count(")"))
-        return found
+            self.depth = max(0, self.depth - mark.count(")"))
+        return mark
 
 
 class _SingleQuotes:
-    """Tells opening from closing single quotation marks, which the corpus writes alike, as ‘ and ’."""
+    """Writes single quotation marks, which the corpus does not distinguish, as opening ‘ or closing ’."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -132,12 +131,12 @@ class _SingleQuotes:
             self.open = False
             return _BREAK
         before, after = self.text[match.start() - 2], self.text[match.end() + 1 : match.end() + 2]
-        # In the corpus a quotation's own comma or full stop stands behind its closing mark, so what follows one opens.
+        # The corpus sets a quotation's comma or full stop after its closing mark, so a mark after one opens.
         if before in "\n.,:;?!(“" and after not in ".,;:?!)”":
             self.open = True
         elif self.open or after in ".,;:?!)”":
             self.open = False
-        else:  # without a partner in its paragraph it is a closing mark whose opening one was lost
+        else:  # unpaired in its paragraph: a closing mark whose opening mark was lost
             rest = self.text[match.end() :].partition(_BREAK)[0]
             self.open = before == "-" or " ' " in rest
         return "‘" if self.open else "’"

@@ -1,7 +1,7 @@
 """Text files in one subfolder per label (the layout of scikit-learn's `load_files`).
 
-Files and folders whose name begins with a dot are left out. Everything else must be a readable text file, directly
-in its label's folder: nothing is passed over in silence.
+Files and folders whose name begins with a dot are ignored. Everything else must be a readable text file, directly in
+its label's folder; nothing else is skipped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.extraction.schema import Document
+from tasks.extraction.document import Document
 from tasks.extraction.text_files import digest_files, read_text, unreadable
 from tasks.shared.errors import CorpusError
 
@@ -17,19 +17,19 @@ from tasks.shared.errors import CorpusError
 def text_files(folder: Path) -> list[tuple[str, Path]]:
     """(doc_id, file) of every text, sorted by doc_id, which is `label/name`.
 
-    Raises CorpusError for a missing or empty folder, a file outside of a label's folder, anything that is not a file,
-    and a link that leads out of `folder`.
+    Raises CorpusError for a missing or empty folder, a file outside the labels' folders, anything that is not a file,
+    and a link to a place outside `folder`.
     """
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder; set extraction.folder.path to one with a subfolder per label")
     root = folder.resolve()
     files = []
     for label in _visible(folder):
-        _stays_inside(label, root)
+        _require_inside(label, root)
         if not label.is_dir():
-            raise CorpusError(f"{label}: lies outside of the labels' subfolders; move it into one, or away")
+            raise CorpusError(f"{label}: lies outside the labels' subfolders; move it into one, or out of {folder}")
         for file in _visible(label):
-            _stays_inside(file, root)
+            _require_inside(file, root)
             if not file.is_file():
                 raise CorpusError(f"{file}: {_kind(file)}, not a text file; put texts directly into {label}")
             files.append((f"{label.name}/{file.name}", file))
@@ -62,13 +62,13 @@ def _visible(folder: Path) -> list[Path]:
     return entries
 
 
-def _stays_inside(path: Path, root: Path) -> None:
+def _require_inside(path: Path, root: Path) -> None:
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
-        raise CorpusError(f"{path}: leads nowhere ({error}); remove it") from error
+        raise CorpusError(f"{path}: broken link ({error}); remove it") from error
     if not target.is_relative_to(root):
-        raise CorpusError(f"{path}: leads out of {root}, to {target}; copy the text into the folder instead")
+        raise CorpusError(f"{path}: link to {target}, outside {root}; copy the text into the folder")
 
 
 def _kind(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Rows of tables as documents, with an error that names file and row for whatever is not as it should be."""
+"""Rows of tables as documents, with errors that name the file and the row."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tasks.extraction.schema import Document
+from tasks.extraction.document import Document
 from tasks.extraction.text_files import unreadable
 from tasks.shared.errors import CorpusError, one_line
 
 BATCH_ROWS = 256
 CSV_BLOCK_BYTES = 32 * 2**20
-"""A CSV is read in blocks of this size; no row may be longer."""
+"""A CSV is read in blocks of this size; a longer row is an error."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Columns:
     label: str | None
     doc_id: str | None = None
     setting: str = "extraction.table.{}_column"
-    """What names a column, for messages."""
+    """The setting that names a column, for messages."""
 
     @property
     def names(self) -> list[str]:
-        """The columns in the order of a document's fields; without doc_id or label where there is none."""
+        """The names in the order of a document's fields, without a doc_id or label that is None."""
         return [name for name in (self.doc_id, self.label, self.text) if name is not None]
 
 
 def read_parquet(file: Path, columns: Columns) -> Iterator[Document]:
-    """Rows of a Parquet file, in batches. The doc_id is empty where no column has it."""
+    """Rows of a Parquet file, read in batches; the doc_id is empty if no column has it."""
     done = 0
     try:
         with pq.ParquetFile(file) as opened:
@@ -56,7 +56,7 @@ def read_parquet(file: Path, columns: Columns) -> Iterator[Document]:
 
 
 def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
-    """Rows of a UTF-8 CSV with a header. Values are taken as written (`01` stays `01`); quoted ones may have lines."""
+    """Rows of a UTF-8 CSV with a header. Values stay as written (`01`); quoted ones may have line breaks."""
     done = 0
     try:
         _require(columns, _csv_header(file), file)
@@ -77,9 +77,9 @@ def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
 
 
 def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
-    """Rows of a UTF-8 JSON Lines file: an object a line; blank lines are passed over.
+    """Rows of a UTF-8 JSON Lines file: one object per line; blank lines are skipped.
 
-    Read with Python's own parser, because pyarrow's errors do not name the line.
+    Parsed with the standard library, because pyarrow's errors do not name the line.
     """
     try:
         with file.open("rb") as lines:
@@ -91,11 +91,11 @@ def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
                     _require_utf8(file)
                     raise
                 except (ValueError, RecursionError) as error:
-                    raise CorpusError(f"{where} is not JSON ({error}); each line takes one object") from error
+                    raise CorpusError(f"{where} is not JSON ({error}); write one object per line") from error
                 if fields is None and not line.strip():
                     continue
                 if not isinstance(fields, dict):
-                    raise CorpusError(f"{where} is not a JSON object, but {_excerpt(line)}")
+                    raise CorpusError(f"{where} is not a JSON object, but {_excerpt(line)}; write one object per line")
                 _require(columns, list(fields), where)
                 values = [_json_string(fields[name], name, columns, where) for name in columns.names]
                 yield _document(values, columns, f"{file.name} line {number}")
@@ -108,48 +108,47 @@ def _documents(batch: pa.RecordBatch, columns: Columns, file: Path, done: int) -
     for name, array in zip(columns.names, arrays, strict=True):
         if array.null_count:
             row = done + 1 + array.is_null().to_pylist().index(True)
-            raise CorpusError(f"{file}: row {row} has no value in column {name!r}; fill it in or take the row out")
+            raise CorpusError(f"{file}: row {row} has no value in column {name!r}; fill it in or remove the row")
     strings = [array.cast(pa.string()).to_pylist() for array in arrays]
     for number, values in enumerate(zip(*strings, strict=True), done + 1):
         yield _document(values, columns, f"{file.name} row {number}")
 
 
 def _document(values: Sequence[str], columns: Columns, source: str) -> Document:
-    given = iter(values)
-    doc_id, label = (next(given) if name is not None else "" for name in (columns.doc_id, columns.label))
-    return Document(doc_id, label, source, next(given))
+    remaining = iter(values)
+    doc_id, label = (next(remaining) if name is not None else "" for name in (columns.doc_id, columns.label))
+    return Document(doc_id, label, source, text=next(remaining))
 
 
-def _require(columns: Columns, found: Sequence[str], where: object) -> None:
+def _require(columns: Columns, given: Sequence[str], where: object) -> None:
     for name in columns.names:
-        if name not in found:
+        if name not in given:
             setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
             raise CorpusError(
-                f"{where}: no column {name!r}, but {', '.join(found) or 'none at all'}; "
-                f"set {columns.setting.format(setting)}"
+                f"{where}: no column {name!r}, only {', '.join(given) or 'none'}; set {columns.setting.format(setting)}"
             )
-        if found.count(name) > 1:
-            raise CorpusError(f"{where}: has more than one column {name!r}; rename one")
+        if given.count(name) > 1:
+            raise CorpusError(f"{where}: more than one column {name!r}; rename one")
 
 
-def _require_type(kind: pa.DataType, name: str, columns: Columns, where: object) -> None:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    text = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
-    if not text and (name == columns.text or not pa.types.is_integer(value)):
+def _require_type(column_type: pa.DataType, name: str, columns: Columns, where: object) -> None:
+    value = column_type.value_type if pa.types.is_dictionary(column_type) else column_type
+    is_text = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    if not is_text and (name == columns.text or not pa.types.is_integer(value)):
         allowed = "strings" if name == columns.text else "strings or whole numbers"
-        raise CorpusError(f"{where}: column {name!r} holds {kind}, not {allowed}; convert it")
+        raise CorpusError(f"{where}: column {name!r} holds {column_type}, not {allowed}; convert it")
 
 
 def _json_string(value: Any, name: str, columns: Columns, where: str) -> str:
     if value is None:
-        raise CorpusError(f"{where} has no value in {name!r}; fill it in or take the line out")
+        raise CorpusError(f"{where} has no value in {name!r}; fill it in or remove the line")
     if isinstance(value, int) and not isinstance(value, bool) and name != columns.text:
         return str(value)
     if not isinstance(value, str):
         allowed = "a string" if name == columns.text else "a string or a whole number"
         raise CorpusError(f"{where} has {type(value).__name__} in {name!r}, not {allowed}; convert it")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise CorpusError(f"{where} has half a surrogate pair in {name!r}, which is no character; correct it")
+        raise CorpusError(f"{where} has half a surrogate pair in {name!r}, which is not a character; correct it")
     return value
 
 
@@ -159,7 +158,7 @@ def _csv_header(file: Path) -> list[str]:
 
 
 def _require_utf8(file: Path) -> None:
-    """Raises CorpusError with the offset of the first byte that is not UTF-8, if there is one."""
+    """Raises CorpusError with the offset of the first byte that is not UTF-8."""
     decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
     with file.open("rb") as opened:
         while True:

@@ -1,10 +1,11 @@
-"""The columns of the extracted documents, and the row that the sources hand over."""
+"""The columns of the extracted documents."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pyarrow as pa
+
+DATASET = "documents"
+"""The folder of the documents, inside the artifacts of extraction and of cleaning."""
 
 DOCUMENTS = pa.schema(
     [
@@ -14,13 +15,4 @@ DOCUMENTS = pa.schema(
         pa.field("text", pa.string(), nullable=False),
     ]
 )
-"""`01_documents`: one row per document, sorted by doc_id. `source` says where it came from, for people."""
-
-
-class Document(NamedTuple):
-    """One labelled text; the fields are the columns of `DOCUMENTS`, in order."""
-
-    doc_id: str
-    label: str
-    source: str
-    text: str
+"""One row per document, sorted by doc_id; `source` says where it comes from, for people."""

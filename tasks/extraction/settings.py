@@ -15,17 +15,17 @@ def _known_encoding(name: str) -> str:
     try:
         "a".encode(name)  # refuses codecs that are not for text
     except (LookupError, UnicodeError) as error:
-        raise ValueError(f"{name!r} is no text encoding that Python knows; try utf-8, cp1252 or latin-1") from error
+        raise ValueError(f"{name!r} is not a text encoding that Python knows; try utf-8, cp1252 or latin-1") from error
     return codecs.lookup(name).name
 
 
-class _Located(Section):
-    """A source that must be told where its texts lie. Their content, not the place, goes into the fingerprint."""
+class _SourceWithPath(Section):
+    """A source whose path must be set. The content of the files, not their path, goes into the fingerprint."""
 
     path: LocalPath | None = None
 
     def shaping(self) -> dict[str, Any]:
-        """All values but the path."""
+        """All values except the path."""
         return {name: value for name, value in super().shaping().items() if name != "path"}
 
 
@@ -40,21 +40,21 @@ class BrownSource(Section):
     )
 
 
-class FolderSource(_Located):
+class FolderSource(_SourceWithPath):
     """Text files in one subfolder per label (the layout of scikit-learn's `load_files`)."""
 
     path: LocalPath | None = Field(None, description="folder with one subfolder per label")
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field("utf-8", description="encoding of every file")
 
 
-class TableSource(_Located):
+class TableSource(_SourceWithPath):
     """A Parquet, CSV or JSON Lines file, or a folder of Parquet parts."""
 
     path: LocalPath | None = Field(None, description=".parquet, .csv, .jsonl or .ndjson file, or folder of .parquet")
     text_column: str = Field("text", min_length=1, description="column with the text")
     label_column: str = Field("label", min_length=1, description="column with the label")
     doc_id_column: str | None = Field(
-        None, min_length=1, description="column with a unique name of the text; null: made from a hash of the text"
+        None, min_length=1, description="column with a unique id; null: ids are hashes of the texts"
     )
 
     @model_validator(mode="after")
@@ -66,7 +66,7 @@ class TableSource(_Located):
 
 
 class ExtractionSettings(Section):
-    """Which source, and a sub-section for each; those of the sources not chosen have no effect."""
+    """The source of the texts, and a section for each kind; only that of the chosen source has an effect."""
 
     source: Literal["brown", "folder", "table"] = Field("brown", description="where the labelled texts come from")
     brown: BrownSource = Field(BrownSource(), description="used by source: brown")
@@ -75,8 +75,8 @@ class ExtractionSettings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _places_of_brown(cls, values: Any) -> Any:
-        # A default made beforehand would not know which folder its paths are relative to.
+    def _paths_of_brown(cls, values: Any) -> Any:
+        # A default instance would not know the folder that its paths are relative to.
         return {"brown": {}, **values} if isinstance(values, dict) else values
 
     @model_validator(mode="after")
@@ -88,12 +88,12 @@ class ExtractionSettings(Section):
         return self
 
     def shaping(self) -> dict[str, Any]:
-        """The source and its own values; what is written for the other sources changes nothing."""
+        """The source and its own values; those of the other sources have no effect."""
         return {"source": self.source, self.source: getattr(self, self.source).shaping()}
 
 
 class ExtractionLimits(Section):
-    """What must hold of the extracted documents for the run to go on."""
+    """What the check of the extracted documents tolerates."""
 
     documents: int | None = Field(
         None, ge=1, description="exact number of documents; null: 500 for source brown, any number for the others"
@@ -101,6 +101,6 @@ class ExtractionLimits(Section):
     labels: int | None = Field(
         None, ge=1, description="exact number of labels; null: 15 for source brown, any number for the others"
     )
-    min_documents: int = Field(3, ge=1, description="fewest documents: one each to train, to validate and to test")
-    min_labels: int = Field(2, ge=1, description="fewest labels: with one there is nothing to tell apart")
-    max_characters: int = Field(10_000_000, ge=1, description="longest text, in characters; a longer one is a mistake")
+    min_documents: int = Field(3, ge=1, description="fewest documents: one for each split")
+    min_labels: int = Field(2, ge=1, description="fewest labels; a classifier needs two")
+    max_characters: int = Field(10_000_000, ge=1, description="longest text, in characters")

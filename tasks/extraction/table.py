@@ -1,10 +1,10 @@
 """Texts from a table: Parquet, CSV or JSON Lines, or a folder of Parquet parts.
 
-Read a batch at a time; CSV and JSON Lines are UTF-8. Rows are counted from 1, without a CSV's header.
+Tables are read a batch at a time; CSV and JSON Lines must be UTF-8. Rows are counted from 1, without a CSV's header.
 
-Without a doc_id column a document is named by a hash of its text, and `-000002`, … is added to that for further
-rows with the same text. Such a name stays the same when rows are added, removed or put in another order, or a
-label is corrected; a row's number would not, and the document would change its part of the split.
+Without a doc_id column, a document's id is a hash of its text, followed by `-000002`, … for further rows with the same
+text. Such an id stays the same when rows are added, removed or reordered, or a label is corrected. A row number would
+change, and the document could move to another split.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks.extraction.ordering import in_order
+from tasks.extraction.document import Document
+from tasks.extraction.ordering import sort_by_id
 from tasks.extraction.rows import Columns, read_csv, read_json_lines, read_parquet
-from tasks.extraction.schema import Document
 from tasks.extraction.text_files import digest_files
 from tasks.shared.errors import CorpusError
 
@@ -31,7 +31,7 @@ def table_files(path: Path) -> list[Path]:
         return files
     if path.suffix.lower() not in _READERS:
         raise CorpusError(
-            f"{path}: unknown kind of table; extraction.table.path takes {', '.join(_READERS)}, or a folder"
+            f"{path}: unknown kind of table; set extraction.table.path to a file in {', '.join(_READERS)}, or a folder"
         )
     if not path.is_file():
         raise CorpusError(f"{path}: no such file; set extraction.table.path to a table")
@@ -39,15 +39,15 @@ def table_files(path: Path) -> list[Path]:
 
 
 def documents(path: Path, columns: Columns) -> Iterator[Document]:
-    """The rows as documents, sorted by id. Raises CorpusError with file and row for whatever cannot be read."""
-    found = rows(path, columns)
+    """The rows as documents, sorted by id. Raises CorpusError with file and row for anything unreadable."""
+    documents = rows(path, columns)
     if columns.doc_id:
-        return in_order(found)
-    return _numbered(in_order(row._replace(doc_id=_hash(row.text)) for row in found))
+        return sort_by_id(documents)
+    return _number_repeats(sort_by_id(each._replace(doc_id=_hash(each.text)) for each in documents))
 
 
 def rows(path: Path, columns: Columns) -> Iterator[Document]:
-    """The rows as they come, the doc_id empty where no column has it."""
+    """The rows in the order of the files; the doc_id is empty if no column has it."""
     for file in table_files(path):
         yield from _READERS[file.suffix.lower()](file, columns)
 
@@ -61,8 +61,8 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _numbered(ordered: Iterable[Document]) -> Iterator[Document]:
-    """Tells repetitions of a text apart; six digits keep the order of the ids that of their strings."""
+def _number_repeats(ordered: Iterable[Document]) -> Iterator[Document]:
+    """Makes the ids of repeated texts distinct; with six digits, ids sort as strings as they do as numbers."""
     previous, repetitions = "", 1
     for document in ordered:
         repetitions = repetitions + 1 if document.doc_id == previous else 1

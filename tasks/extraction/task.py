@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.extraction import brown, folder, table
-from tasks.extraction.ordering import checked
+from tasks.extraction.document import Document
+from tasks.extraction.ordering import validate
 from tasks.extraction.rows import Columns
-from tasks.extraction.schema import DOCUMENTS, Document
+from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import BrownSource, ExtractionSettings
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import SettingsError
@@ -38,11 +39,11 @@ def missing_source(settings: ExtractionSettings) -> Callable[[], Path] | None:
 
 @stage("extraction", folder="01_documents", libraries=("pyarrow",), external=sources, missing_source=missing_source)
 def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
-    """Writes every document of the chosen source, sorted by id, to `documents/`."""
+    """Writes every document of the chosen source, sorted by id."""
     labels: Counter[str] = Counter()
     characters = 0
-    with PartWriter(out / "documents", DOCUMENTS) as writer:
-        for document in progress(checked(_documents(settings)), "extraction", "documents"):
+    with PartWriter(out / DATASET, DOCUMENTS) as writer:
+        for document in progress(validate(_documents(settings)), "extraction", "documents"):
             writer.write([document._asdict()])
             labels[document.label] += 1
             characters += len(document.text)
@@ -57,8 +58,8 @@ def _documents(settings: ExtractionSettings) -> Iterator[Document]:
         return brown.documents(_brown(settings.brown))
     if settings.source == "folder":
         return folder.documents(_path(settings), settings.folder.encoding)
-    names = settings.table
-    return table.documents(_path(settings), Columns(names.text_column, names.label_column, names.doc_id_column))
+    chosen = settings.table
+    return table.documents(_path(settings), Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column))
 
 
 def _brown(places: BrownSource) -> Path:
@@ -70,6 +71,6 @@ def _brown(places: BrownSource) -> Path:
 
 def _path(settings: ExtractionSettings) -> Path:
     path = settings.folder.path if settings.source == "folder" else settings.table.path
-    if path is None:  # settings refuse this; only a copy made past their validation gets here
+    if path is None:  # validation refuses this; only an unvalidated copy gets here
         raise SettingsError(f"extraction.{settings.source}.path is not set")
     return path

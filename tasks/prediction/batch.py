@@ -22,14 +22,13 @@ from tasks.shared.store.artifacts import Artifact, Store, now
 from tasks.shared.store.fingerprint import digest_of
 
 if TYPE_CHECKING:
+    from tasks.extraction.document import Document
     from tasks.prediction.text_classifier import TextClassifier
 
 FOLDER, MANIFEST = "predictions", "_predictions.json"
 """Readers of Parquet folders pass over names that begin with an underscore."""
 TEXTS_AT_ONCE = 256
 log = logger("predict")
-
-Texts = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
     )
 
 
-def label_parts(batch: Batch, texts: Texts, source: Path) -> dict[str, Any]:
+def label_parts(batch: Batch, texts: Iterable[Document], source: Path) -> dict[str, Any]:
     """Labels the texts that no finished part holds; returns what stands in `_predictions.json`.
 
     Raises RunError while another run labels the same texts.
@@ -77,7 +76,7 @@ def label_parts(batch: Batch, texts: Texts, source: Path) -> dict[str, Any]:
         raise RunError(f"{batch.folder}: another run labels the same texts; wait for it") from None
 
 
-def _label(batch: Batch, classifier: TextClassifier, texts: Texts, source: Path) -> dict[str, Any]:
+def _label(batch: Batch, classifier: TextClassifier, texts: Iterable[Document], source: Path) -> dict[str, Any]:
     rows = unreadable = reused = parts = 0
     for parts, part in enumerate(batched(texts, batch.part_rows), 1):
         path = batch.folder / f"part-{parts - 1:05d}.parquet"
@@ -105,16 +104,16 @@ def _label(batch: Batch, classifier: TextClassifier, texts: Texts, source: Path)
     return summary
 
 
-def _predicted(batch: Batch, classifier: TextClassifier, part: Sequence[tuple[str, str]]) -> pa.Table:
+def _predicted(batch: Batch, classifier: TextClassifier, part: Sequence[Document]) -> pa.Table:
     names = classifier.label_names
     schema = predictions_schema(names)
     tables = []
     chunks = list(batched(part, TEXTS_AT_ONCE))
     for some in progress(chunks, "predict", f"batches of {TEXTS_AT_ONCE} texts", len(chunks)):
-        found = classifier.probabilities([text for _, text in some])
+        found = classifier.probabilities([document.text for document in some])
         likeliest = [None if row[0] != row[0] else names[int(row.argmax())] for row in found]  # NaN: no text
         columns = [
-            pa.array([doc_id for doc_id, _ in some], pa.string()),
+            pa.array([document.doc_id for document in some], pa.string()),
             pa.array(likeliest, pa.string()),
             *(pa.array(found[:, i], pa.float64(), from_pandas=True) for i in range(len(names))),
             pa.array([batch.model.fingerprint] * len(some), pa.string()),

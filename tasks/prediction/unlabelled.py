@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.extraction import table
+from tasks.extraction.document import Document
 from tasks.extraction.rows import Columns
 from tasks.extraction.text_files import digest_files, read_text
 from tasks.shared.errors import CorpusError
@@ -35,18 +36,18 @@ class Source:
         return not self.path.is_dir() or any(self.path.glob("*.parquet"))
 
 
-def read_texts(source: Source) -> Iterator[tuple[str, str]]:
-    """doc_id and text, one after another, always in the same order. Raises CorpusError for what cannot be read.
+def read_texts(source: Source) -> Iterator[Document]:
+    """The texts as documents without labels, always in the same order. Raises CorpusError for what cannot be read.
 
     A file's doc_id is its path inside the folder, a row's is its doc_id column or else file and row.
     """
     if source.is_table:
         columns = Columns(source.text_column, None, source.doc_id_column, setting="{}_column")
         for document in table.rows(source.path, columns):
-            yield document.doc_id or document.source, document.text
+            yield document._replace(doc_id=document.doc_id or document.source)
     else:
         for doc_id, file in _files(source.path):
-            yield doc_id, read_text(file, source.encoding)
+            yield Document(doc_id, source=doc_id, text=read_text(file, source.encoding))
 
 
 def source_digest(source: Source) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.shared.parquet import read_batches
-
-COLUMNS = ("doc_id", "label", "group", "split")
+from tasks.splitting.documents import read_splits
 
 
 def unseen(test: Mapping[str, str], groups: Mapping[str, str], trained_on: set[str]) -> list[str]:
@@ -22,23 +21,15 @@ def unseen(test: Mapping[str, str], groups: Mapping[str, str], trained_on: set[s
 
 def read_groups(splits: Path) -> dict[str, str]:
     """The group of near duplicates of each document of a division."""
-    return {doc_id: group for doc_id, _, group, _ in _rows(splits)}
+    return {document.doc_id: document.group for document in read_splits(splits)}
 
 
 def read_trained_on(splits: Path) -> set[str]:
     """The documents of a division that its model has seen: those it learned from, and those it was chosen by."""
-    return {doc_id for doc_id, _, _, part in _rows(splits) if part in {"train", "validation"}}
+    return {document.doc_id for document in read_splits(splits) if document.split in {"train", "validation"}}
 
 
 def commonest_label(splits: Path) -> str:
     """The label that most training documents carry; of equally common ones the first."""
-    counts: dict[str, int] = {}
-    for _, label, _, part in _rows(splits):
-        if part == "train":
-            counts[label] = counts.get(label, 0) + 1
+    counts = Counter(document.label for document in read_splits(splits) if document.split == "train")
     return max(sorted(counts), key=counts.__getitem__)
-
-
-def _rows(splits: Path) -> list[tuple[str, str, str, str]]:
-    batches = read_batches(splits / "splits", COLUMNS)
-    return [row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)]

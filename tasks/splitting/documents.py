@@ -1,60 +1,49 @@
-"""Reads cleaned documents together with the part of the split they belong to."""
+"""The one reader of the splits, with or without the texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from tasks.extraction.document import Document, read_documents
 from tasks.shared.errors import ArtifactError
-from tasks.shared.parquet import read_batches
-
-BATCH_ROWS = 256
-"""Documents in memory at a time."""
+from tasks.splitting.schema import DATASET, SPLITS_SCHEMA
 
 
-class SplitDocument(NamedTuple):
-    """A cleaned text that is in a part of the split."""
-
-    doc_id: str
-    label: str
-    split: str
-    text: str
+def read_splits(splits: Path) -> Iterator[Document]:
+    """The documents of a splits artifact in order of doc_id, without their texts."""
+    return read_documents(splits, SPLITS_SCHEMA.names, DATASET)
 
 
-def split_documents(cleaned: Path, splits: Path) -> Iterator[list[SplitDocument]]:
-    """The documents of the split in order of doc_id, at most 256 at a time; documents that it lacks are passed over.
+def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:
+    """The documents of a splits artifact in order of doc_id, with their cleaned texts.
 
-    Both artifacts are sorted by doc_id, so they are read side by side and nothing but one batch is held.
-    Raises ArtifactError where the split names a document that is not among the cleaned ones.
+    Both artifacts are sorted by doc_id, so they are read in parallel, 256 texts in memory at a time.
+    Raises ArtifactError if a document of the splits is not among the cleaned ones.
     """
-    assigned = _rows(splits / "splits", ("doc_id", "label", "split"))
-    wanted = next(assigned, None)
-    for batch in read_batches(cleaned / "documents", ("doc_id", "text"), rows=BATCH_ROWS):
-        found: list[SplitDocument] = []
-        for number, doc_id in enumerate(batch["doc_id"].to_pylist()):
-            if wanted is not None and doc_id == wanted[0]:
-                found.append(SplitDocument(*wanted, batch["text"][number].as_py()))
-                wanted = next(assigned, None)
-        if found:
-            yield found
-    if wanted is not None:
+    assigned = read_splits(splits)
+    expected = next(assigned, None)
+    for document in read_documents(cleaned, ("doc_id", "text")):
+        if expected is not None and document.doc_id == expected.doc_id:
+            yield expected._replace(text=document.text)
+            expected = next(assigned, None)
+    if expected is not None:
         raise ArtifactError(
-            f"{splits}: document {wanted[0]!r} is not in {cleaned}, or not in order; delete both folders and run again"
+            f"{splits}: document {expected.doc_id!r} is not in {cleaned}, or not in order; "
+            "delete both folders and run again"
         )
 
 
 def training_texts(cleaned: Path, splits: Path) -> Iterator[str]:
-    """The texts of the training part, one after another."""
-    for documents in split_documents(cleaned, splits):
-        yield from (document.text for document in documents if document.split == "train")
+    """The texts of the train split, one after another."""
+    return (document.text for document in read_split_documents(cleaned, splits) if document.split == "train")
 
 
 def count_training_texts(splits: Path) -> int:
-    """How many texts the training part has."""
-    return sum(split == "train" for _, _, split in _rows(splits / "splits", ("doc_id", "label", "split")))
+    """How many documents the train split has."""
+    return sum(document.split == "train" for document in read_splits(splits))
 
 
-def _rows(folder: Path, columns: tuple[str, str, str]) -> Iterator[tuple[str, str, str]]:
-    for batch in read_batches(folder, columns):
-        yield from zip(*(batch[column].to_pylist() for column in columns), strict=True)
+def read_label_names(splits: Path) -> list[str]:
+    """The labels of all splits, sorted: a label's position is its class id."""
+    return sorted({document.label for document in read_splits(splits)})

@@ -1,10 +1,13 @@
-"""The columns of the division."""
+"""The names of the splits, and the columns of the dataset that assigns documents to them."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-SPLITS = pa.schema(
+SPLITS = ("train", "validation", "test")
+DATASET = "splits"
+
+SPLITS_SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),
@@ -12,4 +15,4 @@ SPLITS = pa.schema(
         pa.field("split", pa.string(), nullable=False),
     ]
 )
-"""`split` is train, validation or test; documents of dropped labels have no row."""
+"""One row per document, sorted by doc_id; `split` is one of `SPLITS`. Documents of dropped labels have no row."""

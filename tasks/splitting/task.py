@@ -1,4 +1,4 @@
-"""The splitting stage: cleaned documents in, the part of each document out."""
+"""The splitting stage: cleaned documents in, the split of each document out."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
+from tasks.extraction.document import Document, read_documents
+from tasks.shared.batched import batched
 from tasks.shared.engine.stage import stage
-from tasks.shared.parquet import PartWriter, read_batches
+from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger
-from tasks.splitting.divide import PARTS, divide, divide_fold
-from tasks.splitting.schema import SPLITS
+from tasks.splitting.assign import assign_fold, assign_splits
+from tasks.splitting.documents import read_splits
+from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingSettings
-from tasks.splitting.units import Document
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-ROWS = 65_536
+BATCH_ROWS = 65_536
 
 
 def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Mapping[str, Path]) -> bool:
-    """Whether an earlier division knows any of the documents; a fold of a cross-validation starts afresh."""
+    """Whether earlier splits have any of the documents; a fold of a cross-validation always starts afresh."""
     if settings.fold is not None:
         return False
-    known = _parts(earlier)
-    return any(document.doc_id in known for document in _documents(inputs["cleaned"]))
+    known = {document.doc_id for document in read_splits(earlier)}
+    return any(document.doc_id in known for document in _read_cleaned(inputs["cleaned"]))
 
 
 @stage(
@@ -40,39 +40,32 @@ def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Ma
 def split(
     settings: SplittingSettings, out: Path, *, cleaned: Path, previous: Path | None = None
 ) -> dict[str, JsonValue]:
-    """Reads the ids, labels and groups, never the texts, and writes a part for each document.
+    """Reads ids, labels and groups, never the texts, and writes the split of each document.
 
-    `previous` is an earlier division, whose documents stay where they were; folds take no notice of it.
+    `previous` are earlier splits, whose documents stay where they are; a fold ignores them.
     """
-    documents = sorted(_documents(cleaned))
-    shares = {part: getattr(settings, part) for part in PARTS}
+    documents = sorted(_read_cleaned(cleaned))
+    shares = {name: getattr(settings, name) for name in SPLITS}
     if settings.fold is None:
-        before = None if previous is None else _parts(previous)
-        parts = divide(documents, shares, settings.seed, settings.small_labels, before)
-        moved = sum(parts.get(doc_id, part) != part for doc_id, part in (before or {}).items())
+        before = {} if previous is None else {document.doc_id: document.split for document in read_splits(previous)}
+        assigned = assign_splits(documents, shares, settings.seed, settings.small_labels, before)
+        moved = sum(assigned.get(doc_id, name) != name for doc_id, name in before.items())
     else:
         fold, moved = settings.fold, 0
-        parts = divide_fold(documents, shares, fold.count, fold.index, settings.seed, settings.small_labels)
-    with PartWriter(out / "splits", SPLITS) as writer:
-        rows = [(*document, parts[document.doc_id]) for document in documents if document.doc_id in parts]
-        for start in range(0, len(rows), ROWS):
-            columns = zip(*rows[start : start + ROWS], strict=True)
-            writer.write(pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=SPLITS))
-    counts = Counter(parts.values())
-    logger("splitting").info("splitting: %s", ", ".join(f"{counts[part]} {part}" for part in PARTS))
+        assigned = assign_fold(documents, shares, fold.count, fold.index, settings.seed, settings.small_labels)
+    rows = (d._replace(split=assigned[d.doc_id])._asdict() for d in documents if d.doc_id in assigned)
+    with PartWriter(out / DATASET, SPLITS_SCHEMA) as writer:
+        for batch in batched(rows, BATCH_ROWS):
+            writer.write(batch)
+    counts = Counter(assigned.values())
+    logger("splitting").info("splitting: %s", ", ".join(f"{counts[name]} {name}" for name in SPLITS))
     return {
         "rows": writer.rows,
-        **{part: counts[part] for part in PARTS},
+        **{name: counts[name] for name in SPLITS},
         "dropped": len(documents) - writer.rows,
         "moved": moved,
     }
 
 
-def _documents(cleaned: Path) -> Iterator[Document]:
-    for batch in read_batches(cleaned / "documents", ["doc_id", "label", "group"], rows=ROWS):
-        yield from map(Document, *(column.to_pylist() for column in batch.columns))
-
-
-def _parts(folder: Path) -> dict[str, str]:
-    batches = read_batches(folder / "splits", ["doc_id", "split"], rows=ROWS)
-    return {doc_id: part for batch in batches for doc_id, part in zip(*batch.to_pydict().values(), strict=True)}
+def _read_cleaned(cleaned: Path) -> Iterator[Document]:
+    return read_documents(cleaned, ("doc_id", "label", "group"))

@@ -1,6 +1,6 @@
-"""What is divided: groups of documents that stay together, each counted to one label.
+"""Groups of documents that stay together, as units that are assigned to a split, each counted under one label.
 
-A group whose documents have different labels counts to its most frequent one (the first by name of equals).
+A group whose documents have different labels counts under its most frequent one (of equals the first by name).
 """
 
 from __future__ import annotations
@@ -9,34 +9,27 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-
-class Document(NamedTuple):
-    """What splitting needs to know of a document."""
-
-    doc_id: str
-    label: str
-    group: str
+from tasks.extraction.document import Document
 
 
 @dataclass
 class Unit:
-    """A group; `order` is its place in a shuffle; `part` where it is, or None."""
+    """A group with its number of documents, its place in a shuffled order, and its split, None while it has none."""
 
     group: str
     label: str
     size: int
-    order: bytes
-    part: str | None = None
+    shuffle_key: bytes
+    split: str | None = None
 
 
 def units(
-    documents: Sequence[Document], seed: int, previous: Mapping[str, str] | None = None, parts: Sequence[str] = ()
+    documents: Sequence[Document], seed: int, previous: Mapping[str, str] | None = None, splits: Sequence[str] = ()
 ) -> list[Unit]:
-    """The groups of the documents, sorted by name; those with an earlier part (`previous`, by doc_id) keep it.
+    """The groups of the documents, sorted by name; those with an earlier split (`previous`, by doc_id) keep it.
 
-    When a new document ties groups that were in different parts, the first of them in `parts` takes all: given
+    A new document can join groups that were in different splits; all then go to the first of these in `splits`. With
     train, validation, test, no document that an earlier model may have learned from becomes a test document.
     """
     members: defaultdict[str, list[Document]] = defaultdict(list)
@@ -44,35 +37,41 @@ def units(
         members[document.group].append(document)
     earlier = previous or {}
     return [
-        Unit(group, label_of(of_group), len(of_group), shuffled(group, seed), _first_part(of_group, earlier, parts))
+        Unit(
+            group=group,
+            label=majority_label(of_group),
+            size=len(of_group),
+            shuffle_key=shuffle_key(group, seed),
+            split=_earlier_split(of_group, earlier, splits),
+        )
         for group, of_group in sorted(members.items())
     ]
 
 
-def label_of(of_group: Sequence[Document]) -> str:
-    """The label that a group counts to."""
+def majority_label(of_group: Sequence[Document]) -> str:
+    """The label that a group counts under."""
     counts = Counter(document.label for document in of_group)
     return min(counts, key=lambda label: (-counts[label], label))
 
 
-def shuffled(name: str, seed: int) -> bytes:
-    """A place in an order that looks random, and depends on nothing but the name and the seed."""
+def shuffle_key(name: str, seed: int) -> bytes:
+    """Sorting by these keys shuffles names; a key depends on nothing but the name and the seed."""
     return hashlib.blake2b(name.encode(), digest_size=16, key=seed.to_bytes(8, "little")).digest()
 
 
-def small_labels(documents: Sequence[Document], least: int) -> dict[str, int]:
-    """Labels that fewer than `least` groups count to, with that number."""
+def small_labels(documents: Sequence[Document], min_groups: int) -> dict[str, int]:
+    """Labels that fewer than `min_groups` groups count under, with that number."""
     counts = dict.fromkeys(sorted({document.label for document in documents}), 0)
     for unit in units(documents, seed=0):
         counts[unit.label] += 1
-    return {label: count for label, count in counts.items() if count < least}
+    return {label: count for label, count in counts.items() if count < min_groups}
 
 
-def without(documents: Sequence[Document], labels: Collection[str]) -> list[Document]:
+def exclude_labels(documents: Sequence[Document], labels: Collection[str]) -> list[Document]:
     """The documents that have none of these labels."""
     return [document for document in documents if document.label not in labels]
 
 
-def _first_part(of_group: Sequence[Document], earlier: Mapping[str, str], parts: Sequence[str]) -> str | None:
-    found = {earlier[document.doc_id] for document in of_group if document.doc_id in earlier}
-    return min(found, key=parts.index) if found else None
+def _earlier_split(of_group: Sequence[Document], earlier: Mapping[str, str], splits: Sequence[str]) -> str | None:
+    names = {earlier[document.doc_id] for document in of_group if document.doc_id in earlier}
+    return min(names, key=splits.index) if names else None

@@ -1,4 +1,4 @@
-"""What must hold of the token ids before a model is trained on them."""
+"""The contract of the token ids, checked before a model is trained on them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.extraction.document import Document
 from tasks.shared.checks.batch import Batch
 from tasks.shared.files import file_digest
-from tasks.shared.parquet import part_files, read_batches, read_schema
-from tasks.splitting.documents import SplitDocument, split_documents
+from tasks.shared.parquet import part_files, read_schema
+from tasks.splitting.documents import read_label_names, read_split_documents
+from tasks.splitting.schema import SPLITS
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.tokenization.store import read_header
@@ -24,7 +26,7 @@ from tasks.vocabulary.tokenizer_file import UNK, read_vocabulary
 SCHEMAS: Mapping[str, tuple[pa.Schema, ...]] = {
     DATASET: tuple(tokens_schema(size, "", ()) for size in (2**16, 2**16 + 1)),
 }
-"""Ids take two bytes, or four where the vocabulary has more than 65,536 tokens."""
+"""Ids take two bytes, or four if the vocabulary has more than 65,536 tokens."""
 ROW = ("doc_id", "split", "length", "ids", "largest_id", "unknown", "characters", "as_in_splits")
 BATCH_ROWS = 256
 """Documents in memory at a time."""
@@ -33,8 +35,8 @@ BATCH_ROWS = 256
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TokenizationSettings, limits: TokenizationLimits
 ) -> Iterator[Batch]:
-    """A few numbers per document, part by part, beside the texts they come from; then the aggregates."""
-    expected = (each for some in split_documents(inputs["cleaned"], inputs["splits"]) for each in some)
+    """A few numbers per document, Parquet part by part, compared with its text; then the aggregates."""
+    expected = read_split_documents(inputs["cleaned"], inputs["splits"])
     vocabulary = inputs["vocabulary"] / TOKENIZER
     size = read_vocabulary(vocabulary).size
     sums = []
@@ -50,8 +52,8 @@ def batches(
     yield Batch("dataset", _dataset(artifact, inputs["splits"], vocabulary, size, missing), _dataset_expectations())
 
 
-def _rows(batch: pa.RecordBatch, expected: Iterator[SplitDocument]) -> Iterator[dict[str, object]]:
-    """One row per document: its length, its largest id, its unknown tokens, and the text that it should come from."""
+def _rows(batch: pa.RecordBatch, expected: Iterator[Document]) -> Iterator[dict[str, object]]:
+    """One row per document: its length, largest id and unknown tokens, and the text that it should come from."""
     columns = [batch[name].to_pylist() for name in ("doc_id", "label", "split", "length")]
     for doc_id, label, split, length, ids in zip(*columns, batch["token_ids"], strict=True):
         numbers = ids.values.to_numpy(zero_copy_only=False)
@@ -64,7 +66,8 @@ def _rows(batch: pa.RecordBatch, expected: Iterator[SplitDocument]) -> Iterator[
             "largest_id": int(numbers.max(initial=0)),
             "unknown": int(np.count_nonzero(numbers == UNK)),
             "characters": len(document.text) if document else 0,
-            "as_in_splits": document is not None and document[:3] == (doc_id, label, split),
+            "as_in_splits": document is not None
+            and (document.doc_id, document.label, document.split) == (doc_id, label, split),
         }
 
 
@@ -74,7 +77,7 @@ def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Exp
         gxe.ExpectColumnValuesToBeInSet(
             column="as_in_splits",
             value_set=[True],
-            notes="the rows are the split's, in its order, with its labels: no document added, lost or relabelled",
+            notes="rows, order and labels are those of the splits: no document added, lost or relabelled",
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="length",
@@ -83,16 +86,16 @@ def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Exp
             notes="a text without tokens has nothing to learn",
         ),
         gxe.ExpectColumnPairValuesToBeEqual(
-            column_A="length", column_B="ids", notes="readers trust `length` without reading the ids"
+            column_A="length", column_B="ids", notes="training and evaluation use `length` without reading the ids"
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="largest_id", max_value=size - 1, notes="a larger id would lie outside the model's embedding"
+            column="largest_id", max_value=size - 1, notes="a larger id lies outside the model's embedding"
         ),
     ]
 
 
 def _sums(frame: pd.DataFrame, max_tokens: int | None) -> pd.DataFrame:
-    """Totals per split of one part; documents that may have been cut short say nothing about tokens per character."""
+    """Totals per split of one Parquet part; tokens per character count documents only that were not cut short."""
     whole = frame["length"] < (max_tokens or np.inf)
     columns = {
         "tokens": frame["ids"],
@@ -107,51 +110,49 @@ def _per_split(sums: list[pd.DataFrame]) -> pd.DataFrame:
     totals = pd.concat(sums).groupby("split", as_index=False).sum()
     return totals.assign(
         unknown_share=totals["unknown"] / totals["tokens"],
-        tokens_per_character=totals["tokens_of_whole"] / totals["characters_of_whole"],  # null where all were cut
+        tokens_per_character=totals["tokens_of_whole"] / totals["characters_of_whole"],  # null if all were cut
     )
 
 
 def _split_expectations(limits: TokenizationLimits) -> list[gxe.Expectation]:
     return [
         gxe.ExpectColumnValuesToBeInSet(
-            column="split", value_set=["train", "validation", "test"], notes="training and evaluation know these parts"
+            column="split", value_set=list(SPLITS), notes="training and evaluation know these splits"
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="unknown_share",
             max_value=limits.max_unknown_share,
-            notes="a byte-level vocabulary can spell everything; [UNK] means that texts and vocabulary do not fit",
+            notes="a byte-level vocabulary can spell everything; [UNK] means that texts and vocabulary do not match",
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="tokens_per_character",
             min_value=limits.min_tokens_per_character,
             max_value=limits.max_tokens_per_character,
-            notes="far more: texts unlike those the vocabulary was learned from; far fewer: text was lost on the way",
+            notes="far more: texts unlike those the vocabulary was learned from; far fewer: text was lost",
         ),
     ]
 
 
 def _dataset(artifact: Path, splits: Path, vocabulary: Path, size: int, missing: int) -> pd.DataFrame:
-    """One row: does the schema's metadata say what the vocabulary and the split say?"""
+    """One row: does the schema's metadata agree with the vocabulary and the splits?"""
     header = read_header(artifact)
-    labels = {label for batch in read_batches(splits / "splits", ["label"]) for label in batch["label"].to_pylist()}
     stored = read_schema(artifact / DATASET).field("token_ids").type.value_type
     row = {
         "missing": missing,
-        "vocabulary_is_the_one_given": header.vocabulary_digest == file_digest(vocabulary)
-        and header.vocabulary_size == size,
-        "labels_are_the_splits": header.label_names == tuple(sorted(labels)),
-        "smallest_integers": stored == id_type(size),
+        "vocabulary_matches": header.vocabulary_digest == file_digest(vocabulary) and header.vocabulary_size == size,
+        "labels_match": list(header.label_names) == read_label_names(splits),
+        "smallest_id_type": stored == id_type(size),
     }
     return pd.DataFrame([row])
 
 
 def _dataset_expectations() -> list[gxe.Expectation]:
     reasons = {
-        "vocabulary_is_the_one_given": "ids mean nothing, or something else, with another vocabulary",
-        "labels_are_the_splits": "a label's position in the sorted list is its class id",
-        "smallest_integers": "larger ones cost disk and memory for nothing",
+        "vocabulary_matches": "ids mean something else with another vocabulary",
+        "labels_match": "a label's position in the sorted list is its class id",
+        "smallest_id_type": "a larger one wastes disk and memory",
     }
     return [
-        gxe.ExpectColumnValuesToBeBetween(column="missing", max_value=0, notes="every document of the split has a row"),
+        gxe.ExpectColumnValuesToBeBetween(column="missing", max_value=0, notes="every document of a split has a row"),
         *(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True], notes=why) for name, why in reasons.items()),
     ]

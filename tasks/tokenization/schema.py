@@ -10,10 +10,10 @@ import pyarrow as pa
 from tasks.vocabulary.schema import id_type
 
 DATASET = "tokens"
-"""The dataset's folder inside the artifact."""
+"""The folder of the dataset inside the artifact."""
 ROW_GROUP_BYTES = 2**18
-"""Training reads row groups in random order: the smaller they are, the better it shuffles a corpus larger than memory,
-and the oftener it reads; these take a millisecond."""
+"""Training reads row groups in random order: smaller ones shuffle a corpus larger than memory better, but need more
+reads; these take a millisecond each."""
 
 
 def tokens_schema(vocabulary_size: int, vocabulary_digest: str, labels: Iterable[str]) -> pa.Schema:

@@ -20,7 +20,7 @@ from tasks.shared.parquet import RowGroup, read_row_groups, read_schema, read_so
 from tasks.tokenization.schema import DATASET
 
 if TYPE_CHECKING:
-    from tasks.splitting.documents import SplitDocument
+    from tasks.extraction.document import Document
 
 FACTS = ("doc_id", "label", "split", "length")
 RUN_TOKENS = 2**17
@@ -94,7 +94,7 @@ class TokensHeader:
 
 
 def token_rows(
-    schema: pa.Schema, documents: Sequence[SplitDocument], ids: Sequence[npt.NDArray[np.unsignedinteger]]
+    schema: pa.Schema, documents: Sequence[Document], ids: Sequence[npt.NDArray[np.unsignedinteger]]
 ) -> pa.RecordBatch:
     """One row per document, in the columns of `schema.tokens_schema`; `ids` are theirs, in the same order."""
     lengths = np.array([len(some) for some in ids], np.int32)

@@ -1,13 +1,13 @@
 """Learns byte-level BPE merges from texts (Sennrich, Haddow & Birch, ACL 2016; over bytes as in GPT-2).
 
-The rule: cut the texts into pieces, begin with single bytes, and again and again join the pair of neighbours that
-occurs most often. Of pairs that occur equally often, the one with the smallest ids is joined (the left id first); so
-the merges depend on nothing but the texts, not even on their order or on the number of threads.
+The rule: cut the texts into pieces, start with single bytes, and repeatedly merge the most frequent pair of neighbours.
+Ties go to the pair with the smallest ids (the left id first), so the merges depend on nothing but the texts, not on
+their order or on the number of threads.
 
-`rustbpe` does the work. It follows that rule to the letter, and was the fastest of the libraries measured
-(`benchmarks/vocabulary.py`): some 3 times as fast as `tokenizers`, and a little faster than sentencepiece, which does
-not cut texts by a given pattern. The texts stream through; what stays in memory is a counter of distinct pieces.
-It counts in 32 bits, which is enough up to some 50 GB of text.
+`rustbpe` does the work. It follows this rule exactly, and was the fastest of the libraries measured
+(`benchmarks/vocabulary.py`): about 3 times as fast as `tokenizers`, and a little faster than sentencepiece, which does
+not cut texts by a given pattern. The texts are streamed; a counter of distinct pieces stays in memory. It counts in
+32 bits, which suffices for about 50 GB of text.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ import rustbpe
 from tasks.shared.errors import SettingsError
 from tasks.vocabulary.tokenizer_file import FIRST_BYTE, FIRST_MERGE, PATTERN, Merge
 
-TEXTS_AT_A_TIME = 256
-"""Texts that the learner holds while it counts their pieces, on all cores."""
+BUFFER_TEXTS = 256
+"""Texts in memory while their pieces are counted, on all cores."""
 TOKENS_PER_TEXT = 4
-FEWEST, MOST = 2_000, 16_000
-"""Of the size that suits a corpus: what a rare token says of a label takes texts to learn."""
+MIN_SIZE, MAX_SIZE = 2_000, 16_000
+"""Bounds of the default size: what a rare token says about a label takes many texts to learn."""
 
 
-def suitable_size(training_texts: int) -> int:
-    """How many tokens a vocabulary should have where so many texts train a classifier (docs/experiments.md)."""
-    return min(max(TOKENS_PER_TEXT * training_texts, FEWEST), MOST)
+def default_size(training_texts: int) -> int:
+    """The vocabulary's size for a classifier trained on this many texts (docs/experiments.md)."""
+    return min(max(TOKENS_PER_TEXT * training_texts, MIN_SIZE), MAX_SIZE)
 
 
 def learn_merges(texts: Iterable[str], size: int, pattern: str = PATTERN) -> list[Merge]:
-    """The merges of a vocabulary of at most `size` tokens: fewer where nothing is left to join.
+    """The merges of a vocabulary of at most `size` tokens; fewer if no pair is left to merge.
 
-    Raises SettingsError where `size` has no room for the special tokens and the bytes.
+    Raises SettingsError if `size` has no room for the special tokens and the bytes.
     """
     if size < FIRST_MERGE:
         raise SettingsError(f"vocabulary.size: {size} is too small; give {FIRST_MERGE} or more")
     learner = rustbpe.Tokenizer()
-    learner.train_from_iterator(iter(texts), size - FIRST_BYTE, buffer_size=TEXTS_AT_A_TIME, pattern=pattern)
+    learner.train_from_iterator(iter(texts), size - FIRST_BYTE, buffer_size=BUFFER_TEXTS, pattern=pattern)
     ids = {bytes(token): rank + FIRST_BYTE for token, rank in learner.get_mergeable_ranks()}
     return [_halves(token, ids) for token, number in ids.items() if number >= FIRST_MERGE]
 
 
 def _halves(token: bytes, ids: dict[bytes, int]) -> Merge:
-    """The two tokens that were joined into this one: what the merges learned before it leave of its bytes."""
-    parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 2:
-        _, at = min((ids.get(parts[i] + parts[i + 1], len(ids) + FIRST_BYTE), i) for i in range(len(parts) - 1))
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return ids[parts[0]], ids[parts[1]]
+    """The two tokens that were merged into this one: what the earlier merges make of its bytes."""
+    pieces = [token[i : i + 1] for i in range(len(token))]
+    while len(pieces) > 2:
+        _, at = min((ids.get(pieces[i] + pieces[i + 1], len(ids) + FIRST_BYTE), i) for i in range(len(pieces) - 1))
+        pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
+    return ids[pieces[0]], ids[pieces[1]]
 
 
-def drop_rare(
+def drop_rare_merges(
     merges: list[Merge], counts: npt.NDArray[np.int64], min_count: int
 ) -> tuple[list[Merge], npt.NDArray[np.int64]]:
-    """Takes back the last merges while they join fewer than `min_count` pairs; returns what is left.
+    """Undoes the last merges as long as they merge fewer than `min_count` pairs; returns the others and their counts.
 
-    `counts` says how often the texts, encoded with all merges, use each token ([258 + len(merges)]). Undoing the last
-    merge gives its token's occurrences back to both halves, so the counts stay exact without encoding anything again.
+    `counts` [258 + len(merges)] says how often the texts, encoded with all merges, use each token. Undoing the last
+    merge gives its token's count back to both halves, so the counts stay exact without encoding the texts again.
     """
     merges, counts = list(merges), counts.copy()
     while merges and counts[FIRST_MERGE + len(merges) - 1] < min_count:

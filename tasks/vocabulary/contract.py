@@ -1,4 +1,4 @@
-"""What must hold of the vocabulary before texts are encoded with it."""
+"""The contract of the vocabulary, checked before texts are encoded with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ import pyarrow as pa
 
 from tasks.shared.checks.batch import Batch
 from tasks.shared.parquet import read_table
-from tasks.vocabulary.bpe import MOST
+from tasks.vocabulary.bpe import MAX_SIZE
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
-from tasks.vocabulary.tokenizer_file import FIRST_BYTE, FIRST_MERGE, SPECIAL_TOKENS, printable, read_vocabulary
+from tasks.vocabulary.tokenizer_file import (
+    FIRST_BYTE,
+    FIRST_MERGE,
+    SPECIAL_TOKENS,
+    Vocabulary,
+    printable_tokens,
+    read_vocabulary,
+)
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: TOKENS}
 
@@ -23,41 +30,39 @@ SCHEMAS: Mapping[str, pa.Schema] = {DATASET: TOKENS}
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: VocabularySettings, limits: VocabularyLimits
 ) -> Iterator[Batch]:
-    """The table of tokens beside tokenizer.json, and a row of aggregates; both are small, whatever the corpus."""
+    """The table of tokens compared with tokenizer.json, and a row of aggregates; both are small for any corpus."""
     vocabulary = read_vocabulary(artifact / TOKENIZER)
     tokens: pd.DataFrame = read_table(artifact / DATASET).to_pandas()
-    yield Batch(
-        "tokens", _rows(tokens, printable(vocabulary), vocabulary.tokens), _row_expectations(settings), "token_id"
-    )
+    yield Batch("tokens", _rows(tokens, vocabulary), _row_expectations(settings), "token_id")
     yield Batch("vocabulary", _aggregates(tokens, vocabulary.size), _aggregate_expectations(limits))
 
 
-def _rows(tokens: pd.DataFrame, printed: list[str], stands_for: tuple[bytes, ...]) -> pd.DataFrame:
-    """The table, and for each row whether tokenizer.json says the same."""
-    expected = dict(enumerate(zip(printed, stands_for, strict=True)))
-    same = [
+def _rows(tokens: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
+    """The table, and for each row whether tokenizer.json agrees."""
+    expected = dict(enumerate(zip(printable_tokens(vocabulary), vocabulary.tokens, strict=True)))
+    matches = [
         expected.get(number) == (token, content)
         for number, token, content in zip(tokens["token_id"], tokens["token"], tokens["bytes"], strict=True)
     ]
     columns = tokens[["token_id", "token", "count", "merge_rank"]]
-    return columns.assign(position=np.arange(len(tokens)), as_in_tokenizer=np.array(same, bool))
+    return columns.assign(position=np.arange(len(tokens)), as_in_tokenizer=np.array(matches, bool))
 
 
 def _row_expectations(settings: VocabularySettings) -> list[gxe.Expectation]:
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=FIRST_MERGE,
-            max_value=settings.size or MOST,
-            notes="special tokens and 256 bytes are always there; the model's embedding has room for `size` tokens",
+            max_value=settings.size or MAX_SIZE,
+            notes="special tokens and 256 bytes are always present; the model's embedding has room for `size` tokens",
         ),
         gxe.ExpectColumnPairValuesToBeEqual(
             column_A="token_id", column_B="position", notes="ids are 0 … n - 1 without gaps: they index the embedding"
         ),
         gxe.ExpectColumnValuesToBeUnique(column="token", notes="two ids for one token would make encoding ambiguous"),
-        gxe.ExpectColumnValuesToBeUnique(column="merge_rank", notes="the rank decides which pair is joined first"),
-        gxe.ExpectColumnValuesToBeBetween(column="count", min_value=0, notes="it counts occurrences"),
+        gxe.ExpectColumnValuesToBeUnique(column="merge_rank", notes="the rank decides which pair is merged first"),
+        gxe.ExpectColumnValuesToBeBetween(column="count", min_value=0, notes="a count is not negative"),
         gxe.ExpectColumnValuesToBeInSet(
-            column="as_in_tokenizer", value_set=[True], notes="the table describes the tokenizer.json beside it"
+            column="as_in_tokenizer", value_set=[True], notes="the table describes the tokenizer.json next to it"
         ),
     ]
 
@@ -78,7 +83,7 @@ def _aggregates(tokens: pd.DataFrame, size: int) -> pd.DataFrame:
 def _aggregate_expectations(limits: VocabularyLimits) -> list[gxe.Expectation]:
     return [
         gxe.ExpectColumnValuesToBeInSet(
-            column="missing", value_set=[0], notes="every token of tokenizer.json has its row"
+            column="missing", value_set=[0], notes="every token of tokenizer.json has a row"
         ),
         gxe.ExpectColumnValuesToBeInSet(
             column="special_tokens", value_set=[" ".join(SPECIAL_TOKENS)], notes="[PAD] is id 0 and [UNK] is id 1"
@@ -87,12 +92,12 @@ def _aggregate_expectations(limits: VocabularyLimits) -> list[gxe.Expectation]:
             column="bytes", value_set=[256], notes="with all bytes as tokens, every text can be encoded"
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="occurrences", min_value=1, notes="it was learned from texts that have at least one character"
+            column="occurrences", min_value=1, notes="the training texts have at least one character"
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="unused_share",
             max_value=limits.max_unused_share,
             severity="warning",
-            notes="tokens that no training text uses cost memory and never learn anything; a smaller size will do",
+            notes="tokens that no training text uses take memory and are never trained; choose a smaller size",
         ),
     ]

@@ -1,9 +1,10 @@
-"""The columns of the table of tokens, and what the stage's files are called."""
+"""The columns of the table of tokens, and the names of the stage's files."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
+FOLDER = "04_vocabulary"
 TOKENIZER = "tokenizer.json"
 DATASET = "tokens"
 
@@ -18,7 +19,7 @@ TOKENS = pa.schema(
     ]
 )
 """One row per token, by id. `token` is the printable form that tokenizer.json uses (Ġ is a space, Ċ a line break);
-`text` is null where the bytes alone are no whole characters; `count` is how often the encoded training texts use the
+`text` is null if the bytes are not whole characters; `count` is how often the encoded training texts use the
 token; `merge_rank` is null for the special tokens and the single bytes."""
 
 

@@ -15,11 +15,9 @@ class VocabularySettings(Section):
         ge=258,
         le=1_000_000,
         description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer; "
-        "null: 4 for each training text, from 2,000 to 16,000",
+        "null: 4 per training text, between 2,000 and 16,000",
     )
-    min_count: int = Field(
-        2, ge=1, description="times that a pair of tokens must be joined in the training texts to become a token"
-    )
+    min_count: int = Field(2, ge=1, description="times that a pair must be merged in the training texts to be a token")
 
 
 class VocabularyLimits(Section):

@@ -1,4 +1,4 @@
-"""The table of tokens that people read: what each stands for and how often the training texts use it."""
+"""The table of tokens for people: the bytes of each and how often the training texts use it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pyarrow as pa
 
 from tasks.shared.batched import batched
 from tasks.vocabulary.schema import TOKENS
-from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, printable
+from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, printable_tokens
 
 if TYPE_CHECKING:
     from tasks.vocabulary.tokenizer import Encoder
 
-TEXTS_AT_A_TIME = 256
+BATCH_TEXTS = 256
 
 
 def count_tokens(encoder: Encoder, texts: Iterable[str]) -> npt.NDArray[np.int64]:
-    """How often the encoded texts use each token: [size of the vocabulary]. Holds 256 texts at a time."""
+    """How often the encoded texts use each token, [vocabulary size]; 256 texts are in memory at a time."""
     counts = np.zeros(encoder.size, np.int64)
-    for some in batched(texts, TEXTS_AT_A_TIME):
-        for ids in encoder.encode(some):
+    for batch in batched(texts, BATCH_TEXTS):
+        for ids in encoder.encode(batch):
             counts += np.bincount(ids, minlength=encoder.size)
     return counts
 
@@ -34,7 +34,7 @@ def token_rows(vocabulary: Vocabulary, counts: npt.NDArray[np.int64]) -> pa.Reco
     return pa.RecordBatch.from_pydict(
         {
             "token_id": ids,
-            "token": printable(vocabulary),
+            "token": printable_tokens(vocabulary),
             "text": [_text(token) for token in vocabulary.tokens],
             "bytes": vocabulary.tokens,
             "count": counts,

@@ -12,8 +12,8 @@ from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
 from tasks.splitting.documents import count_training_texts, training_texts
-from tasks.vocabulary.bpe import drop_rare, learn_merges, suitable_size
-from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
+from tasks.vocabulary.bpe import default_size, drop_rare_merges, learn_merges
+from tasks.vocabulary.schema import DATASET, FOLDER, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens, token_rows
 from tasks.vocabulary.tokenizer import Encoder
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-@stage("vocabulary", folder="04_vocabulary", libraries=("rustbpe", "tiktoken", "pyarrow", "numpy"))
+@stage("vocabulary", folder=FOLDER, libraries=("rustbpe", "tiktoken", "pyarrow", "numpy"))
 def learn_vocabulary(settings: VocabularySettings, out: Path, *, cleaned: Path, splits: Path) -> dict[str, JsonValue]:
-    """Reads the training texts twice: to learn the merges, and to count how often each token is used."""
+    """Reads the training texts twice: to learn the merges, and to count the tokens."""
     training = count_training_texts(splits)
     if training == 0:
-        raise CorpusError(
-            f"{splits}: no document is in the training part, so there is nothing to learn a vocabulary from"
-        )
-    size = settings.size or suitable_size(training)
+        raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
+    size = settings.size or default_size(training)
     merges = learn_merges(progress(training_texts(cleaned, splits), "vocabulary", "texts read"), size)
     texts = progress(training_texts(cleaned, splits), "vocabulary", "texts encoded")
-    merges, counts = drop_rare(merges, count_tokens(Encoder(Vocabulary(tuple(merges))), texts), settings.min_count)
+    counts = count_tokens(Encoder(Vocabulary(tuple(merges))), texts)
+    merges, counts = drop_rare_merges(merges, counts, settings.min_count)
     vocabulary = Vocabulary(tuple(merges))
     (out / TOKENIZER).write_text(tokenizer_json(vocabulary), encoding="utf-8", newline="\n")
     with PartWriter(out / DATASET, TOKENS) as table:

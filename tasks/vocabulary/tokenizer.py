@@ -1,9 +1,9 @@
-"""Encodes texts with a vocabulary, and decodes them again.
+"""Encodes texts with a vocabulary, and decodes token ids.
 
-`tiktoken` does the work: on the same vocabulary it gives the ids that Hugging Face `tokenizers` gives, several times
-faster (`benchmarks/vocabulary.py`). It joins any two neighbours whose bytes together are a token, the token learned
-first going first; `tokenizers` joins the listed pairs. These are the same: before a token's turn comes, the earlier
-merges leave only one pair of neighbours for its bytes, namely the pair that it was learned from.
+`tiktoken` does the work: on the same vocabulary it gives the same ids as Hugging Face `tokenizers`, several times
+faster (`benchmarks/vocabulary.py`). It merges any two neighbours whose bytes together are a token, in the order the
+tokens were learned; `tokenizers` merges the listed pairs. The results are equal: when a token's turn comes, the earlier
+merges have left only one pair of neighbours for its bytes, the pair that it was learned from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TokenIds = npt.NDArray[np.unsignedinteger]
 
 
 class Encoder:
-    """Text to token ids and back; what is encoded always decodes to the same text."""
+    """Text to token ids and back; encoding and decoding returns the same text."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.size = vocabulary.size
@@ -39,13 +39,13 @@ class Encoder:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """Loads a tokenizer.json. Raises ArtifactError where it is missing or damaged."""
+        """Loads a tokenizer.json. Raises ArtifactError if it is missing or damaged."""
         return cls(read_vocabulary(path))
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The token ids of each text, as uint16 where the vocabulary's size allows, else uint32.
+        """The token ids of each text, [tokens], as uint16 if the vocabulary's size allows, else uint32.
 
-        Texts are spread over all cores. A text that says "[PAD]" is a text like any other.
+        Texts are spread over all cores. "[PAD]" in a text is ordinary text.
         """
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             return list(threads.map(self._encode, texts))
@@ -54,9 +54,9 @@ class Encoder:
         return self._tiktoken.encode_to_numpy(text, disallowed_special=()).astype(self.id_type)
 
     def decode(self, ids: Sequence[int] | TokenIds) -> str:
-        """The text of some token ids; bytes that are no whole character become U+FFFD.
+        """The text of the token ids; bytes that are not a whole character become U+FFFD.
 
-        Raises ValueError at an id that the vocabulary does not have.
+        Raises ValueError for an id that is not in the vocabulary.
         """
         numbers = np.asarray(ids, np.int64)
         if numbers.size and not 0 <= numbers.min() <= numbers.max() < self.size:

@@ -1,10 +1,9 @@
-"""A byte-level BPE vocabulary, and tokenizer.json, the file that keeps it in Hugging Face `tokenizers`' format.
+"""A byte-level BPE vocabulary, and tokenizer.json, its file in the format of Hugging Face `tokenizers`.
 
 Ids: 0 is [PAD], 1 is [UNK], 2 … 257 are the bytes 0 … 255, then one token per merge, in the order they were learned.
 
-[PAD] and [UNK] have their places in the model's vocabulary, but are no `added_tokens`: those are looked for in the
-text itself, and a text that says "[PAD]" would turn into padding. So both libraries encode such a text like any other,
-and give it back.
+[PAD] and [UNK] are in the model's vocabulary, but are not `added_tokens`: those are matched in the text itself, and a
+text with the characters "[PAD]" would turn into padding. This way both libraries encode and decode them as text.
 """
 
 from __future__ import annotations
@@ -28,13 +27,14 @@ PATTERN = (
     r"| ?[\p{L}\p{M}]+"  # a word, with the space before it
     r"| ?\p{N}+"  # a number
     r"| ?[^\s\p{L}\p{M}\p{N}]+"  # punctuation and symbols
-    r"|\n+"  # line and paragraph breaks stay apart from what is around them
+    r"|\n+"  # line and paragraph breaks, apart from their surroundings
     r"|[^\S\n]+"  # other white space
 )
-"""What a text is cut into before merging, so that no token spans two words: GPT-2's rule with line breaks kept apart.
+"""The pieces that a text is cut into before merging, so that no token spans two words: GPT-2's rule, with separate line
+breaks.
 
-Every character falls into a piece, so nothing is lost. There is no look-ahead and no backtracking: the time is
-linear in the text, however long a run of one character is, and all regex engines agree.
+Every character is in a piece, so nothing is lost. Without look-ahead and backtracking, the time is linear in the text,
+even for one character repeated many times, and all regex engines agree.
 """
 
 Merge = tuple[int, int]
@@ -43,7 +43,7 @@ Merge = tuple[int, int]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The merges, in the order they were learned, and the pattern of the pieces inside which they apply."""
+    """The merges, in the order they were learned, and the pattern of the pieces within which they apply."""
 
     merges: tuple[Merge, ...]
     pattern: str = PATTERN
@@ -55,7 +55,7 @@ class Vocabulary:
 
     @cached_property
     def tokens(self) -> tuple[bytes, ...]:
-        """What each token stands for, by id; the special tokens as they are written."""
+        """The bytes of each token, by id; for the special tokens, of their names."""
         tokens = [name.encode() for name in SPECIAL_TOKENS] + [bytes([byte]) for byte in range(256)]
         for left, right in self.merges:
             tokens.append(tokens[left] + tokens[right])
@@ -72,19 +72,19 @@ def _printable_bytes() -> dict[int, str]:
 _PRINTABLE = _printable_bytes()
 
 
-def printable(vocabulary: Vocabulary) -> list[str]:
+def printable_tokens(vocabulary: Vocabulary) -> list[str]:
     """The tokens by id as tokenizer.json writes them: one printable character per byte."""
     learned = ("".join(map(_PRINTABLE.__getitem__, token)) for token in vocabulary.tokens[FIRST_BYTE:])
     return [*SPECIAL_TOKENS, *learned]
 
 
 def tokenizer_json(vocabulary: Vocabulary) -> str:
-    """The text of tokenizer.json: the same for the same vocabulary, ends with a line break."""
+    """The content of tokenizer.json, a function of the vocabulary alone."""
     return json.dumps(_as_json(vocabulary), ensure_ascii=False, indent=1) + "\n"
 
 
 def _as_json(vocabulary: Vocabulary) -> dict[str, Any]:
-    tokens = printable(vocabulary)
+    tokens = printable_tokens(vocabulary)
     pieces = {"type": "Split", "pattern": {"Regex": vocabulary.pattern}, "behavior": "Isolated", "invert": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     return {
@@ -114,7 +114,7 @@ def _as_json(vocabulary: Vocabulary) -> dict[str, Any]:
 def read_vocabulary(path: Path) -> Vocabulary:
     """Reads a tokenizer.json that this project wrote.
 
-    Raises ArtifactError where the file is missing, damaged, or says anything that `tokenizer_json` would not write.
+    Raises ArtifactError if the file is missing, damaged, or has anything that `tokenizer_json` would not write.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -127,7 +127,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); run the vocabulary stage again") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ArtifactError(
-            f"{path}: no readable tokenizer.json ({type(error).__name__}: {error}); "
+            f"{path}: not a readable tokenizer.json ({type(error).__name__}: {error}); "
             "delete its folder and run the vocabulary stage again"
         ) from error
     if not complete:

@@ -1,0 +1,41 @@
+"""A document, and how the datasets that hold documents are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.extraction.schema import DATASET
+from tasks.shared.parquet import read_batches
+
+TEXT_ROWS, OTHER_ROWS = 256, 65_536
+"""Rows in memory at a time, with texts and without."""
+
+
+class Document(NamedTuple):
+    """One text on its way through the pipeline. The fields are columns; one that is not known or not read is empty."""
+
+    doc_id: str
+    label: str = ""
+    source: str = ""
+    """Where it comes from, for people."""
+    text: str = ""
+    group: str = ""
+    """The first document of its group of near duplicates; set by cleaning."""
+    split: str = ""
+    """train, validation or test; set by splitting."""
+
+
+def read_documents(
+    artifact: Path, columns: Collection[str], dataset: str = DATASET, rows: int | None = None
+) -> Iterator[Document]:
+    """The rows of an artifact's dataset, in order, with these columns alone; `rows` of them are in memory at a time.
+
+    Raises ArtifactError for a missing or damaged dataset.
+    """
+    rows = rows or (TEXT_ROWS if "text" in columns else OTHER_ROWS)
+    for batch in read_batches(artifact / dataset, list(columns), rows=rows):
+        fields = (batch[name].to_pylist() if name in columns else repeat("") for name in Document._fields)
+        yield from map(Document, *fields)
