@@ -103,8 +103,8 @@ def count(classifier: DocumentClassifier, part: TokenizedDocuments) -> dict[str,
     names = ("centres", "mean", "scale")
     codebook = Codebook(*(classifier.get_buffer(f"codebook_{name}") for name in names))
     window, cpu = classifier.architecture.window, torch.device("cpu")
-    runs = [count_all(classifier.reader, codebook, run.ids, run.offsets, window, cpu) for run in part.runs()]
-    tokens, codes = (np.concatenate(block) for block in zip(*runs, strict=True))
+    chunks = [count_all(classifier.reader, codebook, chunk.ids, chunk.offsets, window, cpu) for chunk in part.chunks()]
+    tokens, codes = (np.concatenate(block) for block in zip(*chunks, strict=True))
     with torch.inference_mode():  # an embedding is that of its token wherever it stands: clusters of tokens
         embeddings = classifier.reader.embedding(torch.arange(classifier.architecture.vocabulary_size))
         kinds = learn_codebook(embeddings, codes.shape[1], torch.Generator().manual_seed(0)).codes(embeddings)

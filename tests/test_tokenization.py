@@ -194,10 +194,10 @@ def test_readers_get_flat_arrays_of_a_split(tmp_path: Path) -> None:
     assert (train.vocabulary_size, train.label_names) == (500, ("fiction", "news"))
 
     none = open_tokens(out, "holdout")
-    assert (len(none), none.tokens, none.offsets.tolist(), list(none.runs())) == (0, 0, [0], [])
+    assert (len(none), none.tokens, none.offsets.tolist(), list(none.chunks())) == (0, 0, [0], [])
 
 
-def test_a_split_is_read_run_by_run_whatever_the_row_groups(tmp_path: Path) -> None:
+def test_a_split_is_read_chunk_by_chunk_for_any_row_groups(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [rng.integers(2, 300, length).astype(np.uint16) for length in rng.integers(1, 3000, 400)]
     splits = ["validation" if number % 10 == 0 else "train" for number in range(len(texts))]
@@ -207,14 +207,15 @@ def test_a_split_is_read_run_by_run_whatever_the_row_groups(tmp_path: Path) -> N
     ) as writer:
         for start in range(0, len(texts), 64):
             writer.write(token_rows(writer.schema, documents[start : start + 64], texts[start : start + 64]))
-    for split, runs in (("train", 5), ("validation", 1)):
-        part = open_tokens(tmp_path, split)
+    for split, min_chunks in (("train", 5), ("validation", 1)):
+        tokenized = open_tokens(tmp_path, split)
         expected = [ids for ids, each in zip(texts, splits, strict=True) if each == split]
-        assert [ids.tolist() for ids in part] == [ids.tolist() for ids in expected]
-        assert len(part.bounds) - 1 >= runs
-        assert part.tokens == sum(map(len, expected))
-        for run in part.runs(reversed(range(len(part.bounds) - 1))):
-            assert [ids.tolist() for ids in run] == [ids.tolist() for ids in expected[run.first :][: len(list(run))]]
+        assert [ids.tolist() for ids in tokenized] == [ids.tolist() for ids in expected]
+        assert len(tokenized.bounds) - 1 >= min_chunks
+        assert tokenized.tokens == sum(map(len, expected))
+        for chunk in tokenized.chunks(reversed(range(len(tokenized.bounds) - 1))):
+            documents_of = expected[chunk.first :][: len(list(chunk))]
+            assert [ids.tolist() for ids in chunk] == [ids.tolist() for ids in documents_of]
 
 
 def test_tokens_that_are_damaged_after_they_were_opened_are_named(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_lengths_that_do_not_fit_the_ids_are_named(tmp_path: Path) -> None:
     row = {"doc_id": "a", "label": "news", "split": "train", "token_ids": [7, 8], "length": 1}
     with PartWriter(tmp_path / "tokens", tokens_schema(300, "ab", ["news"])) as writer:
         writer.write([row])
-    with pytest.raises(ArtifactError, match=r"part-00000.parquet: row group 0 has 2 token ids where the lengths say 1"):
+    with pytest.raises(ArtifactError, match="row group 0 has 2 token ids, but the lengths sum to 1"):
         list(open_tokens(tmp_path, "train"))
 
 
@@ -268,7 +269,7 @@ def test_damaged_tokens_are_named(tmp_path: Path) -> None:
     row = {"doc_id": "a", "label": "poem", "split": "train", "token_ids": [7], "length": 1}
     with PartWriter(tmp_path / "unknown label" / "tokens", tokens_schema(300, "ab", ["news"])) as writer:
         writer.write([row])
-    with pytest.raises(ArtifactError, match="label 'poem' is not in the label map"):
+    with pytest.raises(ArtifactError, match="label 'poem' is not in the metadata"):
         open_tokens(tmp_path / "unknown label", "train")
 
     with PartWriter(tmp_path / "bare" / "tokens", tokens_schema(300, "ab", ["poem"]).remove_metadata()) as writer:

@@ -46,9 +46,9 @@ def test_a_cell_that_cannot_compute_in_bfloat16_is_named(monkeypatch: pytest.Mon
 def test_the_loss_and_the_weights_stay_float32(cell: str) -> None:
     settings, training = small(cell=cell, dropout=0, token_dropout=0, embedding_dropout=0), documents()
     objective = objective_of(settings, training, documents(seed=1), CPU)
-    run = next(training.runs())
-    windows = cut(run.offsets, 12, 12)
-    ids, lengths = gather(run.ids, windows, np.arange(len(windows)), CPU)
+    chunk = next(training.chunks())
+    windows = cut(chunk.offsets, 12, 12)
+    ids, lengths = gather(chunk.ids, windows, np.arange(len(windows)), CPU)
     losses = {}
     for precision in ("float32", "bfloat16"):
         with computing_in(precision, CPU):

@@ -96,7 +96,7 @@ def _check_fit(classifier: Classifier, test: TokenizedDocuments, model: Path) ->
 def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
     from tasks.evaluation.calibration import probabilities_of
 
-    scores = np.concatenate([classifier.log_probabilities(list(run)) for run in documents.runs()])
+    scores = np.concatenate([classifier.log_probabilities(list(chunk)) for chunk in documents.chunks()])
     return Predictions(documents.doc_ids, documents.labels, probabilities_of(scores))
 
 

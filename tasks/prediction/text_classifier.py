@@ -13,7 +13,7 @@ from tasks.cleaning.normalize import normalize
 from tasks.shared.errors import ArtifactError
 from tasks.shared.store.artifacts import damage, read_manifest
 from tasks.training.classifier import load_classifier
-from tasks.training.schema import TOKENIZER
+from tasks.vocabulary.schema import TOKENIZER
 from tasks.vocabulary.tokenizer import Encoder
 
 OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]

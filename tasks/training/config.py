@@ -59,6 +59,6 @@ def _digest(part: TokenizedDocuments) -> str:
     digest = hashlib.sha256(repr(part.label_names).encode())
     for array in (part.labels, part.offsets):
         digest.update(array.tobytes())
-    for run in part.runs():
-        digest.update(run.ids.tobytes())
+    for chunk in part.chunks():
+        digest.update(chunk.ids.tobytes())
     return digest.hexdigest()[:16]

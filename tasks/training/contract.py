@@ -18,8 +18,9 @@ from safetensors.numpy import load_file
 from tasks.shared.checks.batch import Batch
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.store import open_tokens
-from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
 from tasks.training.settings import TrainingLimits, TrainingSettings
+from tasks.vocabulary.schema import TOKENIZER
 
 SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY, GRADIENTS_FILE: GRADIENTS}
 LARGEST_LOSS = 1e6

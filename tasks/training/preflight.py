@@ -65,10 +65,10 @@ def check_part(name: str, part: TokenizedDocuments) -> None:
     empty = np.flatnonzero(np.diff(part.offsets) == 0)
     if len(empty):
         raise TrainingError(f"document {part.doc_ids[empty[0]]} of the {name} part has no tokens; drop it in cleaning")
-    for run in part.runs():
-        largest = int(run.ids.max())
+    for chunk in part.chunks():
+        largest = int(chunk.ids.max())
         if largest >= part.vocabulary_size:
-            where = run.first + int(np.searchsorted(run.offsets, int(run.ids.argmax()), side="right")) - 1
+            where = chunk.first + int(np.searchsorted(chunk.offsets, int(chunk.ids.argmax()), side="right")) - 1
             raise TrainingError(
                 f"document {part.doc_ids[where]} of the {name} part has token id {largest}, but the vocabulary has "
                 f"{part.vocabulary_size} tokens; tokenize again with the vocabulary that training gets"

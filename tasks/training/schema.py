@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-WEIGHTS, CONFIG, TOKENIZER, HISTORY_FILE = "model.safetensors", "config.json", "tokenizer.json", "history.parquet"
+WEIGHTS, CONFIG, HISTORY_FILE = "model.safetensors", "config.json", "history.parquet"
 GRADIENTS_FILE = "gradients.parquet"
 
 HISTORY = pa.schema(

@@ -19,14 +19,15 @@ from tasks.shared.files import file_digest, write_text
 from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
 from tasks.tokenization.store import open_tokens
 from tasks.training.head.progress import Watch
-from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, TOKENIZER, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
 from tasks.training.settings import TrainingSettings
+from tasks.vocabulary.schema import TOKENIZER
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
-    from tasks.tokenization.store import Run
+    from tasks.tokenization.store import Chunk
     from tasks.training.loop.epoch_metrics import Progress
 
 log = logger("training")
@@ -102,11 +103,11 @@ class Afterwards(Watch):
     def __init__(self, tokens: int) -> None:
         self._tokens, self._read, self._spoken = tokens, 0, time.monotonic()
 
-    def reading(self, runs: Iterator[Run]) -> Iterator[Run]:
+    def reading(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """See Watch."""
-        for run in runs:
-            yield run
-            self._read += len(run.ids)
+        for chunk in chunks:
+            yield chunk
+            self._read += len(chunk.ids)
             self._say("reading the texts with the trained reader, %d%%", round(100 * self._read / self._tokens))
         if self._read == self._tokens:
             log.info("training: learning to classify what was read")

@@ -1,8 +1,8 @@
 """The batches of an epoch, drawn from a buffer of windows, so that memory does not grow with the corpus.
 
-The runs of the training part come in random order, and their windows, cut at random offsets, fill the buffer. When it
+The chunks of the training part come in random order, and their windows, cut at random offsets, fill the buffer. When it
 is full, a random half of its batches goes out; at the end, all of them. A corpus that fits into the buffer is shuffled
-whole. A larger one may well be sorted by label: its runs are small beside the buffer, and what is left in it from
+whole. A larger one may well be sorted by label: its chunks are small beside the buffer, and what is left in it from
 before mixes with what comes.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tasks.training.data.windows import Indices, Windows, batches, count_windows, cut
 
 if TYPE_CHECKING:
-    from tasks.tokenization.store import Run, TokenizedDocuments
+    from tasks.tokenization.store import Chunk, TokenizedDocuments
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Epoch:
 
     def __iter__(self) -> Iterator[Batch]:
         held: list[tuple[NDArray[Any], Windows]] = []
-        for run in self.documents.runs(self.rng.permutation(len(self.documents.bounds) - 1)):
-            held.append((run.ids, self._cut(run)))
+        for chunk in self.documents.chunks(self.rng.permutation(len(self.documents.bounds) - 1)):
+            held.append((chunk.ids, self._cut(chunk)))
             if sum(len(ids) for ids, _ in held) >= self.buffer_tokens:
                 ids, windows = _join(held)
                 held.clear()
@@ -76,11 +76,11 @@ class Epoch:
             ids, windows = _join(held)
             yield from (Batch(ids, windows, group) for group in batches(windows, self.batch_windows, self.rng))
 
-    def _cut(self, run: Run) -> Windows:
-        """The windows of a run; their documents as positions in the part."""
-        shifts = self.shifts[run.first : run.first + len(run.offsets) - 1]
-        windows = cut(run.offsets, self.window, self.window, shifts)
-        return Windows(windows.starts, windows.lengths, windows.documents + run.first)
+    def _cut(self, chunk: Chunk) -> Windows:
+        """The windows of a chunk; their documents as positions in the part."""
+        shifts = self.shifts[chunk.first : chunk.first + len(chunk.offsets) - 1]
+        windows = cut(chunk.offsets, self.window, self.window, shifts)
+        return Windows(windows.starts, windows.lengths, windows.documents + chunk.first)
 
 
 def _join(held: list[tuple[NDArray[Any], Windows]]) -> tuple[NDArray[Any], Windows]:

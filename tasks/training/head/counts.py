@@ -42,8 +42,8 @@ def count_part(
     longest = int(np.diff(part.offsets).max())
     sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
     with stored_counts(folder, sizes[0], longest) as tokens, stored_counts(folder, sizes[1], longest) as codes:
-        for run in watch.reading(part.runs()):
-            for counts in count_slices(reader, codebook, run.ids, run.offsets, window, device):
+        for chunk in watch.reading(part.chunks()):
+            for counts in count_slices(reader, codebook, chunk.ids, chunk.offsets, window, device):
                 for block, found in zip((tokens, codes), counts, strict=True):
                     block.append(found)
         yield [tokens, codes]

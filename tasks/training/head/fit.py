@@ -161,11 +161,11 @@ def sample_states(
     if len(documents) > SAMPLE:  # the first ones, sorted by id, may be of one label
         asked[rng.permutation(len(documents))[SAMPLE:]] = False
     drawn = []
-    for run in watch.reading(documents.runs()):
-        chosen = np.zeros(len(run.ids), dtype=bool)
-        for document, (begin, end) in enumerate(pairwise(run.offsets.tolist()), run.first):
+    for chunk in watch.reading(documents.chunks()):
+        chosen = np.zeros(len(chunk.ids), dtype=bool)
+        for document, (begin, end) in enumerate(pairwise(chunk.offsets.tolist()), chunk.first):
             if asked[document]:
                 chosen[begin + rng.permutation(end - begin)[:each]] = True
-        for places, vectors in read(reader, run.ids, tiles(run.offsets, window), device):
+        for places, vectors in read(reader, chunk.ids, tiles(chunk.offsets, window), device):
             drawn.append(vectors[torch.from_numpy(chosen[places]).to(device)])
     return torch.cat(drawn)[:SAMPLE]

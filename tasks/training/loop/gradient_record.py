@@ -38,12 +38,12 @@ class GradientRecord:
 
     def add(self, epoch: int) -> None:
         """Follows the gradients through the model as it is now."""
-        run = next(self.training.runs())
+        chunk = next(self.training.chunks())
         rows = flow_in_texts(
             self.model.get_submodule("cells").children(),
             self.model.get_submodule("embedding"),
-            run.ids,
-            run.offsets,
+            chunk.ids,
+            chunk.offsets,
             self.window,
             self.device,
         )

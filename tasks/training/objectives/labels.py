@@ -55,13 +55,13 @@ class LabelObjective:
         return loss, (logits.detach().argmax(-1) == labels).sum()
 
     def validate(self) -> Validation:
-        """Pools the windows' answers by document, run after run."""
+        """Pools the windows' answers by document, chunk after chunk."""
         labels, pooled, right = self.validation.labels, [], []
-        for run in self.validation.runs():
-            windows = cut(run.offsets, self.window, self.stride)
-            answers = window_log_probabilities(self.model, run.ids, windows, self.device)
-            right.append(answers.argmax(axis=1) == labels[run.first + windows.documents])
-            pooled.append(pool_documents(answers, windows.documents, len(run.offsets) - 1))
+        for chunk in self.validation.chunks():
+            windows = cut(chunk.offsets, self.window, self.stride)
+            answers = window_log_probabilities(self.model, chunk.ids, windows, self.device)
+            right.append(answers.argmax(axis=1) == labels[chunk.first + windows.documents])
+            pooled.append(pool_documents(answers, windows.documents, len(chunk.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
     @property

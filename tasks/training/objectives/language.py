@@ -53,10 +53,10 @@ class LanguageObjective:
         total = torch.zeros(3, dtype=torch.float64)
         self.model.eval()
         with torch.inference_mode():
-            for run in self.validation.runs():
-                windows = tiles(run.offsets, self.settings.window)
+            for chunk in self.validation.chunks():
+                windows = tiles(chunk.offsets, self.settings.window)
                 for batch in batches(windows, at_once):
-                    tokens, lengths = gather(run.ids, windows, batch, self.device)
+                    tokens, lengths = gather(chunk.ids, windows, batch, self.device)
                     for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
                         told = self.model.told(tokens, lengths, positions)
                         total += torch.stack([value.float() for value in told]).cpu()  # MPS has no doubles
