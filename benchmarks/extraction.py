@@ -55,13 +55,13 @@ def measure(corpus: Path, rounds: int, texts: int) -> list[dict[str, str | float
     """One row per step: its name, wall and CPU seconds, MB/s, and how many times as fast as NLTK."""
     documents = list(itertools.islice(brown.documents(corpus), texts))
     megabytes = sum(len(document.text.encode()) for document in documents) / 1e6
-    taken = {
+    medians = {
         "documents": _median(lambda: list(itertools.islice(brown.documents(corpus), texts)), rounds),
         "stage": _median(lambda: _stage(corpus, texts), rounds),
         "digest": _median(lambda: brown.digest(corpus), rounds),
         "NLTK paras() + TreebankWordDetokenizer": _median(lambda: _nltk(corpus, texts), 1),
     }
-    _, nltk_processor = taken["NLTK paras() + TreebankWordDetokenizer"]
+    _, nltk_processor = medians["NLTK paras() + TreebankWordDetokenizer"]
     return [
         {
             "step": step,
@@ -70,7 +70,7 @@ def measure(corpus: Path, rounds: int, texts: int) -> list[dict[str, str | float
             "megabytes_per_second": megabytes / seconds,
             "times_nltk": nltk_processor / processor,
         }
-        for step, (seconds, processor) in taken.items()
+        for step, (seconds, processor) in medians.items()
     ]
 
 
@@ -92,12 +92,12 @@ def _nltk(corpus: Path, texts: int) -> None:
 
 def _median(work: Callable[[], object], rounds: int) -> tuple[float, float]:
     """Wall seconds and CPU seconds."""
-    taken = []
+    times = []
     for _ in range(rounds):
         clock, processor = time.perf_counter(), time.process_time()
         work()
-        taken.append((time.perf_counter() - clock, time.process_time() - processor))
-    by_clock, by_processor = zip(*taken, strict=True)
+        times.append((time.perf_counter() - clock, time.process_time() - processor))
+    by_clock, by_processor = zip(*times, strict=True)
     return statistics.median(by_clock), statistics.median(by_processor)
 
 

@@ -52,8 +52,8 @@ def changed(words: list[str], count: int) -> str:
 
 def find(texts: dict[str, str], **options) -> tuple[dict[str, Duplicate], UnionFind]:
     duplicates = DuplicateFinder(io.BytesIO(), **options)
-    found = {doc_id: duplicates.add(doc_id, text) for doc_id, text in texts.items()}
-    return {doc_id: duplicate for doc_id, duplicate in found.items() if duplicate}, duplicates.groups
+    added = {doc_id: duplicates.add(doc_id, text) for doc_id, text in texts.items()}
+    return {doc_id: duplicate for doc_id, duplicate in added.items() if duplicate}, duplicates.groups
 
 
 @pytest.fixture
@@ -129,19 +129,19 @@ def test_nothing_but_whitespace_controls_and_quotes_is_lost(text):
     )
     quotes = str.maketrans(dict.fromkeys("‘’‚‛‹›", "'") | dict.fromkeys("“”„‟«»", '"'))
     expected = "".join(c for c in kept.translate(quotes) if not c.isspace() and c not in "\xad\ufeff")
-    found = "".join(normalize(text).split())  # marks either side of a space may change places once it is gone
-    assert unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", expected)
+    normalized = "".join(normalize(text).split())  # marks either side of a space may change places once it is gone
+    assert unicodedata.normalize("NFC", normalized) == unicodedata.normalize("NFC", expected)
 
 
 @given(st.lists(st.sampled_from(["to", "be", "or", "Not", "é", "x1"])), st.integers(1, 4))
-def test_shingles_are_the_distinct_runs_of_words(words, size):
+def test_shingles_are_the_distinct_word_sequences(words, size):
     lower = [word.lower() for word in words]
     size_here = min(size, len(lower))
-    runs = {tuple(lower[i : i + size_here]) for i in range(len(lower) - size_here + 1)} if lower else set()
-    found = shingles(" ".join(words), size)
-    assert len(found) == len(runs)
-    assert np.array_equal(found, np.unique(found))
-    assert np.array_equal(found, shingles("..." + ",\n".join(words).upper(), size))
+    expected = {tuple(lower[i : i + size_here]) for i in range(len(lower) - size_here + 1)} if lower else set()
+    hashes = shingles(" ".join(words), size)
+    assert len(hashes) == len(expected)
+    assert np.array_equal(hashes, np.unique(hashes))
+    assert np.array_equal(hashes, shingles("..." + ",\n".join(words).upper(), size))
 
 
 def test_a_text_longer_than_a_piece_is_hashed_alike(monkeypatch):

@@ -56,7 +56,7 @@ def test_good_documents_pass(check):
 
 
 @pytest.mark.parametrize(
-    ("damage", "found"),
+    ("damage", "failure"),
     [
         (put("text", "The second half is damaged\x00\x01."), "documents 0: has_controls"),
         (put("text", "A next line\x85 is a control character."), "documents 0: has_controls"),
@@ -69,8 +69,8 @@ def test_good_documents_pass(check):
         (lambda rows: rows.drop(index="07"), "counts: kept_or_dropped"),
     ],
 )
-def test_damaged_documents_are_found(check, damage, found):
-    assert found in check("documents", damage)
+def test_damaged_documents_are_found(check, damage, failure):
+    assert failure in check("documents", damage)
 
 
 def test_unknown_reasons_are_found(check):
@@ -78,15 +78,15 @@ def test_unknown_reasons_are_found(check):
 
 
 @pytest.mark.parametrize(
-    ("limits", "found"),
+    ("limits", "failure"),
     [
         ({"max_dropped_share": 0.05}, "counts: dropped_share"),
         ({"min_documents": 21}, "counts: kept"),
         ({"max_characters": 30}, "documents 0: characters"),
     ],
 )
-def test_limits_are_held(check, limits, found):
-    assert check(**limits) == {found}
+def test_limits_are_held(check, limits, failure):
+    assert check(**limits) == {failure}
 
 
 def test_controls_may_stay_where_the_settings_keep_them(check):

@@ -56,7 +56,7 @@ def test_each_trace_of_the_coding_is_undone(tokens: str, expected: str) -> None:
     assert prose(tokens) == expected
 
 
-def test_paragraphs_are_kept_and_a_formula_alone_is_none() -> None:
+def test_paragraphs_are_kept_and_a_formula_alone_is_dropped() -> None:
     assert prose("One .", "Af .", "Two .") == "One.\n\nTwo."
 
 
@@ -74,8 +74,12 @@ def test_headlines_stand_alone_and_datelines_do_not() -> None:
         "\n\tMerger/nn-hl proposed/vbn-hl \nHowever/wrb it/pps failed/vbd ./.\n\n\n"
         "\tSalem/np-hl (/(-hl AP/np-hl )/)-hl\n--/-- Rain/nn\n"
     )
-    found = [[word for word, _ in paragraph] for paragraph in brown.tagged_paragraphs(text)]
-    assert found == [["Merger", "proposed"], ["However", "it", "failed", "."], ["Salem", "(", "AP", ")", "--", "Rain"]]
+    words = [[word for word, _ in paragraph] for paragraph in brown.tagged_paragraphs(text)]
+    assert words == [
+        ["Merger", "proposed"],
+        ["However", "it", "failed", "."],
+        ["Salem", "(", "AP", ")", "--", "Rain"],
+    ]
 
 
 def test_documents_are_sorted_and_labelled_by_genre(tmp_path: Path) -> None:

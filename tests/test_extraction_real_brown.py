@@ -17,9 +17,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "nltk_data"
 
 @pytest.fixture(scope="module")
 def corpus() -> Path:
-    found = brown.find(brown.search_path(SHARED))
-    assert found is not None, "the tests marked brown need NLTK_DATA, or ../shared/nltk_data next to the checkout"
-    return found
+    corpus = brown.find(brown.search_path(SHARED))
+    assert corpus is not None, "the tests marked brown need NLTK_DATA, or ../shared/nltk_data next to the checkout"
+    return corpus
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ ARTEFACTS = {
 @pytest.mark.parametrize("artefact", ARTEFACTS)
 def test_no_artefact_is_left(documents: dict[str, Document], artefact: str) -> None:
     pattern = re.compile(ARTEFACTS[artefact], re.MULTILINE)
-    found = [
+    matches = [
         f"{document.doc_id}: …{document.text[max(0, match.start() - 20) : match.end() + 20]!r}"
         for document in documents.values()
         for match in pattern.finditer(document.text)
     ]
-    assert found == []
+    assert matches == []
 
 
 def test_no_character_gives_a_genre_away(documents: dict[str, Document]) -> None:

@@ -68,7 +68,7 @@ def groups_are_whole(documents: list[Document], splits: dict[str, str]) -> bool:
     for document in documents:
         if document.doc_id in splits:
             places[document.group].add(splits[document.doc_id])
-    return all(len(found) == 1 for found in places.values())
+    return all(len(names) == 1 for names in places.values())
 
 
 def covered(documents: list[Document], splits: dict[str, str], min_groups: int = 3) -> bool:
@@ -101,14 +101,14 @@ def grouped(draw: st.DrawFn, largest: int = 5) -> list[Document]:
 @given(COUNTS, SEEDS)
 def test_each_label_is_within_a_document_of_its_shares(counts, seed):
     documents = alone(counts)
-    found = table(documents, assign_splits(documents, SHARES, seed))
+    assigned = table(documents, assign_splits(documents, SHARES, seed))
     for label, count in counts.items():
         least = max(1, count // 10)
-        assert found[label].total() == count
-        assert found[label]["validation"] in (least, max(1, -(-count // 10)))
-        assert found[label]["test"] in (least, max(1, -(-count // 10)))
+        assert assigned[label].total() == count
+        assert assigned[label]["validation"] in (least, max(1, -(-count // 10)))
+        assert assigned[label]["test"] in (least, max(1, -(-count // 10)))
         if count >= 6:
-            assert abs(found[label]["train"] - 0.8 * count) < 1
+            assert abs(assigned[label]["train"] - 0.8 * count) < 1
 
 
 @given(st.dictionaries(st.sampled_from("abcdefghijkl"), st.integers(10, 60), min_size=2), SEEDS)
@@ -122,21 +122,21 @@ def test_totals_are_within_a_document_of_their_shares(counts, seed):
 def test_other_shares(weights, counts):
     shares = {split: weight / sum(weights) for split, weight in zip(SPLITS, weights, strict=True)}
     documents = alone(counts)
-    found = table(documents, assign_splits(documents, shares))
+    assigned = table(documents, assign_splits(documents, shares))
     for label, count in counts.items():
         ideal = [count * share for share in shares.values()]
         if min(ideal) >= 1:
-            assert all(abs(found[label][split] - count * share) < 1 for split, share in shares.items())
-        assert set(found[label]) == set(SPLITS)
+            assert all(abs(assigned[label][split] - count * share) < 1 for split, share in shares.items())
+        assert set(assigned[label]) == set(SPLITS)
 
 
 def test_the_counts_of_brown():
     documents = alone(BROWN)
     splits = assign_splits(documents, SHARES)
     assert Counter(splits.values()) == {"train": 400, "validation": 50, "test": 50}
-    found = table(documents, splits)
-    assert found["science_fiction"] == {"train": 4, "validation": 1, "test": 1}
-    assert found["humor"] == {"train": 7, "validation": 1, "test": 1}
+    assigned = table(documents, splits)
+    assert assigned["science_fiction"] == {"train": 4, "validation": 1, "test": 1}
+    assert assigned["humor"] == {"train": 7, "validation": 1, "test": 1}
 
 
 @given(grouped(), SEEDS)
@@ -187,10 +187,10 @@ def test_assigned_documents_stay_when_texts_are_added(counts, added, seed):
     after = assign_splits(documents, SHARES, seed, previous=before)
     assert {doc_id: after[doc_id] for doc_id in before} == before
     assert covered(documents, after)
-    for label, found in table(documents, after).items():
+    for label, assigned in table(documents, after).items():
         count = counts.get(label, 0) + added.get(label, 0)
-        assert abs(found["test"] - count / 10) <= 1
-        assert abs(found["validation"] - count / 10) <= 1
+        assert abs(assigned["test"] - count / 10) <= 1
+        assert abs(assigned["validation"] - count / 10) <= 1
 
 
 @given(grouped(), st.data())
@@ -212,8 +212,8 @@ def test_additions_keep_groups_together_and_labels_everywhere(documents, data):
     for document in documents:
         was[document.group] |= {before[document.doc_id]} if document.doc_id in before else set()
     for groups in groups_by_label(documents).values():
-        settled = [split for group in groups if len(found := was[group]) == 1 for split in found]
-        if len(groups) < 3 or (set(settled) == set(SPLITS) and all(len(was[group]) < 2 for group in groups)):
+        kept = [split for group in groups if len(names := was[group]) == 1 for split in names]
+        if len(groups) < 3 or (set(kept) == set(SPLITS) and all(len(was[group]) < 2 for group in groups)):
             assert all(
                 was[d.group] <= {after[d.doc_id]} for d in documents if d.group in groups and len(was[d.group]) < 2
             )

@@ -171,7 +171,7 @@ def test_good_splits_pass(check, settings, documents):
 
 
 @pytest.mark.parametrize(
-    ("damage", "found"),
+    ("damage", "failure"),
     [
         (lambda rows: rows.drop(index="a-1"), "documents: side"),
         (lambda rows: rows.rename(index={"a-1": "z-1"}), "documents: side"),
@@ -184,8 +184,8 @@ def test_good_splits_pass(check, settings, documents):
         (put("validation", *(f"a-{number}" for number in range(18))), "splits: share_off"),
     ],
 )
-def test_the_check_finds_damage(check, damage, found):
-    assert found in check(damage)
+def test_the_check_finds_damage(check, damage, failure):
+    assert failure in check(damage)
 
 
 def test_the_check_finds_other_columns(check):

@@ -32,7 +32,7 @@ from tasks.vocabulary.tokenizer import Encoder
 from tasks.vocabulary.tokenizer_file import Vocabulary, printable_tokens, read_vocabulary, tokenizer_json
 
 FEW_LETTERS = st.lists(st.text(alphabet="aab c'’sé\n.1", max_size=40), max_size=6)
-"""Few different characters: many ties, and runs such as "aaaa" whose pairs overlap."""
+"""Few different characters: many ties, and repeats such as "aaaa" whose pairs overlap."""
 SIZES = st.integers(258, 300)
 
 
@@ -69,7 +69,7 @@ def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, m
         assert one_more.count(258 + len(merges)) < min_count
 
 
-def test_one_long_run_and_no_text_at_all() -> None:
+def test_a_repeated_character_and_no_text() -> None:
     assert learn_merges(["a" * 1024], 1000) == [(99, 99), *((id_, id_) for id_ in range(258, 267))]
     assert learn_merges([], 1000) == []
     assert learn_merges(["", ""], 1000) == []
@@ -104,14 +104,14 @@ print(vocabulary.size, hashlib.sha256(tokenizer_json(vocabulary).encode() + writ
 
 def test_every_process_makes_the_same_bytes(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[1]
-    found = set()
+    outputs = set()
     for seed, threads in (("0", "1"), ("1", "4"), ("4711", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads, "PYTHONPATH": str(root)}
         arguments = [sys.executable, "-c", IN_ANOTHER_PROCESS, __file__, str(tmp_path / seed)]
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-        found.add(done.stdout)
-    assert len(found) == 1
-    assert found.pop().startswith("600 ")
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert outputs.pop().startswith("600 ")
 
 
 def test_hugging_face_reads_the_file(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_the_stage_learns_from_training_texts_alone(tmp_path: Path) -> None:
     said = tokens[tokens["token"] == "Ġsaid"]
     assert said["text"].tolist() == [" said"]
     assert not tokens["text"].str.contains("zyzzyva", na=False).any()
-    assert pd.isna(tokens["text"].iloc[2 + 0xE6])  # the first byte of 東 is no character
+    assert pd.isna(tokens["text"].iloc[2 + 0xE6])  # the first byte of 東 is not a character
 
 
 def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path) -> None:

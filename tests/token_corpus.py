@@ -46,8 +46,8 @@ def write_artifacts(folder: Path, documents: Sequence[Document] = DOCUMENTS, par
 
 def brown_texts(count: int) -> list[str]:
     """Texts of the real Brown Corpus, words without their tags; one line per sentence."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "nltk_data"
-    with zipfile.ZipFile(Path(os.environ.get("NLTK_DATA", beside)) / "corpora" / "brown.zip") as archive:
+    shared = Path(__file__).resolve().parents[2] / "shared" / "nltk_data"
+    with zipfile.ZipFile(Path(os.environ.get("NLTK_DATA", shared)) / "corpora" / "brown.zip") as archive:
         names = sorted(name for name in archive.namelist() if len(Path(name).name) == 4 and Path(name).name[0] == "c")
         raw = [archive.read(name).decode() for name in names[:: max(1, len(names) // count)][:count]]
     lines = ([word.rpartition("/")[0] for word in line.split()] for text in raw for line in text.splitlines())

@@ -27,8 +27,8 @@ from tasks.shared.errors import CorpusError, DownloadError
 from tasks.shared.progress import logger
 
 _CATEGORIES = "cats.txt"
-SECONDS_OF_SILENCE = 60.0
-"""A download that brings nothing for so long has failed."""
+DOWNLOAD_TIMEOUT = 60.0
+"""Seconds without data after which a download fails."""
 _BLANK_LINES = re.compile(r"\n\s*\n")
 TaggedParagraph = list[tuple[str, str]]
 
@@ -50,33 +50,31 @@ def find(data_folders: Sequence[Path]) -> Path | None:
 
 
 def download(data_folder: Path, index: str | None = None) -> Path:
-    """Fetches the corpus into `data_folder` with NLTK's downloader, which compares its index's checksum.
+    """Downloads the corpus into `data_folder` with NLTK's downloader, which verifies the index's checksum.
 
-    `index` is the address of the index, where it is not NLTK's own.
-
-    Raises DownloadError, with the ways to get the corpus by hand, when that fails.
+    `index` is the URL of another index than NLTK's. Raises DownloadError, which says how to get the corpus by hand.
     """
     from nltk.downloader import Downloader, ErrorMessage, ProgressMessage  # takes a second to import
 
     log = logger("extraction")
     log.info("extraction: Brown Corpus not found; downloading it to %s (3 MB)", data_folder)
     data_folder.mkdir(parents=True, exist_ok=True)
-    with _patience(SECONDS_OF_SILENCE):
+    with _socket_timeout(DOWNLOAD_TIMEOUT):
         for message in Downloader(index).incr_download("brown", str(data_folder)):
             if isinstance(message, ProgressMessage):
                 log.info("extraction: Brown Corpus, %.0f %% downloaded", message.progress)
             elif isinstance(message, ErrorMessage):
-                _remove_remains(data_folder / "corpora")
+                _remove_download(data_folder / "corpora")
                 raise not_found(data_folder, str(message.message))
-    found = find([data_folder])
-    if found is None:
-        raise not_found(data_folder, "NLTK's downloader left nothing there")
-    return found
+    corpus = find([data_folder])
+    if corpus is None:
+        raise not_found(data_folder, "NLTK's downloader reported success, but left no corpus")
+    return corpus
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """NLTK's downloader sets no time limit of its own, and would wait for ever."""
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Sets the default timeout, because NLTK's downloader sets none and would wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -85,8 +83,8 @@ def _patience(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _remove_remains(corpora: Path) -> None:
-    """An archive with the wrong checksum must not be found by the next run."""
+def _remove_download(corpora: Path) -> None:
+    """Keeps the next run from finding an archive with a wrong checksum."""
     (corpora / "brown.zip").unlink(missing_ok=True)
     shutil.rmtree(corpora / "brown", ignore_errors=True)
 

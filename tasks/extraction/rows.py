@@ -84,20 +84,20 @@ def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                where = f"{file}: line {number}"
+                place = f"{file}: line {number}"
                 try:
                     fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
                 except UnicodeDecodeError:
                     _require_utf8(file)
                     raise
                 except (ValueError, RecursionError) as error:
-                    raise CorpusError(f"{where} is not JSON ({error}); write one object per line") from error
+                    raise CorpusError(f"{place} is not JSON ({error}); write one object per line") from error
                 if fields is None and not line.strip():
                     continue
                 if not isinstance(fields, dict):
-                    raise CorpusError(f"{where} is not a JSON object, but {_excerpt(line)}; write one object per line")
-                _require(columns, list(fields), where)
-                values = [_json_string(fields[name], name, columns, where) for name in columns.names]
+                    raise CorpusError(f"{place} is not a JSON object, but {_excerpt(line)}; write one object per line")
+                _require(columns, list(fields), place)
+                values = [_json_string(fields[name], name, columns, place) for name in columns.names]
                 yield _document(values, columns, f"{file.name} line {number}")
     except OSError as error:
         raise unreadable(file, error) from error
@@ -120,35 +120,35 @@ def _document(values: Sequence[str], columns: Columns, source: str) -> Document:
     return Document(doc_id, label, source, text=next(remaining))
 
 
-def _require(columns: Columns, given: Sequence[str], where: object) -> None:
+def _require(columns: Columns, given: Sequence[str], place: object) -> None:
     for name in columns.names:
         if name not in given:
             setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
             raise CorpusError(
-                f"{where}: no column {name!r}, only {', '.join(given) or 'none'}; set {columns.setting.format(setting)}"
+                f"{place}: no column {name!r}, only {', '.join(given) or 'none'}; set {columns.setting.format(setting)}"
             )
         if given.count(name) > 1:
-            raise CorpusError(f"{where}: more than one column {name!r}; rename one")
+            raise CorpusError(f"{place}: more than one column {name!r}; rename one")
 
 
-def _require_type(column_type: pa.DataType, name: str, columns: Columns, where: object) -> None:
+def _require_type(column_type: pa.DataType, name: str, columns: Columns, place: object) -> None:
     value = column_type.value_type if pa.types.is_dictionary(column_type) else column_type
     is_text = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
     if not is_text and (name == columns.text or not pa.types.is_integer(value)):
         allowed = "strings" if name == columns.text else "strings or whole numbers"
-        raise CorpusError(f"{where}: column {name!r} holds {column_type}, not {allowed}; convert it")
+        raise CorpusError(f"{place}: column {name!r} holds {column_type}, not {allowed}; convert it")
 
 
-def _json_string(value: Any, name: str, columns: Columns, where: str) -> str:
+def _json_string(value: Any, name: str, columns: Columns, place: str) -> str:
     if value is None:
-        raise CorpusError(f"{where} has no value in {name!r}; fill it in or remove the line")
+        raise CorpusError(f"{place} has no value in {name!r}; fill it in or remove the line")
     if isinstance(value, int) and not isinstance(value, bool) and name != columns.text:
         return str(value)
     if not isinstance(value, str):
         allowed = "a string" if name == columns.text else "a string or a whole number"
-        raise CorpusError(f"{where} has {type(value).__name__} in {name!r}, not {allowed}; convert it")
+        raise CorpusError(f"{place} has {type(value).__name__} in {name!r}, not {allowed}; convert it")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise CorpusError(f"{where} has half a surrogate pair in {name!r}, which is not a character; correct it")
+        raise CorpusError(f"{place} has half a surrogate pair in {name!r}, which is not a character; correct it")
     return value
 
 
