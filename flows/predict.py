@@ -11,7 +11,7 @@ from pydantic import Field
 from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config
 from flows.pipeline.runs import open_pipeline
-from tasks.prediction.batch import Batch, label_parts
+from tasks.prediction.batch import PredictionJob, predict_parts
 from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.files import storage_faults
 from tasks.shared.progress import logger
@@ -45,5 +45,5 @@ def predict(
     with storage_faults(store.root):
         model, which = model_in_use(store)
         logger("predict").info("predict: model %s, %s", model.fingerprint, which)
-        batch = Batch(store, model, source_digest(texts), part_rows)
-        return label_parts(batch, read_texts(texts), texts.path)
+        job = PredictionJob(store, model, source_digest(texts), part_rows)
+        return predict_parts(job, read_texts(texts), texts.path)

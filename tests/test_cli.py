@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from conftest import Pipeline, Result, write_corpus
 
 from flows.cli.main import cli
+from tasks.shared.files import file_digest
+from tasks.shared.store import artifacts
 
 STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
 FOLDERS = dict(
@@ -108,6 +110,18 @@ def test_predict_labels_files_and_standard_input(done: Pipeline, tmp_path: Path)
     assert first["label"] == max(first["probabilities"], key=first["probabilities"].__getitem__)
     assert abs(sum(first["probabilities"].values()) - 1) < 1e-6
     assert set(first["probabilities"]) == {"label0", "label1", "label2"}
+
+
+def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    hashed = []
+    monkeypatch.setattr(artifacts, "file_digest", lambda path: hashed.append(path.name) or file_digest(path))
+    (tmp_path / "a.txt").write_text("apple1 river1 stone1")
+    config = ["--config", str(done.root / "pipeline.yaml")]
+    for arguments in (config, ["--model", str(done.stage_path("training"))]):
+        hashed.clear()
+        result = CliRunner().invoke(cli, ["predict", str(tmp_path / "a.txt"), *arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert hashed.count("model.safetensors") == 1
 
 
 def test_predict_refuses_what_is_no_text(done: Pipeline, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Drift: the figures are the textbook's, limits warn or stop, and Prefect hears of it."""
+"""Drift: the figures agree with scipy, limits warn or stop, and Prefect gets an event."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_length_shift_is_kolmogorov_smirnovs(then: list[int], now: list[int]
     assert length_shift(np.array(then), np.array(now)) == pytest.approx(ks_2samp(then, now, method="asymp").statistic)
 
 
-def test_labels_that_come_and_go_count():
+def test_new_and_missing_labels_count():
     assert label_shift({"a": 5, "b": 5}, {"a": 50, "b": 50}) == 0
     assert label_shift({"a": 5, "b": 5}, {"a": 5, "c": 5}) == 0.5
     assert label_shift({"a": 1}, {"c": 1}) == 1
@@ -54,7 +54,7 @@ def profile(tokens: list[int], documents: int = 4) -> Profile:
     return Profile({"a": documents}, np.full(documents, 10), np.array(tokens))
 
 
-def test_rare_tokens_and_what_moved_most():
+def test_rare_tokens_and_the_largest_contributions():
     then = profile([90, 6, 4, 0])
     found = shifts(then, profile([50, 0, 30, 20]), rare_count=5)
     assert found.rare_rise == pytest.approx(0.5 - 0.04)
@@ -63,7 +63,7 @@ def test_rare_tokens_and_what_moved_most():
     assert shifts(then, Profile({}, np.array([], int), np.zeros(4, int)), 5).token_divergence == 0
 
 
-def test_only_limits_that_are_passed_are_told():
+def test_only_exceeded_limits_are_reported():
     limits = DriftLimits().model_dump()
     figures = {"label_shift": 0.25, "length_shift": 0.3, "rare_rise": 0.0, "token_divergence": 0.05}
     assert passed(figures, limits, documents=30) == ["label shares moved by 0.250, the limit is 0.2"]
@@ -98,7 +98,7 @@ def figures(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "drift.json").read_text()))
 
 
-def test_the_same_texts_have_hardly_moved_and_strange_ones_have(tmp_path: Path, reference: dict[str, Path]):
+def test_the_same_texts_hardly_drift_and_different_ones_do(tmp_path: Path, reference: dict[str, Path]):
     same, strange = tmp_path / "same", tmp_path / "strange"
     for out in (same, strange):
         out.mkdir()
@@ -124,7 +124,7 @@ def test_the_same_texts_have_hardly_moved_and_strange_ones_have(tmp_path: Path, 
     assert severities(DriftLimits(beyond="ignore")) == severities(DriftLimits(min_documents=41)) == set()
 
 
-def test_new_texts_alone_are_compared_when_told_so(tmp_path: Path, reference: dict[str, Path]):
+def test_compare_new_ignores_known_texts(tmp_path: Path, reference: dict[str, Path]):
     rows = {f"{i:02d}": ("a", "the cat sat on the mat and the dog sat too") for i in range(40)} | {
         "x": ("c", "ZZZ QQQ")
     }
@@ -157,7 +157,7 @@ def drifted(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_tells_prefect_and_an_automation_hears_it(pipeline: Pipeline):
+def test_a_run_emits_an_event_and_an_automation_reacts(pipeline: Pipeline):
     name = f"drifting-{time.time_ns()}"
     write_corpus(pipeline.texts, documents=30)
     limits = {"drift": {"max_token_divergence": 0.01}, "training": {"min_gain_over_majority": -1}}
@@ -219,7 +219,7 @@ with get_client(sync_client=True) as client:
 
 
 def events(pipeline: Pipeline, prefix: str, name: str, count: int) -> list[dict[str, Any]]:
-    """What the server has heard of something that bears this name, the oldest first, once there is so much of it."""
+    """The server's events for the resource of this name, oldest first; waits for `count` of them."""
     until = time.monotonic() + 60
     while True:
         shown = subprocess.run(

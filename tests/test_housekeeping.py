@@ -24,7 +24,7 @@ from flows.pipeline.settings import Pipeline as Settings
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
 from tasks.shared.store.artifacts import Artifact, Store
-from tasks.shared.store.champion import crown
+from tasks.shared.store.champion import set_champion
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, going_on, running
 
@@ -57,7 +57,7 @@ def test_the_champion_and_its_history_stay_with_all_that_they_were_made_from(tmp
     store = Store(tmp_path)
     chain = [make_chain(store, number) for number in range(1, 9)]
     for number in (1, 2, 3, 4):
-        crown(store, chain[number], "hand", "")
+        set_champion(store, chain[number], "hand", "")
     prune_store(store, keep=1, champions=2)
     assert models(store) == ["training3", "training4", "training5", "training8"]
     for number in (3, 4, 5, 8):
@@ -70,7 +70,7 @@ def test_the_champion_and_its_history_stay_with_all_that_they_were_made_from(tmp
 
 def test_a_damaged_champion_is_not_swept_away(tmp_path: Path):
     store = Store(tmp_path)
-    crown(store, make_chain(store, 1), "hand", "")
+    set_champion(store, make_chain(store, 1), "hand", "")
     for number in (2, 3):
         make_chain(store, number)
     (store.place("06_models", "training1") / "artifact.json").write_text("{")

@@ -1,4 +1,4 @@
-"""Batch prediction: what is read, what is written, and that an interruption costs one part at most."""
+"""Prediction: input formats, output, resumption after an interruption, and verification of the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_table_needs_no_labels(tmp_path: Path, kind: str):
         list(read_texts(Source(path, text_column="body")))
 
 
-def test_a_digest_changes_with_the_content_and_the_way_of_reading(tmp_path: Path):
+def test_a_digest_changes_with_the_content_and_the_reading_options(tmp_path: Path):
     (tmp_path / "a.txt").write_text("one")
     before = source_digest(Source(tmp_path))
     assert source_digest(Source(tmp_path)) == before
@@ -58,13 +58,13 @@ def test_a_digest_changes_with_the_content_and_the_way_of_reading(tmp_path: Path
     assert source_digest(Source(tmp_path)) != before
 
 
-def test_an_encoding_that_nobody_knows_is_named(tmp_path: Path):
-    with pytest.raises(CorpusError, match="'utf-9' is no encoding"):
+def test_an_unknown_encoding_is_named(tmp_path: Path):
+    with pytest.raises(CorpusError, match="'utf-9' is not an encoding"):
         Source(tmp_path, encoding="utf-9")
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
-def test_what_is_no_source_is_named(tmp_path: Path, make: Any):
+def test_an_invalid_source_is_named(tmp_path: Path, make: Any):
     make(tmp_path / "thing")
     with pytest.raises(CorpusError, match="thing: "):
         list(read_texts(Source(tmp_path / "thing")))
@@ -75,7 +75,7 @@ def read(result: Any) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_a_batch_survives_a_kill_and_gives_what_an_undisturbed_one_gives(pipeline: Pipeline):
+def test_a_killed_batch_resumes_with_the_same_result(pipeline: Pipeline):
     write_corpus(pipeline.texts, documents=30)
     pipeline.configure(training={"epochs": 3})
     assert pipeline("run").code == 0
@@ -107,14 +107,14 @@ def test_a_batch_survives_a_kill_and_gives_what_an_undisturbed_one_gives(pipelin
     assert list(table["doc_id"]) == list(frame["id"])
     champion = pipeline("champion", "--json").json["champion"]["model"]
     assert set(table["model"]) == {champion} == {resumed.json["model"]}
-    shares = table.filter(like="probability_")
-    assert list(shares) == ["probability_label0", "probability_label1", "probability_label2"]
-    assert shares.iloc[17].isna().all()
+    probabilities = table.filter(like="probability_")
+    assert list(probabilities) == ["probability_label0", "probability_label1", "probability_label2"]
+    assert probabilities.iloc[17].isna().all()
     assert table["predicted"].isna().sum() == 1
-    assert np.allclose(shares.drop(index=17).sum(axis=1), 1)
+    assert np.allclose(probabilities.drop(index=17).sum(axis=1), 1)
 
     one = pipeline("predict", "-", "--json", stdin=texts[5000]).json["predictions"][0]["probabilities"]
-    assert np.allclose(list(one.values()), shares.iloc[5000])
+    assert np.allclose(list(one.values()), probabilities.iloc[5000])
     again = pipeline(*command)
     assert again.json["reused_parts"] == 12
     assert json.loads(Path(again.json["path"], "_predictions.json").read_text())["rows"] == 6000

@@ -1,4 +1,4 @@
-"""The champion: when a candidate takes its place, how the pointer moves, and what a damaged champion does."""
+"""The champion: when a candidate replaces it, how the pointer moves, and what happens if it is damaged."""
 
 from __future__ import annotations
 
@@ -18,55 +18,53 @@ from tasks.promotion.unseen import unseen
 from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
 from tasks.shared.store.artifacts import Artifact, Store
-from tasks.shared.store.champion import Champion, Reign, crown, promote_over, read_champion, roll_back
+from tasks.shared.store.champion import Champion, Promotion, read_champion, replace_champion_if, roll_back, set_champion
 from tasks.shared.store.fingerprint import Recipe
 
 LABELS = ["a", "b"] * 100
 
 
 def rule(**changes: Any) -> Rule:
-    values = {"metric": "accuracy", "least_gain": 0.0, "test": "bootstrap", "confidence": 0.95, "min_documents": 10}
+    values = {"metric": "accuracy", "min_gain": 0.0, "test": "bootstrap", "confidence": 0.95, "min_documents": 10}
     return Rule(**{**values, "bootstrap_samples": 1000, "seed": 0, **changes})
 
 
-def answers(right: int, offset: int = 0) -> list[str]:
-    """Right for `right` documents, beginning with number `offset`, and wrong for the others."""
+def predictions(right: int, offset: int = 0) -> list[str]:
+    """Correct for `right` documents from number `offset` on, wrong for the others."""
     chosen = {(offset + i) % len(LABELS) for i in range(right)}
     return [label if i in chosen else "ab"[label == "a"] for i, label in enumerate(LABELS)]
 
 
 def test_a_first_model_must_beat_the_majority_class():
-    good = decide_first(rule(), LABELS, answers(101), "a")
+    good = decide_first(rule(), LABELS, predictions(101), "a")
     assert good.promote
     assert (good.candidate, good.rival) == (0.505, 0.5)
-    even = decide_first(rule(), LABELS, answers(100), "a")
+    even = decide_first(rule(), LABELS, predictions(100), "a")
     assert not even.promote
     assert "does not beat the majority class: 0.500 against 0.500 on 200 documents" in even.reason
 
 
 def test_a_candidate_that_is_clearly_better_is_promoted():
-    decision = decide(rule(), LABELS, answers(180), answers(140))
+    decision = decide(rule(), LABELS, predictions(180), predictions(140))
     assert decision.promote
     assert decision.reason.startswith("better than the champion: accuracy 0.900 against the champion's 0.700 on 200")
     low, high = decision.gain_interval
     assert 0 < low < 0.2 < high
-    assert decision.sureness > 0.99
+    assert decision.confidence > 0.99
 
 
 @pytest.mark.parametrize(
     ("changes", "candidate", "champion", "why"),
     [
-        ({}, 140, 140, "not ahead at all"),
-        ({}, 130, 140, "not ahead at all"),
-        ({"least_gain": 0.1}, 155, 140, "not ahead by more than 0.1"),
-        ({}, 142, 140, "not surely enough (promotion.confidence is 0.95)"),
-        ({"min_documents": 201}, 200, 0, "only 200 documents of the test part are new to both models, too few"),
+        ({}, 140, 140, "not ahead: accuracy"),
+        ({}, 130, 140, "not ahead: accuracy"),
+        ({"min_gain": 0.1}, 155, 140, "not ahead by more than 0.1"),
+        ({}, 142, 140, "too little confidence (promotion.confidence is 0.95)"),
+        ({"min_documents": 201}, 200, 0, "only 200 documents of the test split are new to both models, fewer than"),
     ],
 )
-def test_otherwise_the_champion_stays_and_the_reason_says_why(
-    changes: dict[str, Any], candidate: int, champion: int, why: str
-):
-    decision = decide(rule(**changes), LABELS, answers(candidate), answers(champion, offset=100))
+def test_otherwise_the_champion_stays_with_a_reason(changes: dict[str, Any], candidate: int, champion: int, why: str):
+    decision = decide(rule(**changes), LABELS, predictions(candidate), predictions(champion, offset=100))
     assert not decision.promote
     assert why in decision.reason
 
@@ -75,21 +73,23 @@ def test_without_documents_that_are_new_to_both_nothing_is_compared():
     decision = decide(rule(), [], [], [])
     assert not decision.promote
     assert decision.candidate is None
-    assert "no document of the test part is new to both models" in decision.reason
+    assert "no document of the test split is new to both models" in decision.reason
 
 
 def test_the_tests_agree_on_what_is_clear_and_none_takes_any_lead():
     for test in ("bootstrap", "mcnemar", "none"):
-        assert decide(rule(test=test), LABELS, answers(180), answers(140)).promote
-        assert not decide(rule(test=test), LABELS, answers(140), answers(180)).promote
-    assert not decide(rule(test="mcnemar"), LABELS, answers(141), answers(140)).promote
-    assert decide(rule(test="none"), LABELS, answers(141), answers(140)).promote
+        assert decide(rule(test=test), LABELS, predictions(180), predictions(140)).promote
+        assert not decide(rule(test=test), LABELS, predictions(140), predictions(180)).promote
+    assert not decide(rule(test="mcnemar"), LABELS, predictions(141), predictions(140)).promote
+    assert decide(rule(test="none"), LABELS, predictions(141), predictions(140)).promote
 
 
 def test_the_paired_bootstrap_is_surer_than_scores_alone_would_allow():
-    paired = decide(rule(), LABELS, answers(110), answers(100))  # right wherever the champion is, and on ten more
-    apart = decide(rule(), LABELS, answers(110), answers(100, offset=100))
-    assert paired.sureness > 0.99 > apart.sureness
+    paired = decide(
+        rule(), LABELS, predictions(110), predictions(100)
+    )  # right wherever the champion is, and on ten more
+    apart = decide(rule(), LABELS, predictions(110), predictions(100, offset=100))
+    assert paired.confidence > 0.99 > apart.confidence
 
 
 def test_models_may_know_different_labels():
@@ -126,38 +126,38 @@ def test_the_pointer_moves_back_and_forth_and_remembers(tmp_path: Path):
     store = Store(tmp_path)
     assert read_champion(store) is None
     a, b, c = (make_model(store, name) for name in "abc")
-    assert promote_over(store, None, a, "first", "run-1")
-    assert promote_over(store, "a", b, "better", "run-2")
-    assert not promote_over(store, "a", c, "decided against a champion that is no more", "run-3")
-    assert crown(store, c, "hand", "chosen").present.model == "c"
-    assert [roll_back(store).present.model for _ in range(2)] == ["b", "a"]
+    assert replace_champion_if(store, None, a, "first", "run-1")
+    assert replace_champion_if(store, "a", b, "better", "run-2")
+    assert not replace_champion_if(store, "a", c, "compared with a former champion", "run-3")
+    assert set_champion(store, c, "hand", "chosen").current.model == "c"
+    assert [roll_back(store).current.model for _ in range(2)] == ["b", "a"]
     with pytest.raises(InputError, match="no earlier champion"):
         roll_back(store)
     champion = read_champion(store)
-    assert [reign.model for reign in champion.reigns] == list("abcba")
-    assert champion.deposed == {"#c", "#b"}
+    assert [promotion.model for promotion in champion.history] == list("abcba")
+    assert champion.withdrawn == {"#c", "#b"}
     assert champion.recent(1) == ["a", "b"]
-    assert champion.reigns[1].run == "run-2"
+    assert champion.history[1].run == "run-2"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["champion.json"]
 
 
-def test_a_model_that_a_person_brings_back_is_no_longer_deposed():
+def test_a_model_that_a_person_brings_back_is_no_longer_withdrawn():
     moves = [("a", "promotion"), ("b", "hand"), ("a", "hand"), ("c", "promotion")]
-    reigns = [Reign(model=m, digest=f"#{m}", since="", by=by, reason="") for m, by in moves]
-    assert Champion(reigns=tuple(reigns)).deposed == {"#b"}
+    history = [Promotion(model=m, digest=f"#{m}", since="", by=by, reason="") for m, by in moves]
+    assert Champion(history=tuple(history)).withdrawn == {"#b"}
 
 
 def test_an_earlier_champion_that_is_gone_cannot_come_back(tmp_path: Path):
     store = Store(tmp_path)
-    crown(store, model("gone"), "hand", "")
-    crown(store, make_model(store, "here"), "hand", "")
+    set_champion(store, model("gone"), "hand", "")
+    set_champion(store, make_model(store, "here"), "hand", "")
     with pytest.raises(ArtifactError, match=r"gone.*choose another with --set ID"):
         roll_back(store)
-    assert read_champion(store).present.model == "here"
+    assert read_champion(store).current.model == "here"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"reigns": []}', '{"version": 0, "model": "abc"}'])
-def test_a_pointer_that_cannot_be_understood_is_named(tmp_path: Path, content: str):
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"history": []}', '{"version": 0, "model": "abc"}'])
+def test_an_invalid_pointer_is_named(tmp_path: Path, content: str):
     (tmp_path / "champion.json").write_text(content)
     with pytest.raises(ArtifactError, match=r"champion\.json: not a champion's record .* move it away") as caught:
         read_champion(Store(tmp_path))
@@ -169,7 +169,7 @@ POOR = ("--set", "training.objective=labels", "--set", "training.learning_rate=1
 
 @pytest.fixture
 def grown(pipeline: Pipeline) -> Pipeline:
-    """Enough texts for a test part that can tell models apart."""
+    """Enough texts for a test split that distinguishes models."""
     write_corpus(pipeline.texts, documents=40)
     pipeline.configure(training={"epochs": 3})
     return pipeline
@@ -188,7 +188,7 @@ def run(pipeline: Pipeline, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_way_of_a_champion(grown: Pipeline):
+def test_a_champion_from_promotion_to_rollback(grown: Pipeline):
     assert "does not beat the majority class" in run(grown, *POOR)["decision"]
     assert champion_of(grown) is None
     assert "no champion yet" in grown("champion").out
@@ -253,7 +253,7 @@ def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_com
 
 
 @pytest.mark.slow
-def test_a_champion_for_other_labels_does_not_stand_in_the_way(pipeline: Pipeline):
+def test_a_champion_for_other_labels_is_replaced(pipeline: Pipeline):
     pipeline.configure(training={"epochs": 1, "head_strength": 500.0})
     run(pipeline)
     first = champion_of(pipeline)
@@ -276,20 +276,20 @@ def seal_again(place: Path, name: str, content: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_texts_that_both_models_know_are_left_out(grown: Pipeline):
+def test_texts_that_both_models_know_are_excluded(grown: Pipeline):
     run(grown, *POOR)
     grown("champion", "--set", grown.stage_path("training").name)
     record = run(grown, "--set", "splitting.seed=1", "--set", "promotion.min_documents=1")
     promotion = next(stage for stage in record["stages"] if stage["stage"] == "promotion")
     test = next(stage for stage in record["stages"] if stage["stage"] == "evaluation")
-    assert promotion["rows"] < test["rows"]  # divided anew, so the champion has learned most of today's test part
+    assert promotion["rows"] < test["rows"]  # divided anew, so the champion has learned most of today's test split
     decision = json.loads(Path(promotion["path"], "decision.json").read_text())
     assert decision["documents"] == promotion["rows"]
-    assert "test part" in decision["reason"] or "document" in decision["reason"]
+    assert "document" in decision["reason"]
 
 
 @pytest.mark.slow
-def test_each_run_trains_anew_when_told_so(pipeline: Pipeline):
+def test_each_run_trains_a_new_model_if_set_to_always(pipeline: Pipeline):
     pipeline.configure(retrain={"when": "always"}, promotion={"when": "by_hand", "test": "none", "min_documents": 1})
     first, second = (run(pipeline) for _ in range(2))
     models = [next(s["path"] for s in record["stages"] if s["stage"] == "training") for record in (first, second)]
@@ -302,11 +302,11 @@ def test_each_run_trains_anew_when_told_so(pipeline: Pipeline):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "abc"], "no model begins so; there are: none"),
+        (["--set", "abc"], "no model starts with it; available: none"),
         (["--rollback"], "no earlier champion"),
     ],
 )
-def test_a_champion_that_is_not_there_is_said_so(pipeline: Pipeline, arguments: list[str], message: str):
+def test_a_missing_champion_is_an_error(pipeline: Pipeline, arguments: list[str], message: str):
     result = pipeline("champion", *arguments)
     assert result.code == 2
     assert message in result.err

@@ -29,7 +29,7 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
     corpusflow champion --set 3f9c           the model whose fingerprint begins so
     corpusflow champion --rollback           the one before it again
     """
-    from tasks.shared.store.champion import crown, find_model, read_champion, roll_back
+    from tasks.shared.store.champion import find_model, read_champion, roll_back, set_champion
 
     if chosen is not None and rollback:
         raise click.UsageError("--set and --rollback exclude each other")
@@ -37,8 +37,8 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
     if chosen is not None:
         model = find_model(store, chosen)
         present = read_champion(store)
-        if present is None or present.present.model != model.fingerprint:
-            crown(store, model, "hand", "chosen by hand")
+        if present is None or present.current.model != model.fingerprint:
+            set_champion(store, model, "hand", "chosen by hand")
     elif rollback:
         roll_back(store)
     found = read_champion(store)
@@ -51,9 +51,9 @@ def _as_json(store: Store, found: Champion | None) -> dict[str, Any]:
 
     if found is None:
         return {"champion": None, "history": []}
-    place = store.place(MODELS, found.present.model)
-    here = {**found.present.model_dump(), "path": str(place), "damage": damage(place)}
-    return {"champion": here, "history": [reign.model_dump() for reign in reversed(found.reigns)]}
+    place = store.place(MODELS, found.current.model)
+    here = {**found.current.model_dump(), "path": str(place), "damage": damage(place)}
+    return {"champion": here, "history": [promotion.model_dump() for promotion in reversed(found.history)]}
 
 
 def _show(store: Store, found: Champion | None) -> None:
@@ -68,5 +68,7 @@ def _show(store: Store, found: Champion | None) -> None:
     console.print(f"{escape(here['champion']['path'])}")
     if here["champion"]["damage"]:
         console.print(f"[bold]damaged[/bold]  {escape(here['champion']['damage'])}")
-    for reign in here["history"]:
-        console.print(f"{reign['since'][:19]}  {reign['model']}  {reign['by']:<9}  {escape(reign['reason'])}")
+    for promotion in here["history"]:
+        console.print(
+            f"{promotion['since'][:19]}  {promotion['model']}  {promotion['by']:<9}  {escape(promotion['reason'])}"
+        )

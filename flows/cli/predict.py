@@ -28,13 +28,15 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
     """
     from flows.cli import tables
     from tasks.prediction.files import predict_files
-    from tasks.shared.store.champion import model_in_use
+    from tasks.shared.store.champion import model_in_use, verified_model
 
-    chosen = "chosen with --model"
     if model is None:
         store = open_store(config)
         artifact, chosen = model_in_use(store)
         model = store.locate(artifact)
+    else:
+        chosen = "chosen with --model"
+        verified_model(model, "train again, or choose another model")
     if not as_json:
         click.echo(f"model {model.name}, {chosen}", err=True)
     predictions = predict_files(model, files)

@@ -51,7 +51,7 @@ def _path(record: RunRecord, stage: str) -> str:
 
 
 def _show_metrics(metrics: Mapping[str, Any]) -> None:
-    table = _table("test part", ">accuracy", ">95 % interval", ">macro-F1", ">95 % interval")
+    table = _table("test split", ">accuracy", ">95 % interval", ">macro-F1", ">95 % interval")
     for name, scores in {"model": metrics, **metrics["baselines"]}.items():
         cells = [f"{scores[key]:.3f}" for key in ("accuracy", "macro_f1")]
         intervals = ["–".join(f"{v:.3f}" for v in scores[f"{key}_interval"]) for key in ("accuracy", "macro_f1")]

@@ -62,7 +62,7 @@ def _reference(run: Run) -> dict[str, Artifact] | None:
         champion = read_champion(run.store)
         if champion is None:
             return None
-        model = read_manifest(run.store.place(MODELS, champion.present.model))
+        model = read_manifest(run.store.place(MODELS, champion.current.model))
         return {name: made_with(run.store, model, stage) for name, stage in REFERENCE.items()}
     except ArtifactError as error:
         logger("drift").warning("drift: not compared with the champion's texts: %s", error)

@@ -8,7 +8,7 @@ from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
-from tasks.shared.store.champion import MODELS, Champion, promote_over, read_champion
+from tasks.shared.store.champion import MODELS, Champion, read_champion, replace_champion_if
 from tasks.splitting.task import split
 
 log = logger("promotion")
@@ -21,10 +21,10 @@ def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact,
     A model that already is the champion has nothing to win, and one that a person took out of use is not brought back.
     """
     champion = read_champion(run.store)
-    if champion is not None and champion.present.digest == model.digest:
+    if champion is not None and champion.current.digest == model.digest:
         _find_again(run, champion, model)
         run.record.decision = f"{model.fingerprint} is the champion already"
-    elif champion is not None and model.digest in champion.deposed:
+    elif champion is not None and model.digest in champion.withdrawn:
         run.record.decision = f"{model.fingerprint} was taken out of use by hand and stays so; {BY_HAND}"
     else:
         rival = {} if champion is None else _rival(run.store, champion)
@@ -40,14 +40,14 @@ def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact,
 
 def _find_again(run: Run, champion: Champion, model: Artifact) -> None:
     """Where the champion's own folder is gone or damaged, the same model, built again, stands in for it."""
-    before = champion.present.model
+    before = champion.current.model
     if before != model.fingerprint and damage(run.store.place(MODELS, before)) is not None:
-        promote_over(run.store, before, model, f"the same model as {before}, built again", run.record.id)
+        replace_champion_if(run.store, before, model, f"the same model as {before}, built again", run.record.id)
 
 
 def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
     """The champion and its division as inputs; nothing if it is damaged, None if it is whole but cannot be compared."""
-    place = store.place(MODELS, champion.present.model)
+    place = store.place(MODELS, champion.current.model)
     fault = damage(place)
     if fault is not None:
         log.warning("promotion: the champion is damaged (%s); the candidate is judged like a first model", fault)
@@ -67,8 +67,8 @@ def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Arti
         return f"{'no champion yet' if champion is None else 'champion kept'}: {reason}"
     if run.sections["promotion"].model_dump()["when"] == "by_hand":
         return f"{model.fingerprint} deserves to be the champion: {reason}; {BY_HAND}"
-    rival = champion.present.model if champion else None
-    if promote_over(run.store, rival, model, reason, run.record.id):
+    rival = champion.current.model if champion else None
+    if replace_champion_if(run.store, rival, model, reason, run.record.id):
         return f"{model.fingerprint} is the new champion: {reason}"
     return f"champion kept: it changed while {model.fingerprint} was compared with {rival or 'none'}; run again"
 

@@ -1,4 +1,4 @@
-"""How far today's texts may have moved from the champion's before people are told, or the run stops."""
+"""Limits of the drift from the champion's texts to today's, beyond which the run warns or stops."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {}
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: DriftSettings, limits: DriftLimits
 ) -> Iterator[Batch]:
-    """One row of figures; too few texts are not judged, for chance alone would move them."""
-    found = json.loads((artifact / FIGURES_FILE).read_text(encoding="utf-8"))
-    frame = pd.DataFrame([found["shifts"]])
-    sound = [
+    """One row of figures; the limits do not apply to few texts, whose figures vary by chance."""
+    drift = json.loads((artifact / FIGURES_FILE).read_text(encoding="utf-8"))
+    frame = pd.DataFrame([drift["shifts"]])
+    valid = [
         gxe.ExpectColumnValuesToBeBetween(
-            column=name, min_value=-1e-9, max_value=1 + 1e-9, notes="each figure goes from 0 to 1"
+            column=name, min_value=-1e-9, max_value=1 + 1e-9, notes="each figure ranges from 0 to 1"
         )
         for name in FIGURES
     ]
-    judged = limits.beyond != "ignore" and found["now"]["documents"] >= limits.min_documents
-    yield Batch("figures", frame, sound + (list(_within(limits)) if judged else []))
+    judged = limits.beyond != "ignore" and drift["now"]["documents"] >= limits.min_documents
+    yield Batch("figures", frame, valid + (list(_within(limits)) if judged else []))
 
 
 def _within(limits: DriftLimits) -> Iterator[gxe.Expectation]:
@@ -39,6 +39,5 @@ def _within(limits: DriftLimits) -> Iterator[gxe.Expectation]:
             column=name,
             max_value=getattr(limits, f"max_{name}"),
             severity="critical" if limits.beyond == "stop" else "warning",
-            notes=f"{title}: today's texts are no longer like those that the champion learned from "
-            f"(checks.drift.max_{name})",
+            notes=f"{title}: today's texts differ from the champion's training texts (checks.drift.max_{name})",
         )

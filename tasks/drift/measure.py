@@ -1,7 +1,7 @@
-"""How far texts have moved from others: labels, lengths, rare tokens, the distribution of tokens.
+"""Measures of drift between two collections of texts: labels, lengths, rare tokens, the distribution of tokens.
 
-Every figure goes from 0, which is alike, to 1. Small samples differ by chance alone: two halves of one corpus do not
-give 0, the less so the fewer tokens they have.
+Every figure ranges from 0 (no drift) to 1. Small samples differ by chance: two halves of one corpus do not give 0, and
+the fewer tokens they have, the larger the figures.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Profile:
-    """What is compared of a collection of texts."""
+    """The compared statistics of a collection of texts."""
 
     labels: Mapping[str, int]
     lengths: Counts
     """Characters of each text."""
     tokens: Counts
-    """How often each token of the champion's vocabulary occurs."""
+    """Count of each token of the champion's vocabulary."""
 
     @property
     def documents(self) -> int:
@@ -34,7 +34,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Shifts:
-    """How far the texts have moved."""
+    """The figures of drift, each from 0 to 1."""
 
     label_shift: float
     length_shift: float
@@ -43,9 +43,9 @@ class Shifts:
 
 
 def shifts(then: Profile, now: Profile, rare_count: int) -> Shifts:
-    """The figures of today's texts beside those of the training texts; a rare share that fell counts as 0.
+    """Drift from the training texts to today's; a fall of the rare share counts as 0.
 
-    Where there are no texts today, nothing has moved.
+    All figures are 0 if there are no texts today.
     """
     if not now.documents:
         return Shifts(0.0, 0.0, 0.0, 0.0)
@@ -65,7 +65,7 @@ def label_shift(then: Mapping[str, int], now: Mapping[str, int]) -> float:
 
 
 def length_shift(then: Counts, now: Counts) -> float:
-    """Kolmogorov-Smirnov distance: the largest difference of the shares of texts up to a length."""
+    """Kolmogorov-Smirnov distance: the largest difference of the cumulative distributions of lengths."""
     if not len(then) or not len(now):
         return 0.0
     lengths = np.union1d(then, now)
@@ -79,21 +79,21 @@ def rare_share(then: Profile, texts: Profile, rare_count: int) -> float:
 
 
 def divergence_terms(then: Counts, now: Counts) -> Floats:
-    """What each token adds to the Jensen-Shannon divergence in base 2 (Lin 1991); the sum is between 0 and 1."""
+    """Each token's contribution to the Jensen-Shannon divergence in base 2 (Lin 1991); the sum is between 0 and 1."""
     before, after = shares(then), shares(now)
     middle = (before + after) / 2
     return (_relative(before, middle) + _relative(after, middle)) / 2
 
 
 def most_moved(then: Counts, now: Counts, count: int) -> Sequence[int]:
-    """The tokens that add most to the divergence, the first one most."""
+    """The tokens that contribute most to the divergence, largest first."""
     terms = divergence_terms(then, now)
     order = np.argsort(-terms, kind="stable")[:count]
     return [int(token) for token in order if terms[token] > 0]
 
 
 def shares(counts: Counts) -> Floats:
-    """Counts as shares of their sum; zeros where there is nothing."""
+    """Counts as shares of their sum; zeros if all are zero."""
     return np.asarray(counts / max(1, counts.sum()), np.float64)
 
 

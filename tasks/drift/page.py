@@ -1,4 +1,4 @@
-"""The comparison as a page in Markdown, which Prefect's UI and any editor show."""
+"""The comparison as a Markdown page, for Prefect's UI and any editor."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 from tasks.drift.schema import FIGURES
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """What stands in drift.json, for people."""
-    then, now = found["then"], found["now"]
+def page(drift: Mapping[str, Any]) -> str:
+    """The content of drift.json in readable form."""
+    then, now = drift["then"], drift["now"]
     lines = [
-        "# Today's texts beside those that the champion was trained on",
+        "# Drift from the champion's training texts to today's texts",
         "",
-        f"{now['documents']:,} texts ({found['new_documents']:,} that the champion's corpus lacks) beside "
-        f"{then['documents']:,} training texts. Each figure goes from 0, which is alike, to 1.",
+        f"{now['documents']:,} texts ({drift['new_documents']:,} that the champion's corpus lacks) compared with "
+        f"{then['documents']:,} training texts. Each figure ranges from 0 (no drift) to 1.",
         "",
-        "| what | moved by |",
+        "| figure | drift |",
         "| --- | ---: |",
-        *(f"| {title} | {found['shifts'][name]:.3f} |" for name, title in FIGURES.items()),
+        *(f"| {title} | {drift['shifts'][name]:.3f} |" for name, title in FIGURES.items()),
         "",
         "| | then | now |",
         "| --- | ---: | ---: |",
-        *(f"| share of {_cell(label)} | {_share(then, label)} | {_share(now, label)} |" for label in found["labels"]),
+        *(f"| share of {_cell(label)} | {_share(then, label)} | {_share(now, label)} |" for label in drift["labels"]),
         *(f"| characters, {name} | {then['lengths'][name]:,} | {now['lengths'][name]:,} |" for name in now["lengths"]),
         f"| rare tokens | {then['rare_share']:.2%} | {now['rare_share']:.2%} |",
         "",
-        "The tokens that moved most, in uses per thousand:",
+        "The tokens that contribute most, in occurrences per thousand:",
         "",
         "| token | then | now |",
         "| --- | ---: | ---: |",
-        *(f"| {_cell(t['token'])} | {t['then']:.2f} | {t['now']:.2f} |" for t in found["tokens"]),
+        *(f"| {_cell(t['token'])} | {t['then']:.2f} | {t['now']:.2f} |" for t in drift["tokens"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -41,6 +41,6 @@ def _share(profile: Mapping[str, Any], label: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that neither ends a cell nor is taken for markup."""
+    """Text escaped for a table cell."""
     escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+-.!|~" else c for c in text)
     return escaped.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""What the drift stage writes, and the figures in it that limits are set for."""
+"""The files of the drift stage, and the figures that have limits."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ FIGURES = {
     "rare_rise": "share of rare tokens",
     "token_divergence": "distribution of tokens",
 }
-"""The figures by name, and what people call them; the limit of each is `max_<name>`."""
+"""Name and title of each figure; its limit is `max_<name>`."""

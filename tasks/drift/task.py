@@ -1,4 +1,4 @@
-"""The drift stage: today's cleaned texts beside those that the champion was trained on."""
+"""The drift stage: compares today's cleaned texts with the champion's training texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.vocabulary.tokenizer import Encoder
 
 BATCH_ROWS = 256
-MOVED_TOKENS = 20
+TOP_TOKENS = 20
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
 
 
@@ -43,7 +43,7 @@ def compare(
     champion_splits: Path,
     champion_vocabulary: Path,
 ) -> dict[str, JsonValue]:
-    """Measures how far today's texts have moved, in the tokens of the champion's vocabulary."""
+    """Measures the drift of today's texts; tokens are those of the champion's vocabulary."""
     from tasks.drift.page import page
     from tasks.vocabulary.tokenizer import Encoder
 
@@ -53,11 +53,11 @@ def compare(
     known = _ids(champion_cleaned)
     now = _profile(cleaned, encoder, known if settings.compare == "new" else set())
     new = len(_ids(cleaned) - known)
-    found = {"new_documents": new, **_compared(then, now, settings.rare_count, vocabulary["token"].to_pylist())}
-    write_text(out / FIGURES_FILE, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    write_text(out / PAGE, page(found))
-    logger("drift").info("drift: %s", ", ".join(f"{name} {value:.3f}" for name, value in found["shifts"].items()))
-    return {"rows": now.documents, "new_documents": new, **found["shifts"]}
+    drift = {"new_documents": new, **_compared(then, now, settings.rare_count, vocabulary["token"].to_pylist())}
+    write_text(out / FIGURES_FILE, json.dumps(drift, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / PAGE, page(drift))
+    logger("drift").info("drift: %s", ", ".join(f"{name} {value:.3f}" for name, value in drift["shifts"].items()))
+    return {"rows": now.documents, "new_documents": new, **drift["shifts"]}
 
 
 def _compared(then: Profile, now: Profile, rare_count: int, tokens: Sequence[str]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _compared(then: Profile, now: Profile, rare_count: int, tokens: Sequence[str
         "labels": sorted({*then.labels, *now.labels}),
         "tokens": [
             {"token": tokens[i], "then": float(uses[0][i]), "now": float(uses[1][i])}
-            for i in most_moved(then.tokens, now.tokens, MOVED_TOKENS)
+            for i in most_moved(then.tokens, now.tokens, TOP_TOKENS)
         ],
     }
 
@@ -81,7 +81,7 @@ def _ids(cleaned: Path) -> set[str]:
 
 
 def _training_profile(cleaned: Path, splits: Path, tokens: Any) -> Profile:
-    """Labels and lengths of the training part; its tokens were counted when the vocabulary was learned."""
+    """Labels and lengths of the training split; the vocabulary has its token counts."""
     from tasks.drift.measure import Profile
 
     documents = read_split_documents(cleaned, splits)
@@ -98,18 +98,18 @@ def _labels_and_lengths(texts: Iterable[tuple[str, int]]) -> tuple[Counter[str],
     return labels, np.array(lengths, np.int64)
 
 
-def _profile(cleaned: Path, encoder: Encoder, left_out: set[str]) -> Profile:
-    """Labels, lengths and tokens of today's texts, a batch in memory at a time."""
+def _profile(cleaned: Path, encoder: Encoder, skipped: set[str]) -> Profile:
+    """Labels, lengths and tokens of today's texts, except the documents in `skipped`; one batch in memory at a time."""
     from tasks.drift.measure import Profile
 
     tokens = np.zeros(encoder.size, np.int64)
-    seen: list[tuple[str, int]] = []
-    documents = (d for d in read_documents(cleaned, ("doc_id", "label", "text")) if d.doc_id not in left_out)
+    texts: list[tuple[str, int]] = []
+    documents = (d for d in read_documents(cleaned, ("doc_id", "label", "text")) if d.doc_id not in skipped)
     for batch in progress(batched(documents, BATCH_ROWS), "drift", "batches of documents"):
-        seen += ((document.label, len(document.text)) for document in batch)
+        texts += ((document.label, len(document.text)) for document in batch)
         for ids in encoder.encode([document.text for document in batch]):
             tokens += np.bincount(ids, minlength=encoder.size)
-    return Profile(*_labels_and_lengths(seen), tokens)
+    return Profile(*_labels_and_lengths(texts), tokens)
 
 
 def _described(profile: Profile) -> dict[str, Any]:

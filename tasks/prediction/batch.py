@@ -1,4 +1,4 @@
-"""Predictions in parts: each is there whole or not at all, so that an interrupted run goes on where it stopped."""
+"""Predictions as Parquet parts, each written whole or not at all: an interrupted run resumes after the last part."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
@@ -17,7 +18,7 @@ from tasks.evaluation.schema import probability_column
 from tasks.shared.batched import batched
 from tasks.shared.errors import RunError
 from tasks.shared.files import write_text
-from tasks.shared.progress import logger, progress
+from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, Store, now
 from tasks.shared.store.fingerprint import digest_of
 
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
     from tasks.prediction.text_classifier import TextClassifier
 
 FOLDER, MANIFEST = "predictions", "_predictions.json"
-"""Readers of Parquet folders pass over names that begin with an underscore."""
-TEXTS_AT_ONCE = 256
+"""Readers of Parquet datasets skip names that start with an underscore."""
 log = logger("predict")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What is labelled by which model; both name the folder, so that the same batch finds its finished parts again."""
+class PredictionJob:
+    """Texts and the model that labels them; both name the folder, so a repeated job finds its finished parts."""
 
     store: Store
     model: Artifact
@@ -42,13 +42,13 @@ class Batch:
 
     @property
     def folder(self) -> Path:
-        """Where the parts lie."""
+        """Folder of the parts."""
         key = digest_of([self.model.digest, self.source_digest, self.part_rows])
         return self.store.root / FOLDER / key[:20]
 
 
 def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
-    """One row per text; `predicted` and the probabilities are null where nothing is left of a text once cleaned."""
+    """One row per text; `predicted` and the probabilities are null for a text that is empty once cleaned."""
     return pa.schema(
         [
             pa.field("doc_id", pa.string(), nullable=False),
@@ -59,67 +59,62 @@ def predictions_schema(label_names: Sequence[str]) -> pa.Schema:
     )
 
 
-def label_parts(batch: Batch, texts: Iterable[Document], source: Path) -> dict[str, Any]:
-    """Labels the texts that no finished part holds; returns what stands in `_predictions.json`.
+def predict_parts(job: PredictionJob, texts: Iterable[Document], source: Path) -> dict[str, Any]:
+    """Writes the missing parts; returns the content of `_predictions.json`.
 
-    Raises RunError while another run labels the same texts.
+    Raises RunError while another run works on the same job.
     """
     from tasks.prediction.text_classifier import TextClassifier  # torch
 
-    batch.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(batch.folder / ".lock", timeout=0)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(job.folder / ".lock", timeout=0)
     try:
         with lock:
-            classifier = TextClassifier(batch.store.locate(batch.model))
-            return _label(batch, classifier, texts, source)
+            classifier = TextClassifier(job.store.locate(job.model))
+            return _predict(job, classifier, texts, source)
     except Timeout:
-        raise RunError(f"{batch.folder}: another run labels the same texts; wait for it") from None
+        raise RunError(f"{job.folder}: another run labels the same texts; wait for it") from None
 
 
-def _label(batch: Batch, classifier: TextClassifier, texts: Iterable[Document], source: Path) -> dict[str, Any]:
-    rows = unreadable = reused = parts = 0
-    for parts, part in enumerate(batched(texts, batch.part_rows), 1):
-        path = batch.folder / f"part-{parts - 1:05d}.parquet"
+def _predict(job: PredictionJob, classifier: TextClassifier, texts: Iterable[Document], source: Path) -> dict[str, Any]:
+    rows = empty = reused = parts = 0
+    for parts, part in enumerate(batched(texts, job.part_rows), 1):
+        path = job.folder / f"part-{parts - 1:05d}.parquet"
         if path.exists():
             reused += 1
         else:
-            _write(path, _predicted(batch, classifier, part))
+            _write(path, _predicted(job, classifier, part))
             log.info("predict: part %d finished, %s texts so far", parts, f"{rows + len(part):,}")
         rows += len(part)
-        unreadable += pq.read_table(path, columns=["predicted"])["predicted"].null_count
-    if unreadable:
-        log.warning("predict: texts without a label, because nothing is left of them once cleaned: %d", unreadable)
+        empty += pq.read_table(path, columns=["predicted"])["predicted"].null_count
+    if empty:
+        log.warning("predict: %d texts are empty once cleaned and get no label", empty)
     summary = {
-        "path": str(batch.folder),
-        "model": batch.model.fingerprint,
+        "path": str(job.folder),
+        "model": job.model.fingerprint,
         "source": str(source),
         "rows": rows,
-        "without_text": unreadable,
+        "without_text": empty,
         "parts": parts,
         "reused_parts": reused,
         "finished": now(),
     }
-    write_text(batch.folder / MANIFEST, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    log.info("predict: %s texts in %d parts, %d of them from before: %s", f"{rows:,}", parts, reused, batch.folder)
+    write_text(job.folder / MANIFEST, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    log.info("predict: %s texts in %d parts, %d of them reused: %s", f"{rows:,}", parts, reused, job.folder)
     return summary
 
 
-def _predicted(batch: Batch, classifier: TextClassifier, part: Sequence[Document]) -> pa.Table:
+def _predicted(job: PredictionJob, classifier: TextClassifier, part: Sequence[Document]) -> pa.Table:
     names = classifier.label_names
-    schema = predictions_schema(names)
-    tables = []
-    chunks = list(batched(part, TEXTS_AT_ONCE))
-    for some in progress(chunks, "predict", f"batches of {TEXTS_AT_ONCE} texts", len(chunks)):
-        found = classifier.probabilities([document.text for document in some])
-        likeliest = [None if row[0] != row[0] else names[int(row.argmax())] for row in found]  # NaN: no text
-        columns = [
-            pa.array([document.doc_id for document in some], pa.string()),
-            pa.array(likeliest, pa.string()),
-            *(pa.array(found[:, i], pa.float64(), from_pandas=True) for i in range(len(names))),
-            pa.array([batch.model.fingerprint] * len(some), pa.string()),
-        ]
-        tables.append(pa.Table.from_arrays(columns, schema=schema))
-    return pa.concat_tables(tables)
+    probabilities = classifier.probabilities([document.text for document in part])
+    predicted = [None if np.isnan(row).any() else names[int(row.argmax())] for row in probabilities]
+    columns = [
+        pa.array([document.doc_id for document in part], pa.string()),
+        pa.array(predicted, pa.string()),
+        *(pa.array(probabilities[:, i], pa.float64(), from_pandas=True) for i in range(len(names))),  # NaN as null
+        pa.array([job.model.fingerprint] * len(part), pa.string()),
+    ]
+    return pa.Table.from_arrays(columns, schema=predictions_schema(names))
 
 
 def _write(path: Path, table: pa.Table) -> None:

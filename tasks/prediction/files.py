@@ -1,4 +1,4 @@
-"""Labels files with a trained model: cleaned, tokenized and classified as in the run that made it."""
+"""Predicts the labels of text files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.shared.errors import InputError
 
 
 def predict_files(model: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Label and probabilities of each file (`-` is standard input), in the order given.
+    """Label and probabilities of each file (`-` is standard input), in the order given, by a verified model folder.
 
-    Raises InputError for a file that cannot be read as UTF-8 text or holds none, ArtifactError for a damaged model.
+    Raises InputError for a file that is not UTF-8 text or has no text, ArtifactError for a model of another version.
     """
     from tasks.prediction.text_classifier import TextClassifier
 
@@ -24,7 +24,7 @@ def predict_files(model: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
     probabilities = classifier.probabilities(texts)
     for file, row in zip(files, probabilities, strict=True):
         if np.isnan(row).any():
-            raise InputError(f"{file}: no text in it")
+            raise InputError(f"{file}: no text in the file")
     return [
         {
             "source": str(file),

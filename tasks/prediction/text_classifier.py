@@ -1,4 +1,4 @@
-"""Classifies texts with a model folder: cleaned, encoded, cut and classified as in the run that made it."""
+"""Classifies raw texts with a model folder: cleaned, tokenized and truncated as in the run that trained the model."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from numpy.typing import NDArray
 
 from tasks.cleaning.normalize import normalize
 from tasks.shared.errors import ArtifactError
-from tasks.shared.store.artifacts import damage, read_manifest
+from tasks.shared.progress import progress
+from tasks.shared.store.artifacts import read_manifest
 from tasks.training.classifier import load_classifier
 from tasks.vocabulary.schema import TOKENIZER
 from tasks.vocabulary.tokenizer import Encoder
 
-OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]
+CLEANING_OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]
+TEXTS_AT_ONCE = 256
 
 
 class TextClassifier:
-    """A model that takes texts as they come; raises ArtifactError for a damaged or foreign folder."""
+    """A model that accepts raw texts.
+
+    The caller verifies the folder's files (`verified_model`), once. Raises ArtifactError for a folder of another
+    version.
+    """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
-        fault = damage(folder)
-        if fault is not None:
-            raise ArtifactError(f"{fault}; train again, or take another model")
         lineage = read_manifest(folder).lineage
         try:
             cleaning = lineage["cleaning"]["settings"]
-            self._options = {name: bool(cleaning[name]) for name in OPTIONS}
+            self._options = {name: bool(cleaning[name]) for name in CLEANING_OPTIONS}
             self._max_tokens: int | None = lineage["tokenization"]["settings"]["max_tokens"]
         except (KeyError, TypeError) as error:
             raise ArtifactError(
@@ -41,10 +44,18 @@ class TextClassifier:
         self.label_names = self._classifier.label_names
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities [texts, labels]; NaN for a text of which nothing is left once it is cleaned."""
+        """Probabilities [texts, labels]; NaN for a text that is empty once cleaned."""
+        starts = range(0, len(texts), TEXTS_AT_ONCE)
+        answers = [
+            self._probabilities(texts[start : start + TEXTS_AT_ONCE])
+            for start in progress(starts, "predict", f"batches of {TEXTS_AT_ONCE} texts", len(starts))
+        ]
+        return np.concatenate([np.empty((0, len(self.label_names))), *answers])
+
+    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         cleaned = [normalize(text, **self._options) for text in texts]
-        found = np.full((len(texts), len(self.label_names)), np.nan)
-        there = [number for number, text in enumerate(cleaned) if text]
-        ids = self._encoder.encode([cleaned[number] for number in there])
-        found[there] = np.exp(self._classifier.log_probabilities([some[: self._max_tokens] for some in ids]))
-        return found
+        answers = np.full((len(texts), len(self.label_names)), np.nan)
+        filled = [number for number, text in enumerate(cleaned) if text]
+        ids = self._encoder.encode([cleaned[number] for number in filled])
+        answers[filled] = np.exp(self._classifier.log_probabilities([some[: self._max_tokens] for some in ids]))
+        return answers

@@ -1,4 +1,4 @@
-"""Texts without labels, to be labelled: a folder of text files, or a table."""
+"""Unlabelled texts: a folder of text files, or a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.shared.store.fingerprint import digest_of
 
 @dataclass(frozen=True)
 class Source:
-    """Where texts lie, and how they are read; the columns matter for a table, the encoding for a folder of files."""
+    """Location and format of the texts: columns apply to a table, the encoding to a folder of files."""
 
     path: Path
     text_column: str = "text"
@@ -28,18 +28,18 @@ class Source:
         try:
             codecs.lookup(self.encoding)
         except LookupError:
-            raise CorpusError(f"{self.encoding!r} is no encoding that Python knows; try utf-8 or cp1252") from None
+            raise CorpusError(f"{self.encoding!r} is not an encoding that Python knows; try utf-8 or cp1252") from None
 
     @property
     def is_table(self) -> bool:
-        """Whether rows are read, not files: a table's file, or a folder that holds Parquet parts."""
+        """Whether the source is a table: one file, or a folder with Parquet parts."""
         return not self.path.is_dir() or any(self.path.glob("*.parquet"))
 
 
 def read_texts(source: Source) -> Iterator[Document]:
-    """The texts as documents without labels, always in the same order. Raises CorpusError for what cannot be read.
+    """The texts as documents without labels, in a fixed order. Raises CorpusError for an unreadable file or row.
 
-    A file's doc_id is its path inside the folder, a row's is its doc_id column or else file and row.
+    The doc_id of a file is its path inside the folder; that of a row its doc_id column, or else file and row number.
     """
     if source.is_table:
         columns = Columns(source.text_column, None, source.doc_id_column, setting="{}_column")
@@ -51,18 +51,18 @@ def read_texts(source: Source) -> Iterator[Document]:
 
 
 def source_digest(source: Source) -> str:
-    """sha256 of names and contents, and of how they are read."""
+    """sha256 of names and contents, and of the reading options."""
     content = table.digest(source.path) if source.is_table else digest_files(_files(source.path))
     return digest_of([source.text_column, source.doc_id_column, source.encoding, content])
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """The files of a folder and of those in it, by their path inside; names that begin with a dot are left out."""
-    found = []
+    """All files below a folder with their relative paths, sorted; hidden files and folders are skipped."""
+    files = []
     for file in folder.rglob("*"):
         inside = file.relative_to(folder)
         if file.is_file() and not any(part.startswith(".") for part in inside.parts):
-            found.append((inside.as_posix(), file))
-    if not found:
-        raise CorpusError(f"{folder}: no text file found; name a folder of text files, or a table")
-    return sorted(found)
+            files.append((inside.as_posix(), file))
+    if not files:
+        raise CorpusError(f"{folder}: no text file found; choose a folder of text files, or a table")
+    return sorted(files)

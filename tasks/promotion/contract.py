@@ -1,4 +1,4 @@
-"""What must hold of a decision before the champion moves."""
+"""Expectations on the decision, checked before the champion changes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
+from tasks.evaluation.schema import PREDICTIONS
+from tasks.promotion.schema import COMPARISON, COMPARISON_SCHEMA, DECISION
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
 from tasks.shared.checks.batch import Batch
 
-SCHEMAS: Mapping[str, pa.Schema] = {COMPARISON: ANSWERS}
+SCHEMAS: Mapping[str, pa.Schema] = {COMPARISON: COMPARISON_SCHEMA}
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: PromotionSettings, limits: PromotionLimits
 ) -> Iterator[Batch]:
-    """The documents that were compared on, then the decision beside them."""
+    """The compared documents, then the decision checked against them."""
     compared = pq.read_table(artifact / COMPARISON).to_pandas()
-    test = pq.read_table(inputs["report"] / "predictions.parquet", columns=["doc_id"])["doc_id"].to_pylist()
+    test = pq.read_table(inputs["report"] / PREDICTIONS, columns=["doc_id"])["doc_id"].to_pylist()
     yield Batch(
         "comparison",
         compared,
         [
-            gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a document counted twice weighs twice"),
+            gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a duplicated document would count twice"),
             gxe.ExpectColumnValuesToBeInSet(
-                column="doc_id", value_set=test, notes="only the test part is new to the candidate"
+                column="doc_id", value_set=test, notes="only the test split is new to the candidate"
             ),
         ],
         key="doc_id",
@@ -56,15 +57,15 @@ def _decision(
             column_A="documents", column_B="recount", notes="the decision is about these documents"
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column="unfounded", value_set=[False], notes="a model that is not ahead takes nobody's place"
+            column="unfounded", value_set=[False], notes="a model that is not ahead must not replace the champion"
         ),
         gxe.ExpectColumnValuesToBeInSet(
-            column="has_reason", value_set=[True], notes="people want to know why the champion moved or stayed"
+            column="has_reason", value_set=[True], notes="the run's message quotes the reason"
         ),
         gxe.ExpectColumnValuesToBeBetween(
             column="documents",
             min_value=limits.min_documents,
             severity="warning",
-            notes="on few documents candidate and champion can hardly be told apart (checks.promotion.min_documents)",
+            notes="few documents hardly distinguish candidate and champion (checks.promotion.min_documents)",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Whether a candidate takes the champion's place, from what both answered on the same documents."""
+"""Decides whether a candidate replaces the champion, from the predictions of both on the same documents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 
 @dataclass(frozen=True)
 class Rule:
-    """What a candidate must show."""
+    """The promotion rule, from the settings of the same names."""
 
     metric: Literal["accuracy", "macro_f1"]
-    least_gain: float
+    min_gain: float
     test: Literal["bootstrap", "mcnemar", "none"]
     confidence: float
     min_documents: int
@@ -30,21 +30,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided, on what, and why, in one sentence."""
+    """The decision and its reason in one sentence."""
 
     promote: bool
     reason: str
     documents: int
     candidate: float | None
     rival: float | None
-    """The champion's score, or the majority class's where there is no champion to compare with."""
+    """The champion's score, or that of the majority class if there is no champion to compare with."""
     gain_interval: tuple[float, float] | None
-    sureness: float | None
-    """How sure the lead is, from 0 to 1, by the rule's test."""
+    confidence: float | None
+    """Confidence in the lead, from 0 to 1, by the rule's test."""
 
 
 def decide_first(rule: Rule, labels: Sequence[str], candidate: Sequence[str], majority: str) -> Decision:
-    """A first model becomes champion if it beats the answer that is always the training part's commonest label."""
+    """A first model becomes champion if it beats `majority`, the most frequent label of the training split."""
     score, floor = _scores(rule, labels, candidate, [majority] * len(labels))
     name, figures = TITLES[rule.metric], f"{score:.3f} against {floor:.3f} on {_documents(len(labels))}"
     verdict = "beats" if score > floor else "does not beat"
@@ -53,61 +53,60 @@ def decide_first(rule: Rule, labels: Sequence[str], candidate: Sequence[str], ma
 
 
 def decide(rule: Rule, labels: Sequence[str], candidate: Sequence[str], champion: Sequence[str]) -> Decision:
-    """The candidate is promoted if it leads by more than the least gain, and surely enough."""
+    """The candidate is promoted if it leads by more than the minimum gain, with enough confidence."""
     documents = len(labels)
     score, other = _scores(rule, labels, candidate, champion) if documents else (None, None)
     if score is None or other is None or documents < rule.min_documents:
         return Decision(False, _too_few(rule, documents), documents, score, other, None, None)
-    bounds, sureness = _sureness(rule, labels, candidate, champion)
-    ahead = score - other > rule.least_gain
-    sure = sureness is None or sureness >= rule.confidence
+    gain_interval, confidence = _confidence(rule, labels, candidate, champion)
+    ahead = score - other > rule.min_gain
+    sure = confidence is None or confidence >= rule.confidence
     figures = f"{TITLES[rule.metric]} {score:.3f} against the champion's {other:.3f} on {_documents(documents)}"
-    certainty = "" if sureness is None else f", sure to {sureness:.1%} ({rule.test})"
+    certainty = "" if confidence is None else f", confidence {confidence:.1%} ({rule.test})"
     if not ahead:
-        wanted = f"by more than {rule.least_gain:g}" if rule.least_gain else "at all"
-        reason = f"not ahead {wanted}: {figures}"
+        margin = f" by more than {rule.min_gain:g}" if rule.min_gain else ""
+        reason = f"not ahead{margin}: {figures}"
     elif not sure:
-        reason = f"ahead, but not surely enough (promotion.confidence is {rule.confidence:g}): {figures}{certainty}"
+        reason = (
+            f"ahead, but with too little confidence (promotion.confidence is {rule.confidence:g}): {figures}{certainty}"
+        )
     else:
         reason = f"better than the champion: {figures}{certainty}"
-    return Decision(ahead and sure, reason, documents, score, other, bounds, sureness)
+    return Decision(ahead and sure, reason, documents, score, other, gain_interval, confidence)
 
 
 def _too_few(rule: Rule, documents: int) -> str:
     if not documents:
         return (
-            "no document of the test part is new to both models, so they cannot be compared; "
+            "no document of the test split is new to both models, so they cannot be compared; "
             "add texts, or choose with `corpusflow champion --set`"
         )
     return (
-        f"only {_documents(documents)} of the test part {'is' if documents == 1 else 'are'} new to both models, "
-        f"too few to tell (promotion.min_documents is {rule.min_documents})"
+        f"only {_documents(documents)} of the test split {'is' if documents == 1 else 'are'} new to both models, "
+        f"fewer than promotion.min_documents ({rule.min_documents})"
     )
 
 
 def _scores(rule: Rule, labels: Sequence[str], first: Sequence[str], second: Sequence[str]) -> tuple[float, float]:
-    truth, one, other, classes = _numbered(labels, first, second)
-    measure = METRICS[rule.metric]
-    return float(measure(confusion_matrix(truth, one, classes))), float(
-        measure(confusion_matrix(truth, other, classes))
-    )
+    truth, one, other, classes = _class_ids(labels, first, second)
+    score, other_score = (METRICS[rule.metric](confusion_matrix(truth, ids, classes)) for ids in (one, other))
+    return float(score), float(other_score)
 
 
-def _sureness(
+def _confidence(
     rule: Rule, labels: Sequence[str], candidate: Sequence[str], champion: Sequence[str]
 ) -> tuple[tuple[float, float] | None, float | None]:
-    """An interval around the gain, and how sure it is that there is one."""
-    truth, one, other, classes = _numbered(labels, candidate, champion)
+    """The interval of the gain (bootstrap only), and the confidence that there is a gain."""
     if rule.test == "none":
         return None, None
+    truth, one, other, classes = _class_ids(labels, candidate, champion)
     if rule.test == "mcnemar":
-        ours, theirs = one == truth, other == truth
-        return None, 1 - mcnemar(int((ours & ~theirs).sum()), int((~ours & theirs).sum()))
+        right, champion_right = one == truth, other == truth
+        return None, 1 - mcnemar(int((right & ~champion_right).sum()), int((~right & champion_right).sum()))
     measure = METRICS[rule.metric]
 
     def gain(drawn: Ints) -> Floats:
-        tables = (confusion_matrix(truth[drawn], answers[drawn], classes) for answers in (one, other))
-        first, second = map(measure, tables)
+        first, second = (measure(confusion_matrix(truth[drawn], ids[drawn], classes)) for ids in (one, other))
         return np.asarray(first - second)
 
     gains = bootstrap(gain, len(truth), rule.bootstrap_samples, rule.seed, numbers=2 * classes**2)
@@ -115,11 +114,11 @@ def _sureness(
     return interval(gains, point, rule.confidence), float((gains > 0).mean())
 
 
-def _numbered(labels: Sequence[str], *answers: Sequence[str]) -> tuple[Ints, Ints, Ints, int]:
-    """Names as class ids; the models may know different labels."""
-    names = sorted({*labels, *(name for some in answers for name in some)})
+def _class_ids(labels: Sequence[str], first: Sequence[str], second: Sequence[str]) -> tuple[Ints, Ints, Ints, int]:
+    """Class ids of label names, and the number of classes; the models may know different labels."""
+    names = sorted({*labels, *first, *second})
     number = {name: i for i, name in enumerate(names)}
-    truth, one, other = (np.array([number[name] for name in some], np.int64) for some in (labels, *answers))
+    truth, one, other = (np.array([number[name] for name in column], np.int64) for column in (labels, first, second))
     return truth, one, other, len(names)
 
 

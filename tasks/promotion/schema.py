@@ -1,4 +1,4 @@
-"""What the promotion stage writes: the decision, and what both models answered to each document."""
+"""The files of the promotion stage: the decision, and the predictions of both models for each document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 DECISION, COMPARISON = "decision.json", "comparison.parquet"
 
-ANSWERS = pa.schema(
+COMPARISON_SCHEMA = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),
@@ -14,4 +14,4 @@ ANSWERS = pa.schema(
         pa.field("champion", pa.string()),
     ]
 )
-"""One row per document that was compared on; `champion` is null where the candidate was judged like a first model."""
+"""One row per compared document; `champion` is null if the candidate was judged like a first model."""

@@ -1,12 +1,12 @@
-"""The promotion stage: compares the new model with the champion, and writes down what was decided and why.
+"""The promotion stage: compares the new model with the champion, and writes the decision and its reason.
 
-It decides; the flow moves the pointer. Without a champion to compare with, the candidate is judged like a first model.
+The flow then moves the pointer. Without a champion to compare with, the candidate is judged like a first model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import read_texts
-from tasks.promotion.schema import ANSWERS, COMPARISON, DECISION
+from tasks.evaluation.schema import PREDICTIONS
+from tasks.promotion.schema import COMPARISON, COMPARISON_SCHEMA, DECISION
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import commonest_label, read_groups, read_trained_on, unseen
 from tasks.shared.engine.stage import stage
@@ -26,11 +27,10 @@ from tasks.shared.progress import logger
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-TEXTS_AT_ONCE = 256
 log = logger("promotion")
 
 
-@stage("promotion", folder="08_promotions", libraries=("numpy", "pyarrow", "torch", "tiktoken"))
+@stage("promotion", folder="08_promotions", libraries=("numpy", "pyarrow", "scipy", "torch", "tiktoken"))
 def promote(
     settings: PromotionSettings,
     out: Path,
@@ -42,49 +42,47 @@ def promote(
     champion: Path | None = None,
     champion_splits: Path | None = None,
 ) -> dict[str, JsonValue]:
-    """Judges the candidate on documents of its test part that neither model was trained on.
+    """Compares both models on the documents of the candidate's test split that neither was trained on.
 
-    What the candidate answers stands in its report; the champion answers here, from texts that it cleans and encodes
-    as it was trained to.
+    The candidate's predictions come from its report. The champion predicts here, cleaning and tokenizing the texts as
+    in its own training.
     """
     from tasks.promotion.decide import Rule, decide, decide_first
 
     rule = Rule(**{name: getattr(settings, name) for name in Rule.__dataclass_fields__})
-    answers = _candidate_answers(report)
-    new, theirs, fault = list(answers), None, ""
+    predicted = _candidate_predictions(report)
+    doc_ids, champion_labels, fault = list(predicted), None, ""
     if champion is not None and champion_splits is not None:
         groups = read_groups(splits)
-        both = unseen({doc_id: groups[doc_id] for doc_id in answers}, groups, read_trained_on(champion_splits))
-        log.info("promotion: %d of %d test documents are new to both models", len(both), len(answers))
+        new = unseen({doc_id: groups[doc_id] for doc_id in predicted}, groups, read_trained_on(champion_splits))
+        log.info("promotion: %d of %d test documents are new to both models", len(new), len(predicted))
         try:
-            known = {label for label, _ in answers.values()}
-            new, theirs = both, _champion_answers(champion, cleaned, both, known, settings.device)
-        except ArtifactError as error:  # made by another version, or for other texts: it can neither be asked nor used
-            new, fault = list(answers), f"the champion cannot be used ({error}); "
+            known = {label for label, _ in predicted.values()}
+            champion_labels = _champion_predictions(champion, cleaned, new, known, settings.device)
+            doc_ids = new
+        except ArtifactError as error:  # made by another version, or trained on other labels
+            fault = f"the champion cannot be used ({error}); "
             log.warning("promotion: %sthe candidate is judged like a first model", fault)
-    labels, ours = _columns(answers, new)
-    if theirs is None:
-        decision = decide_first(rule, labels, ours, commonest_label(splits))
+    labels, candidate_labels = ([predicted[doc_id][column] for doc_id in doc_ids] for column in (0, 1))
+    if champion_labels is None:
+        decision = decide_first(rule, labels, candidate_labels, commonest_label(splits))
     else:
-        decision = decide(rule, labels, ours, theirs)
+        decision = decide(rule, labels, candidate_labels, champion_labels)
     decision = replace(decision, reason=fault + decision.reason)
     write_text(out / DECISION, json.dumps(asdict(decision), indent=1, ensure_ascii=False) + "\n")
-    rows: list[Sequence[str | None]] = [new, labels, ours, [None] * len(new) if theirs is None else theirs]
-    pq.write_table(pa.table([pa.array(row, pa.string()) for row in rows], schema=ANSWERS), out / COMPARISON)
-    return {"rows": len(new), **asdict(decision), "test_documents": len(answers)}
+    columns: list[Sequence[str | None]] = [doc_ids, labels, candidate_labels, champion_labels or [None] * len(doc_ids)]
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    pq.write_table(pa.table(arrays, schema=COMPARISON_SCHEMA), out / COMPARISON)
+    return {"rows": len(doc_ids), **asdict(decision), "test_documents": len(predicted)}
 
 
-def _candidate_answers(report: Path) -> dict[str, tuple[str, str]]:
-    """Label and answer of each document of the test part."""
-    table = pq.read_table(report / "predictions.parquet", columns=["doc_id", "label", "predicted"])
+def _candidate_predictions(report: Path) -> dict[str, tuple[str, str]]:
+    """Label and predicted label of each document of the test split."""
+    table = pq.read_table(report / PREDICTIONS, columns=["doc_id", "label", "predicted"])
     return {doc_id: (label, answer) for doc_id, label, answer in zip(*table.to_pydict().values(), strict=True)}
 
 
-def _columns(answers: Mapping[str, tuple[str, str]], doc_ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    return [answers[doc_id][0] for doc_id in doc_ids], [answers[doc_id][1] for doc_id in doc_ids]
-
-
-def _champion_answers(
+def _champion_predictions(
     champion: Path, cleaned: Path, doc_ids: Sequence[str], labels: Set[str], device: str
 ) -> list[str]:
     if not doc_ids:
@@ -96,8 +94,4 @@ def _champion_answers(
     names = classifier.label_names
     if labels.isdisjoint(names):
         raise ArtifactError(f"{champion}: knows none of the labels of these texts, but {', '.join(names[:3])}, …")
-    return [
-        names[int(row.argmax())]
-        for start in range(0, len(doc_ids), TEXTS_AT_ONCE)
-        for row in classifier.probabilities([texts[doc_id] for doc_id in doc_ids[start : start + TEXTS_AT_ONCE]])
-    ]
+    return [names[int(row.argmax())] for row in classifier.probabilities([texts[doc_id] for doc_id in doc_ids])]

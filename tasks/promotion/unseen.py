@@ -1,4 +1,4 @@
-"""Which documents of the candidate's test part are new to both models."""
+"""Selects the documents of the candidate's test split that are new to both models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from tasks.splitting.documents import read_splits
 
 
 def unseen(test: Mapping[str, str], groups: Mapping[str, str], trained_on: set[str]) -> list[str]:
-    """The test documents (ids → group) that share no group of near duplicates with what the champion was trained on.
+    """The documents of `test` (doc_id → group) that share no near-duplicate group with the champion's training texts.
 
-    `groups` are those of all of today's documents: a text beside which the champion learned its near duplicate is
-    not new to it.
+    `groups` holds the group of every current document: a near duplicate of a text that the champion learned is not new.
     """
     known = {group for doc_id, group in groups.items() if doc_id in trained_on}
     return [doc_id for doc_id, group in test.items() if doc_id not in trained_on and group not in known]

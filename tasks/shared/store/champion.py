@@ -1,6 +1,6 @@
-"""Which model is in use: `champion.json` in the data folder, a pointer that moves and remembers where it was.
+"""The model in use: `champion.json` in the data folder, a pointer that keeps its history.
 
-Every move adds a line, so the file is its own history; it is replaced in one step, so a reader never sees half of it.
+Every move appends an entry. The file is replaced in one step, so nobody reads a half-written one.
 """
 
 from __future__ import annotations
@@ -17,71 +17,72 @@ from tasks.shared.errors import ArtifactError, InputError, first_fault
 from tasks.shared.files import write_text
 from tasks.shared.store.artifacts import Artifact, Store, damage, now, read_manifest
 
-By = Literal["promotion", "hand", "rollback"]
+ChosenBy = Literal["promotion", "hand", "rollback"]
 MODELS = "06_models"
 
 
-class Reign(BaseModel):
-    """One move of the pointer: which model came into use, when, through whom and why."""
+class Promotion(BaseModel):
+    """One move of the pointer: the model that became champion, when, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     """Fingerprint of the model's artifact."""
     digest: str
-    """Digest of its content: a model built again to the same weights is the same champion."""
+    """Digest of its content: a model rebuilt with the same weights is the same champion."""
     since: str
-    by: By
+    by: ChosenBy
     reason: str
     run: str | None = None
 
 
 class Champion(BaseModel):
-    """The moves, the oldest first; the last one holds."""
+    """The champion and its predecessors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reigns: tuple[Reign, ...] = Field(min_length=1)
+    history: tuple[Promotion, ...] = Field(min_length=1)
+    """Oldest first; the last one is current."""
 
     @property
-    def present(self) -> Reign:
+    def current(self) -> Promotion:
         """The model in use."""
-        return self.reigns[-1]
+        return self.history[-1]
 
     @property
-    def earlier(self) -> list[Reign]:
-        """What a rollback goes back through, the nearest first: moves that were not taken back themselves."""
-        stack: list[Reign] = []
-        for reign in self.reigns:
-            if reign.by == "rollback":
+    def earlier(self) -> list[Promotion]:
+        """What rollbacks return to, most recent first; moves that were rolled back are left out."""
+        stack: list[Promotion] = []
+        for promotion in self.history:
+            if promotion.by == "rollback":
                 stack.pop()
             else:
-                stack.append(reign)
+                stack.append(promotion)
         return stack[-2::-1]
 
     @property
-    def deposed(self) -> set[str]:
-        """Digests of the models that a person took out of use; no run brings them back by itself."""
-        gone: set[str] = set()
-        for before, after in zip(self.reigns, self.reigns[1:], strict=False):
+    def withdrawn(self) -> set[str]:
+        """Digests of the models that a person replaced; a run never promotes them again."""
+        digests: set[str] = set()
+        for before, after in zip(self.history, self.history[1:], strict=False):
             if after.by != "promotion":
-                gone.add(before.digest)
-            gone.discard(after.digest)
-        return gone
+                digests.add(before.digest)
+            digests.discard(after.digest)
+        return digests
 
     def recent(self, former: int) -> list[str]:
-        """Fingerprints of the champion and of the `former` other models that were champion last."""
-        names = dict.fromkeys(reign.model for reign in reversed(self.reigns))
+        """Fingerprints of the champion and of the last `former` other champions."""
+        names = dict.fromkeys(promotion.model for promotion in reversed(self.history))
         return list(names)[: former + 1]
 
 
 def champion_file(store: Store) -> Path:
-    """Where the pointer lies."""
+    """Path of the pointer."""
     return store.root / "champion.json"
 
 
 def read_champion(store: Store) -> Champion | None:
-    """The champion, or None where there is none yet; raises ArtifactError for a file that cannot be understood."""
+    """The champion, or None if there is none yet; raises ArtifactError if the file is invalid."""
     path = champion_file(store)
     try:
         return Champion.model_validate_json(path.read_bytes())
@@ -96,82 +97,93 @@ def read_champion(store: Store) -> Champion | None:
         ) from error
 
 
-def crown(store: Store, model: Artifact, by: By, reason: str, run: str | None = None) -> Champion:
+def set_champion(store: Store, model: Artifact, by: ChosenBy, reason: str, run: str | None = None) -> Champion:
     """Makes the model the champion."""
-    with _alone(store):
-        return _move(store, read_champion(store), model.fingerprint, model.digest, by, reason, run)
+    with champion_lock(store):
+        return _append(store, read_champion(store), model.fingerprint, model.digest, by, reason, run)
 
 
-def promote_over(store: Store, rival: str | None, model: Artifact, reason: str, run: str) -> bool:
-    """Makes the model the champion if the one it was compared with (a fingerprint) still is; says whether."""
-    with _alone(store):
+def replace_champion_if(store: Store, expected: str | None, model: Artifact, reason: str, run: str) -> bool:
+    """Compare and swap: makes the model the champion if the current one is still `expected` (a fingerprint).
+
+    Returns whether it did.
+    """
+    with champion_lock(store):
         champion = read_champion(store)
-        if (champion.present.model if champion else None) != rival:
+        if (champion.current.model if champion else None) != expected:
             return False
-        _move(store, champion, model.fingerprint, model.digest, "promotion", reason, run)
+        _append(store, champion, model.fingerprint, model.digest, "promotion", reason, run)
         return True
 
 
 def roll_back(store: Store) -> Champion:
-    """Brings the champion before this one back; raises InputError where there was none."""
-    with _alone(store):
+    """Restores the previous champion; raises InputError if there was none, ArtifactError if it is damaged."""
+    with champion_lock(store):
         champion = read_champion(store)
         if champion is None or not champion.earlier:
             raise InputError(f"{champion_file(store)}: no earlier champion to go back to; choose a model with --set ID")
         before = champion.earlier[0]
-        fault = damage(store.place(MODELS, before.model))
-        if fault is not None:
-            raise ArtifactError(f"{fault}; the earlier champion cannot come back, choose another with --set ID")
-        reason = f"rolled back from {champion.present.model}"
-        return _move(store, champion, before.model, before.digest, "rollback", reason, None)
+        verified_model(
+            store.place(MODELS, before.model), "the earlier champion cannot come back, choose another with --set ID"
+        )
+        reason = f"rolled back from {champion.current.model}"
+        return _append(store, champion, before.model, before.digest, "rollback", reason, None)
 
 
-def find_model(store: Store, start: str) -> Artifact:
-    """The model whose fingerprint begins so; raises InputError for none or several, ArtifactError for a damaged one."""
-    found = [path for path in store.all(MODELS) if path.name.startswith(start)]
-    if len(found) != 1 or not start:
-        there = ", ".join(path.name for path in found or store.all(MODELS)) or "none"
-        problem = "several models begin so" if len(found) > 1 else "no model begins so"
-        raise InputError(f"{store.root / MODELS}: {start!r}: {problem}; there are: {there}")
-    fault = damage(found[0])
-    if fault is not None:
-        raise ArtifactError(f"{fault}; a damaged model cannot be the champion")
-    return read_manifest(found[0])
+def find_model(store: Store, prefix: str) -> Artifact:
+    """The model whose fingerprint starts with `prefix`.
+
+    Raises InputError for no match or several, ArtifactError for a damaged model.
+    """
+    models = list(store.all(MODELS))
+    matches = [path for path in models if prefix and path.name.startswith(prefix)]
+    if len(matches) != 1:
+        problem = "several models start with it" if matches else "no model starts with it"
+        names = ", ".join(path.name for path in matches or models) or "none"
+        raise InputError(f"{store.root / MODELS}: {prefix!r}: {problem}; available: {names}")
+    return verified_model(matches[0], "a damaged model cannot be the champion")
 
 
 def model_in_use(store: Store) -> tuple[Artifact, str]:
-    """The champion, or the newest model where there is none; and in words which of them.
+    """The champion, or the newest model if there is no champion yet; and which of the two, in words.
 
-    Raises ArtifactError for a damaged champion, InputError where there is no model at all.
+    Its files are verified. Raises ArtifactError for a damaged model, InputError if there is no model at all.
     """
     champion = read_champion(store)
     if champion is None:
         artifact = store.latest(MODELS)
         if artifact is None:
             raise InputError(f"{store.root / MODELS}: no training artifact yet; `corpusflow run` makes one")
-        return artifact, "the newest model; there is no champion yet"
-    place = store.place(MODELS, champion.present.model)
-    fault = damage(place)
+        place = store.locate(artifact)
+        return verified_model(place, "run again"), "the newest model; there is no champion yet"
+    advice = (
+        "run again, or go back with `corpusflow champion --rollback`, or choose another champion with "
+        "`corpusflow champion --set ID`"
+    )
+    model = verified_model(store.place(MODELS, champion.current.model), advice)
+    return model, f"the champion since {champion.current.since}"
+
+
+def verified_model(folder: Path, advice: str) -> Artifact:
+    """The manifest of a model after hashing its files; raises ArtifactError, ending with `advice`, if one differs."""
+    fault = damage(folder)
     if fault is not None:
-        raise ArtifactError(
-            f"{champion_file(store)}: the champion is damaged ({fault}); run again, or go back with "
-            "`corpusflow champion --rollback`, or choose another with --set ID"
-        )
-    return read_manifest(place), f"the champion since {champion.present.since}"
+        raise ArtifactError(f"{fault}; {advice}")
+    return read_manifest(folder)
 
 
-def _move(
-    store: Store, champion: Champion | None, model: str, digest: str, by: By, reason: str, run: str | None
+def _append(
+    store: Store, champion: Champion | None, model: str, digest: str, by: ChosenBy, reason: str, run: str | None
 ) -> Champion:
-    reign = Reign(model=model, digest=digest, since=now(), by=by, reason=reason, run=run)
-    moved = Champion(reigns=(*(champion.reigns if champion else ()), reign))
+    promotion = Promotion(model=model, digest=digest, since=now(), by=by, reason=reason, run=run)
+    moved = Champion(history=(*(champion.history if champion else ()), promotion))
     write_text(champion_file(store), moved.model_dump_json(indent=1) + "\n")
     return moved
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """Two runs that end at once, or a run and a person, move the pointer one after the other."""
+def champion_lock(store: Store) -> Iterator[None]:
+    """Serializes moves of the pointer by concurrent runs and people."""
     path = store.root / ".locks" / "champion.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
