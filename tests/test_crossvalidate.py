@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold
 from flows.cli.crossvalidate import show
 from flows.steps.fold_spec import FoldOrder
 from flows.steps.folds import _in_a_process
-from tasks.evaluation.crossvalidation import Answers, lead, measures, sign_flip, summarise
+from tasks.evaluation.crossvalidation import FoldPredictions, lead, measures, sign_flip, summarise
 from tasks.evaluation.results import Resampling
 from tasks.shared.errors import RunError
 from tasks.shared.statistics.bootstrap import interval, mcnemar, resamples
@@ -235,7 +235,7 @@ def test_the_summary_against_counting_by_hand():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 40)
     model, other = (np.where(rng.random((2, 40)) < share, labels, rng.integers(0, 3, (2, 40))) for share in (0.7, 0.4))
-    found = summarise(Answers(("a", "b", "c"), labels, model, {"other": other}), Resampling(200, 0.95, 3))
+    found = summarise(FoldPredictions(("a", "b", "c"), labels, model, {"other": other}), Resampling(200, 0.95, 3))
 
     def macro(answers: np.ndarray, chosen: np.ndarray) -> float:
         return float(np.mean([f1_score(labels[chosen], repeat[chosen], average="macro") for repeat in answers]))
@@ -264,7 +264,7 @@ def test_a_label_that_nobody_names_has_no_f1():
     each = [measures(labels, np.array(predicted), 3) for predicted in ([0, 0, 1, 0], [0, 0, 1, 1])]
     assert [scores[0] for scores in each] == [0.75, 1.0]
     assert all(np.isnan(scores[4]) for scores in each)
-    summary = summarise(Answers(("a", "b", "c"), labels, labels[None], {}), Resampling(100, 0.95, 0))
+    summary = summarise(FoldPredictions(("a", "b", "c"), labels, labels[None], {}), Resampling(100, 0.95, 0))
     assert summary["per_label"]["c"] == {"precision": 0, "recall": 0, "f1": 0, "f1_interval": [0, 0], "support": 0}
 
 

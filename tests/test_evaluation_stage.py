@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.evaluation.baselines import BASELINES
-from tasks.evaluation.inputs import read_clip_norm, read_gradients
+from tasks.evaluation.inputs import read_gradient_profiles, read_max_grad_norm
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
 from tasks.shared.checks.report import CheckReport
@@ -51,15 +51,15 @@ def read_metrics(artifact: Path) -> dict[str, Any]:
 
 def test_predictions_are_the_models_and_in_order(artifact: Path, inputs: Inputs) -> None:
     frame = pd.read_parquet(artifact / "predictions.parquet")
-    shares = frame[[f"probability_{label}" for label in sorted(LABELS)]]
-    assert list(frame.columns) == ["doc_id", "label", "predicted", *shares.columns]
+    probabilities = frame[[f"probability_{label}" for label in sorted(LABELS)]]
+    assert list(frame.columns) == ["doc_id", "label", "predicted", *probabilities.columns]
     assert frame["doc_id"].is_monotonic_increasing
-    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-12)
-    assert (frame["predicted"] == shares.idxmax(axis=1).str.removeprefix("probability_")).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
+    assert (frame["predicted"] == probabilities.idxmax(axis=1).str.removeprefix("probability_")).all()
     tokens = read_table(inputs.tokens / "tokens").to_pylist()
-    asked = [np.array(row["token_ids"]) for row in tokens if row["split"] == "test"]
-    expected = np.exp(load_classifier(inputs.model, "cpu").log_probabilities(asked))
-    np.testing.assert_allclose(shares, expected, atol=1e-9)
+    test = [np.array(row["token_ids"]) for row in tokens if row["split"] == "test"]
+    expected = np.exp(load_classifier(inputs.model, "cpu").log_probabilities(test))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-9)
 
 
 def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
@@ -75,15 +75,15 @@ def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) 
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=GRADIENTS), model / "gradients.parquet")
     evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
-    assert "forward, h: 1 at distance 0, 0.5 at 1" in (tmp_path / "report.html").read_text()
+    assert "forward, h: 1 at lag 0, 0.5 at lag 1" in (tmp_path / "report.html").read_text()
 
 
 def test_a_record_of_gradients_may_be_missing_but_not_damaged(tmp_path: Path) -> None:
-    assert read_gradients(tmp_path) is None
-    assert read_clip_norm(tmp_path) is None
+    assert read_gradient_profiles(tmp_path) is None
+    assert read_max_grad_norm(tmp_path) is None
     (tmp_path / "gradients.parquet").write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match=r"gradients\.parquet: not readable as Parquet"):
-        read_gradients(tmp_path)
+        read_gradient_profiles(tmp_path)
 
 
 def test_metrics_follow_from_the_predictions(artifact: Path, inputs: Inputs) -> None:
@@ -103,7 +103,7 @@ def test_metrics_follow_from_the_predictions(artifact: Path, inputs: Inputs) -> 
     assert sum(one["documents"] for one in metrics["calibration"]["bins"]) == 12
 
 
-def test_baselines_stand_beside_the_model(artifact: Path) -> None:
+def test_metrics_include_the_baselines(artifact: Path) -> None:
     baselines = read_metrics(artifact)["baselines"]
     assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"}
     assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
@@ -111,25 +111,25 @@ def test_baselines_stand_beside_the_model(artifact: Path) -> None:
     assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0
 
 
-def test_baselines_learn_from_all_texts_that_are_not_tested_on(artifact: Path, inputs: Inputs) -> None:
+def test_baselines_learn_from_training_and_validation_texts(artifact: Path, inputs: Inputs) -> None:
     texts = read_table(inputs.cleaned / "documents").to_pandas().set_index("doc_id")["text"]
     splits = read_table(inputs.splits / "splits").to_pandas().sort_values("doc_id")
     known = splits[splits["split"] != "test"]
-    answers = pd.read_parquet(artifact / "baselines.parquet")
+    baselines = pd.read_parquet(artifact / "baselines.parquet")
     for name in ("naive_bayes", "logistic_regression"):
-        found = BASELINES[name].predict(
+        predicted = BASELINES[name].predict(
             list(texts[known["doc_id"]]),
             np.array([sorted(LABELS).index(label) for label in known["label"]]),
-            list(texts[answers["doc_id"]]),
+            list(texts[baselines["doc_id"]]),
         )
-        assert [sorted(LABELS)[number] for number in found] == list(answers[name])
+        assert [sorted(LABELS)[number] for number in predicted] == list(baselines[name])
 
 
-def test_baselines_answers_are_those_that_were_counted(artifact: Path) -> None:
-    answers, predictions = (pd.read_parquet(artifact / f"{name}.parquet") for name in ("baselines", "predictions"))
-    assert list(answers["doc_id"]) == list(predictions["doc_id"])
-    for name, found in read_metrics(artifact)["baselines"].items():
-        assert (answers[name] == predictions["label"]).mean() == pytest.approx(found["accuracy"])
+def test_baseline_predictions_give_the_scores(artifact: Path) -> None:
+    baselines, predictions = (pd.read_parquet(artifact / f"{name}.parquet") for name in ("baselines", "predictions"))
+    assert list(baselines["doc_id"]) == list(predictions["doc_id"])
+    for name, scores in read_metrics(artifact)["baselines"].items():
+        assert (baselines[name] == predictions["label"]).mean() == pytest.approx(scores["accuracy"])
 
 
 def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_pat
     assert all((tmp_path / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
 
 
-def test_seed_moves_the_intervals_and_nothing_else(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+def test_seed_changes_only_the_intervals(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
     evaluate.function(SETTINGS.model_copy(update={"seed": 1}), tmp_path, **inputs.folders())
     before, after = read_metrics(artifact), read_metrics(tmp_path)
     assert before["accuracy"] == after["accuracy"]
@@ -163,11 +163,11 @@ def test_text_that_is_missing_is_named(inputs: Inputs, tmp_path: Path) -> None:
         evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"cleaned": tmp_path / "cleaned"})
 
 
-def test_empty_test_part_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> None:
+def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> None:
     table = read_table(inputs.tokens / "tokens")
     with PartWriter(tmp_path / "tokens" / "tokens", table.schema) as writer:
         writer.write([row for row in table.to_pylist() if row["split"] != "test"])
-    with pytest.raises(CorpusError, match="test part has no documents"):
+    with pytest.raises(CorpusError, match="test split has no documents"):
         evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"tokens": tmp_path / "tokens"})
 
 
@@ -248,9 +248,9 @@ def test_floors_are_off_until_they_are_set(artifact: Path, inputs: Inputs, tmp_p
     limits = EvaluationLimits(min_accuracy=1.0, min_macro_f1=0.0)
     copy = shutil.copytree(artifact, tmp_path / "artifact")
     edit_metrics(lambda m: m["baselines"]["majority"].update(accuracy=1.0, accuracy_interval=[1, 1]))(copy)
-    asked = {result.reason for result in check(copy, inputs, limits, tmp_path / "a").failures}
+    reasons = {result.reason for result in check(copy, inputs, limits, tmp_path / "a").failures}
     accuracy = read_metrics(artifact)["accuracy"]
-    assert ("checks.evaluation.min_accuracy" in asked) == (accuracy < 1)
+    assert ("checks.evaluation.min_accuracy" in reasons) == (accuracy < 1)
     default = check(copy, inputs, EvaluationLimits(), tmp_path / "b")
     assert not default.failures
     assert len(default.warnings) == (accuracy < 1)

@@ -1,9 +1,9 @@
-"""Simple classifiers of texts that a model has to be seen beside, trained on the training and validation texts.
+"""Simple text classifiers to compare the model with, trained on the training and validation texts.
 
-Of the latter they need none to choose by, and a user would not keep any from them.
+They have no hyperparameters to select, so they learn from the validation texts too.
 
-Words are runs of two or more letters or digits, lower-cased, in two or more training texts. Where texts share no such
-word there is nothing to learn from, and the word classifiers answer with the majority class. Characters likewise.
+Words are runs of two or more letters or digits, lower-cased, in two or more training texts. If the texts share no such
+word, the word classifiers predict the majority class; the character classifier likewise.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Predict = Callable[[Sequence[str], Ints, Sequence[str]], Ints]
 
 @dataclass(frozen=True)
 class Baseline:
-    """A classifier and what people call it."""
+    """A classifier and its title."""
 
     title: str
     predict: Predict
 
 
 def majority(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
-    """The commonest class of the training texts for every text; of equally common ones the first."""
+    """The most frequent class of the training texts, for every text; ties go to the first."""
     return np.full(len(test_texts), np.bincount(train_labels).argmax(), np.int64)
 
 
@@ -45,7 +45,7 @@ def linear_svm(
     test_texts: Sequence[str],
     class_weight: Literal["balanced"] | None = None,
 ) -> Ints:
-    """Linear support vector machine (C = 1, one class against the rest) on sublinear TF-IDF of words."""
+    """Linear support vector machine (C = 1, one-vs-rest) on sublinear TF-IDF of words."""
     return _classify_counted(
         TfidfVectorizer(sublinear_tf=True, min_df=2),
         LinearSVC(C=1.0, class_weight=class_weight, random_state=0),
@@ -56,9 +56,9 @@ def linear_svm(
 
 
 def character_svm(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
-    """Linear support vector machine (C = 10) on sublinear TF-IDF of 2 to 5 characters in a row, inside words.
+    """Linear support vector machine (C = 10) on sublinear TF-IDF of character 2- to 5-grams inside words.
 
-    It takes ten times as long as words do.
+    Ten times slower than words.
     """
     return _classify_counted(
         TfidfVectorizer(
@@ -79,7 +79,7 @@ def naive_bayes(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequ
 
 
 def logistic_regression(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
-    """The model's own head (training/document_head.py) on the 3,000 words that are in the most texts: no RNN."""
+    """The model's own head (training/head/) on the 3,000 words with the highest document frequency: no RNN."""
     known, labels = np.unique(train_labels, return_inverse=True)
     if len(known) < 2:
         return majority(train_texts, train_labels, test_texts)
@@ -88,11 +88,11 @@ def logistic_regression(train_texts: Sequence[str], train_labels: Ints, test_tex
     except ValueError:  # what scikit-learn raises for an empty vocabulary
         return majority(train_texts, train_labels, test_texts)
     train_counts, test_counts = (words.transform(texts) for texts in (train_texts, test_texts))
-    texts_with = np.asarray((train_counts > 0).sum(axis=0)).ravel()
-    commonest = np.argsort(-texts_with, kind="stable")[:3000]
-    seen, asked = (csr_array(counts[:, commonest]) for counts in (train_counts, test_counts))
-    head = learn_head([seen], (1,), labels, len(known), strength=5.0, class_weight_power=1.0)
-    return np.asarray(known[head.logits([asked]).argmax(axis=1)], np.int64)
+    document_frequency = np.asarray((train_counts > 0).sum(axis=0)).ravel()
+    selected = np.argsort(-document_frequency, kind="stable")[:3000]
+    train_features, test_features = (csr_array(counts[:, selected]) for counts in (train_counts, test_counts))
+    head = learn_head([train_features], (1,), labels, len(known), strength=5.0, class_weight_power=1.0)
+    return np.asarray(known[head.logits([test_features]).argmax(axis=1)], np.int64)
 
 
 def _classify_counted(
@@ -101,10 +101,10 @@ def _classify_counted(
     if len(np.unique(train_labels)) < 2:
         return majority(train_texts, train_labels, test_texts)
     try:
-        counted = vectorizer.fit_transform(train_texts)
+        features = vectorizer.fit_transform(train_texts)
     except ValueError:  # what scikit-learn raises for an empty vocabulary
         return majority(train_texts, train_labels, test_texts)
-    classifier.fit(counted, train_labels)
+    classifier.fit(features, train_labels)
     return np.asarray(classifier.predict(vectorizer.transform(test_texts)), np.int64)
 
 

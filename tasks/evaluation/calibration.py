@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be believed: reliability table, calibration error, log-loss, Brier score."""
+"""Calibration of predicted probabilities: reliability table, calibration error, log-loss, Brier score."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tasks.shared.statistics.metrics import Floats, Ints
 
 @dataclass(frozen=True)
 class Reliability:
-    """Documents gathered by the probability of their predicted class, in bins of equal width."""
+    """Documents binned by the probability of their predicted class, in bins of equal width."""
 
     edges: Floats
-    """[bins + 1] from 0 to 1; a bin holds its upper edge, not its lower one."""
+    """[bins + 1] from 0 to 1; a bin includes its upper edge, not its lower one."""
     documents: Ints
     """[..., bins]"""
     confidence: Floats
     """Mean probability of the predicted class, [..., bins]; 0 in an empty bin."""
     accuracy: Floats
-    """Share of right predictions, [..., bins]; 0 in an empty bin."""
+    """Share of correct predictions, [..., bins]; 0 in an empty bin."""
 
     @property
     def error(self) -> Floats:
@@ -30,12 +30,6 @@ class Reliability:
         """
         share = self.documents / self.documents.sum(-1, keepdims=True)
         return np.asarray((share * np.abs(self.accuracy - self.confidence)).sum(-1))
-
-
-def probabilities_of(log_scores: Floats) -> Floats:
-    """Probabilities [documents, classes] that sum to one, from log-probabilities up to a constant per document."""
-    shares = np.exp(log_scores - log_scores.max(-1, keepdims=True))
-    return np.asarray(shares / shares.sum(-1, keepdims=True))
 
 
 def reliability(confidence: Floats, right: Floats, bins: int) -> Reliability:
@@ -62,17 +56,17 @@ def reliability(confidence: Floats, right: Floats, bins: int) -> Reliability:
 def log_losses(labels: Ints, probabilities: Floats) -> Floats:
     """Minus the natural logarithm of the true class's probability (nats), [documents].
 
-    Probabilities are raised to the smallest step of float64 (2.2e-16) first, as scikit-learn's `log_loss` does, so that
-    one certain mistake costs 36 nats and not infinitely many.
+    Probabilities are clipped to the float64 epsilon (2.2e-16) from below, as in scikit-learn's `log_loss`, so that one
+    mistake with probability 1 costs 36 nats and not infinity.
     """
     true = probabilities[np.arange(len(labels)), labels]
     return np.asarray(-np.log(np.clip(true, np.finfo(np.float64).eps, 1.0)))
 
 
 def brier_scores(labels: Ints, probabilities: Floats) -> Floats:
-    """Squared distance of the probabilities from the truth, summed over classes, from 0 to 2, [documents].
+    """Squared distance of the probabilities from the one-hot label, summed over classes, from 0 to 2, [documents].
 
-    Brier, Monthly Weather Review 1950, in its original form for several classes.
+    Brier, Monthly Weather Review 1950, in its original form for multiple classes.
     """
     truth = np.zeros_like(probabilities)
     truth[np.arange(len(labels)), labels] = 1

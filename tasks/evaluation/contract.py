@@ -1,4 +1,4 @@
-"""What holds of an evaluation: complete, consistent with the test part, and no worse than the limits allow."""
+"""Expectations on an evaluation: complete, consistent with the test split, and within the limits."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, predictions_schema
+from tasks.evaluation.schema import BASELINE_PREDICTIONS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.document import read_documents
 from tasks.shared.checks.batch import Batch
 from tasks.shared.errors import ArtifactError
+from tasks.shared.parquet import compare_schema
 from tasks.tokenization.schema import DATASET
 from tasks.tokenization.store import read_header
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
-"""The columns of predictions.parquet are named for the labels, so the first batch judges them."""
+"""Empty: the columns of predictions.parquet depend on the labels, so the first batch checks them."""
 ROWS = 50_000
 TOLERANCE = 1e-9
-"""By how much the probabilities of a row may miss one: rounding of float64, with room to spare."""
+"""Largest difference of a row's sum of probabilities from one: float64 rounding with a margin."""
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: EvaluationSettings, limits: EvaluationLimits
 ) -> Iterator[Batch]:
-    """Columns first: where they differ, nothing else of the predictions can be judged."""
+    """The columns first; if they differ, nothing else is checked."""
     label_names = read_header(inputs["tokens"]).label_names
     columns = _columns(artifact / PREDICTIONS, predictions_schema(label_names))
     yield columns
-    if not columns.frame["written"].equals(columns.frame["promised"]):
+    if not columns.frame["written"].equals(columns.frame["expected"]):
         return
     metrics = _read_metrics(artifact / METRICS)
     yield from _probabilities(artifact / PREDICTIONS, label_names)
@@ -46,19 +47,13 @@ def batches(
     yield _floors(metrics, limits)
 
 
-def _columns(path: Path, promised: pa.Schema) -> Batch:
-    try:
-        written = {field.name: str(field.type) for field in pq.read_schema(path)}
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path}: not readable as Parquet ({error})") from error
-    wanted = {field.name: str(field.type) for field in promised}
-    rows = [(name, wanted.get(name, "nothing"), written.get(name, "nothing")) for name in wanted | written]
+def _columns(path: Path, schema: pa.Schema) -> Batch:
     return Batch(
         "columns",
-        pd.DataFrame(rows, columns=["column", "promised", "written"]),
+        pd.DataFrame(compare_schema(path, schema), columns=["column", "expected", "written"]),
         [
             gxe.ExpectColumnPairValuesToBeEqual(
-                column_A="promised", column_B="written", notes="readers look up a label's probability by its column"
+                column_A="expected", column_B="written", notes="a label's probability is looked up by its column name"
             )
         ],
         key="column",
@@ -66,50 +61,49 @@ def _columns(path: Path, promised: pa.Schema) -> Batch:
 
 
 def _probabilities(path: Path, label_names: tuple[str, ...]) -> Iterator[Batch]:
-    reasons = {
-        "lowest": "a probability is not negative",
-        "total": "exactly one of the labels is the document's, so their probabilities sum to one",
-    }
     with pq.ParquetFile(path) as file:
         for number, rows in enumerate(file.iter_batches(batch_size=ROWS)):
-            shares = np.column_stack([rows[i].to_numpy() for i in range(3, rows.num_columns)])
-            likeliest = [label_names[i] for i in shares.argmax(1)]
+            probabilities = np.column_stack([rows[i].to_numpy() for i in range(3, rows.num_columns)])
+            likeliest = [label_names[i] for i in probabilities.argmax(1)]
             frame = pd.DataFrame(
                 {
                     "doc_id": rows["doc_id"].to_pylist(),
                     "predicted": rows["predicted"].to_pylist(),
                     "likeliest": likeliest,
-                    "lowest": shares.min(1),
-                    "total": shares.sum(1),
+                    "lowest": probabilities.min(1),
+                    "total": probabilities.sum(1),
                 }
             )
             expectations = [
-                gxe.ExpectColumnValuesToNotBeNull(column="total", notes="NaN is no probability"),
-                gxe.ExpectColumnValuesToBeBetween(column="lowest", min_value=0, notes=reasons["lowest"]),
+                gxe.ExpectColumnValuesToNotBeNull(column="total", notes="NaN is not a probability"),
+                gxe.ExpectColumnValuesToBeBetween(column="lowest", min_value=0, notes="a probability is not negative"),
                 gxe.ExpectColumnValuesToBeBetween(
-                    column="total", min_value=1 - TOLERANCE, max_value=1 + TOLERANCE, notes=reasons["total"]
+                    column="total",
+                    min_value=1 - TOLERANCE,
+                    max_value=1 + TOLERANCE,
+                    notes="a document has exactly one label, so the probabilities sum to one",
                 ),
                 gxe.ExpectColumnPairValuesToBeEqual(
-                    column_A="predicted", column_B="likeliest", notes="the prediction is the likeliest label"
+                    column_A="predicted", column_B="likeliest", notes="the predicted label is the most probable one"
                 ),
             ]
             yield Batch(f"probabilities/{number:05d}", frame, expectations, key="doc_id")
 
 
 def _documents(path: Path, tokens: Path) -> Batch:
-    """Every document of the test part once, with its label, and no other."""
+    """Every document of the test split once, with its label, and no other."""
     expected = pd.DataFrame(_test_documents(tokens), columns=["doc_id", "label"])
     written = pq.read_table(path, columns=["doc_id", "label"]).to_pandas()
-    frame = expected.merge(written, on="doc_id", how="outer", suffixes=("", "_written")).fillna("absent")
+    frame = expected.merge(written, on="doc_id", how="outer", suffixes=("", "_written")).fillna("missing")
     return Batch(
         "documents",
         frame,
         [
-            gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a document counted twice weighs twice"),
+            gxe.ExpectColumnValuesToBeUnique(column="doc_id", notes="a duplicated document would count twice"),
             gxe.ExpectColumnPairValuesToBeEqual(
                 column_A="label",
                 column_B="label_written",
-                notes="the test part, all of it and nothing else, is what is measured",
+                notes="the scores cover exactly the test split",
             ),
         ],
         key="doc_id",
@@ -134,22 +128,22 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 
 def _scores(metrics: Mapping[str, Any]) -> Batch:
     rows = [_score("model", metrics, "accuracy"), _score("model", metrics, "macro_f1")]
-    rows += [_score(label, found, "f1") for label, found in metrics["per_label"].items()]
+    rows += [_score(label, scores, "f1") for label, scores in metrics["per_label"].items()]
     rows += [_score("calibration", metrics["calibration"], "expected_calibration_error")]
-    for name, found in metrics["baselines"].items():
-        rows += [_score(name, found, "accuracy"), _score(name, found, "macro_f1")]
-    inside = "an interval holds the score that it belongs to"
+    for name, scores in metrics["baselines"].items():
+        rows += [_score(name, scores, "accuracy"), _score(name, scores, "macro_f1")]
+    inside = "an interval contains its score"
     return Batch(
         "scores",
         pd.DataFrame(rows),
         [
             *(
                 gxe.ExpectColumnValuesToBeBetween(
-                    column=column, min_value=0, max_value=1, notes="scores are shares, from 0 to 1"
+                    column=column, min_value=0, max_value=1, notes="scores range from 0 to 1"
                 )
                 for column in ("value", "low", "high")
             ),
-            gxe.ExpectColumnValuesToNotBeNull(column="value", notes="a score that is no number says nothing"),
+            gxe.ExpectColumnValuesToNotBeNull(column="value", notes="a score must be a number"),
             gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="value", column_B="low", or_equal=True, notes=inside),
             gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="high", column_B="value", or_equal=True, notes=inside),
         ],
@@ -157,13 +151,13 @@ def _scores(metrics: Mapping[str, Any]) -> Batch:
     )
 
 
-def _score(owner: str, found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    low, high = found[f"{name}_interval"]
-    return {"score": f"{owner}: {name}", "value": found[name], "low": low, "high": high}
+def _score(owner: str, scores: Mapping[str, Any], name: str) -> dict[str, Any]:
+    low, high = scores[f"{name}_interval"]
+    return {"score": f"{owner}: {name}", "value": scores[name], "low": low, "high": high}
 
 
 def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
-    """What the metrics say against what the predictions say, counted anew."""
+    """The metrics compared with a recount of the predictions."""
     written = pq.read_table(artifact / PREDICTIONS, columns=["label", "predicted"]).to_pandas()
     matrix = np.array(metrics["confusion"]["matrix"])
     right = int((written["label"] == written["predicted"]).sum())
@@ -173,7 +167,11 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
         ("confusion: documents", float(matrix.sum()), float(len(written))),
         ("confusion: right predictions", float(np.trace(matrix)), float(right)),
         ("accuracy", float(metrics["accuracy"]), right / max(1, len(written))),
-        ("baselines: documents", float(metrics["documents"]), float(pq.read_metadata(artifact / ANSWERS).num_rows)),
+        (
+            "baselines: documents",
+            float(metrics["documents"]),
+            float(pq.read_metadata(artifact / BASELINE_PREDICTIONS).num_rows),
+        ),
         ("report is complete", float(report.is_file() and b"</html>" in report.read_bytes()[-64:]), 1.0),
     ]
     return Batch(
@@ -181,7 +179,7 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
         pd.DataFrame(rows, columns=["what", "metrics", "recount"]),
         [
             gxe.ExpectColumnPairValuesToBeEqual(
-                column_A="metrics", column_B="recount", notes="metrics and predictions are of the same model"
+                column_A="metrics", column_B="recount", notes="metrics and predictions belong to the same model"
             )
         ],
         key="what",
@@ -197,7 +195,7 @@ def _baselines(metrics: Mapping[str, Any], settings: EvaluationSettings) -> Batc
             gxe.ExpectColumnDistinctValuesToEqualSet(
                 column="baseline",
                 value_set=list(settings.baselines),
-                notes="a score means little without the simple classifiers beside it",
+                notes="a score means little without those of the simple classifiers",
             )
         ],
         key="baseline",
@@ -220,7 +218,7 @@ def _floors(metrics: Mapping[str, Any], limits: EvaluationLimits) -> Batch:
             gxe.ExpectColumnValuesToBeBetween(
                 column="accuracy_over_majority",
                 min_value=0,
-                notes="a model that is right less often than the majority class has learned nothing of use",
+                notes="a model that is less accurate than the majority class has learned nothing useful",
                 severity="critical" if limits.below_majority == "stop" else "warning",
             )
         )

@@ -20,7 +20,7 @@ INCHES_PER_ROW = 0.23
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> Floats:
-    """One row per name, the first on top; gives the rows' heights."""
+    """One row per name, the first at the top; returns the y coordinates."""
     axes.set_yticks(range(len(names)), [shorten(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x")
@@ -29,18 +29,20 @@ def _rows(axes: Axes, names: Sequence[str]) -> Floats:
 
 
 def shorten(name: str, characters: int = 28) -> str:
-    """A name that fits beside a plot."""
+    """The name, truncated to fit next to a plot."""
     return name if len(name) <= characters else name[: characters - 1] + "…"
 
 
-def _whiskers(axes: Axes, rows: Floats, found: Sequence[Estimate], colour: str, mark: str, name: str | None) -> None:
-    values = np.array([[e.value, e.low, e.high] for e in found]).T
+def _whiskers(
+    axes: Axes, rows: Floats, estimates: Sequence[Estimate], colour: str, mark: str, name: str | None
+) -> None:
+    values = np.array([[e.value, e.low, e.high] for e in estimates]).T
     axes.hlines(rows, values[1], values[2], color=colour, linewidth=1.6)
     axes.plot(values[0], rows, mark, color=colour, markersize=5.5, label=name)
 
 
 def forest(names: Sequence[str], accuracy: Sequence[Estimate], macro_f1: Sequence[Estimate]) -> Picture:
-    """Accuracy and macro-F1 of several classifiers with their intervals; the first is the model."""
+    """Accuracy and macro-F1 of several classifiers with intervals; the first is the model."""
 
     def draw(axes: Axes, palette: Palette) -> None:
         rows = _rows(axes, names)
@@ -52,11 +54,11 @@ def forest(names: Sequence[str], accuracy: Sequence[Estimate], macro_f1: Sequenc
         axes.get_yticklabels()[0].set_fontweight("bold")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
-    said = "; ".join(
+    values = "; ".join(
         f"{name}: accuracy {a.value:.3f} ({a.low:.3f} to {a.high:.3f}), macro-F1 {f.value:.3f}"
         for name, a, f in zip(names, accuracy, macro_f1, strict=True)
     )
-    return picture(draw, 5.2, 0.8 + 0.42 * len(names), f"Accuracy and macro-F1 with intervals. {said}.")
+    return picture(draw, 5.2, 0.8 + 0.42 * len(names), f"Accuracy and macro-F1 with intervals. {values}.")
 
 
 def label_scores(names: Sequence[str], f1: Sequence[Estimate], support: Ints) -> Picture:
@@ -68,12 +70,12 @@ def label_scores(names: Sequence[str], f1: Sequence[Estimate], support: Ints) ->
         axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel("F1 (test documents in brackets)")
 
-    said = ", ".join(f"{name} {e.value:.2f}" for name, e in zip(names, f1, strict=True))
-    return picture(draw, 5.2, 0.7 + INCHES_PER_ROW * len(names), f"F1 of each label with intervals: {said}.")
+    values = ", ".join(f"{name} {e.value:.2f}" for name, e in zip(names, f1, strict=True))
+    return picture(draw, 5.2, 0.7 + INCHES_PER_ROW * len(names), f"F1 of each label with intervals: {values}.")
 
 
 def confusion(names: Sequence[str], matrix: Ints) -> Picture:
-    """The confusion matrix: shade is the share of the row, numbers are documents."""
+    """The confusion matrix: the shade is the share of the row, the numbers are documents."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     numbers = len(names) <= 30
     size = 1.5 + min(max(INCHES_PER_ROW * len(names), 1.8), 7.5)
@@ -103,13 +105,15 @@ def confusion(names: Sequence[str], matrix: Ints) -> Picture:
             position = (column + 0.5, row + 0.53)
             axes.annotate(str(matrix[row, column]), position, ha="center", va="center", color=colour, fontsize=7.5)
 
-    right, all_ = int(np.trace(matrix)), int(matrix.sum())
-    alt = f"Confusion matrix of {all_} test documents: {right} on the diagonal. The same counts are in metrics.json."
+    correct, documents = int(np.trace(matrix)), int(matrix.sum())
+    alt = (
+        f"Confusion matrix of {documents} test documents: {correct} on the diagonal. metrics.json has the same counts."
+    )
     return picture(draw, size, size, alt)
 
 
 def calibration(table: Reliability) -> Picture:
-    """Accuracy over confidence; the larger the mark, the more documents."""
+    """Accuracy over confidence; the size of a mark grows with the documents in the bin."""
     filled = table.documents > 0
     counts = table.documents[filled]
 
@@ -119,19 +123,19 @@ def calibration(table: Reliability) -> Picture:
         axes.scatter(table.confidence[filled], table.accuracy[filled], area, palette.first, alpha=0.75, linewidths=0)
         for x, y, count in zip(table.confidence[filled], table.accuracy[filled], counts, strict=True):
             axes.annotate(str(count), (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=7.5)
-        axes.set(xlim=(0, 1), ylim=(-0.05, 1.12), xlabel="probability of the predicted label", ylabel="share right")
+        axes.set(xlim=(0, 1), ylim=(-0.05, 1.12), xlabel="probability of the predicted label", ylabel="share correct")
         axes.grid()
         axes.legend(loc="upper left", bbox_to_anchor=(0, 1))
 
-    said = "; ".join(
-        f"{count} documents at {x:.2f}: {y:.2f} right"
+    values = "; ".join(
+        f"{count} documents at {x:.2f}: {y:.2f} correct"
         for x, y, count in zip(table.confidence[filled], table.accuracy[filled], counts, strict=True)
     )
-    return picture(draw, 4.2, 3.4, f"Share of right predictions by their probability. {said}.")
+    return picture(draw, 4.2, 3.4, f"Share of correct predictions by probability. {values}.")
 
 
 def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:
-    """Each label's share of each part of the corpus: where splitting kept the balance, the marks lie together."""
+    """Each label's share of each split; the closer the marks, the better the splits keep the balance."""
     marks = "o", "s", "D"
 
     def draw(axes: Axes, palette: Palette) -> None:
@@ -140,9 +144,9 @@ def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:
         for one, mark, colour, shift in zip(shares, marks, colours, (-0.22, 0, 0.22), strict=True):
             axes.plot(one.values * 100, rows + shift, mark, color=colour, label=one.name, markersize=4)
         axes.set_xlim(left=0)
-        axes.set_xlabel("per cent of the part's documents")
+        axes.set_xlabel("per cent of the split's documents")
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
 
     height = 1.0 + INCHES_PER_ROW * len(names)
-    alt = "Share of each label in the training, validation and test part; the counts are in the table of labels."
+    alt = "Share of each label in the training, validation and test split; the counts are in the table of labels."
     return picture(draw, 5.2, height, alt)

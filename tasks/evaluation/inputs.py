@@ -1,4 +1,4 @@
-"""Reads what an evaluation needs from the artifacts before it, and nothing that it does not need."""
+"""Reads the inputs of an evaluation from the artifacts of earlier stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.results import Reach, Validated
+from tasks.evaluation.results import GradientProfile, ValidationScores
 from tasks.extraction.document import read_documents
 from tasks.shared.errors import ArtifactError
 from tasks.shared.statistics.metrics import Floats, Ints
@@ -40,16 +40,18 @@ def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:
     return {split: np.array([counts[split, label] for label in label_names], np.int64) for split in SPLITS}
 
 
-def validated(history: Mapping[str, Floats], documents: int) -> Validated | None:
-    """What a training history says of that many validation documents; None where it says nothing."""
+def validation_scores(history: Mapping[str, Floats], documents: int) -> ValidationScores | None:
+    """The kept epoch's scores on the validation split of `documents` documents; None if the history has none."""
     kept = np.flatnonzero(history.get("kept", np.zeros(0)) == 1)
     if not len(kept):
         return None
-    return Validated(documents, *(float(history[f"validation_{name}"][kept[0]]) for name in ("accuracy", "macro_f1")))
+    return ValidationScores(
+        documents, *(float(history[f"validation_{name}"][kept[0]]) for name in ("accuracy", "macro_f1"))
+    )
 
 
-def read_gradients(model: Path) -> list[Reach] | None:
-    """How far gradients reached, by epoch, layer, direction and state; None where the model does not say."""
+def read_gradient_profiles(model: Path) -> list[GradientProfile] | None:
+    """Gradient profiles by epoch, layer, direction and state; None if the model has no record of them."""
     path = model / GRADIENTS_FILE
     if not path.exists():
         return None
@@ -62,13 +64,13 @@ def read_gradients(model: Path) -> list[Reach] | None:
         groups.setdefault((row["epoch"], row["layer"], row["direction"], row["state"]), []).append(row)
     columns = ("distance", "norm", "smallest", "largest")
     return [
-        Reach(*key, *(np.array([row[column] for row in group], np.float64) for column in columns))
+        GradientProfile(*key, *(np.array([row[column] for row in group], np.float64) for column in columns))
         for key, group in groups.items()
     ]
 
 
-def read_clip_norm(model: Path) -> float | None:
-    """From which norm on gradients were clipped; None where the model does not say."""
+def read_max_grad_norm(model: Path) -> float | None:
+    """The norm above which gradients were clipped; None if unknown."""
     try:
         return float(json.loads((model / CONFIG).read_text(encoding="utf-8"))["settings"]["clip_norm"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +78,7 @@ def read_clip_norm(model: Path) -> float | None:
 
 
 def read_lineage(artifact: Path) -> Mapping[str, Any]:
-    """What an artifact was made from, stage by stage; empty where it does not say."""
+    """Settings and fingerprints of the stages before an artifact; empty if unknown."""
     try:
         record = json.loads((artifact / "artifact.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

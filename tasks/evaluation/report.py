@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens offline, its pictures inside. Names and texts of the corpus are escaped."""
+"""The report: one HTML file that opens offline, with embedded pictures. Names and texts of the corpus are escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.results import Comparison, Evaluation, Predictions, Reach, Validated
+from tasks.evaluation.results import Comparison, Evaluation, GradientProfile, Predictions, ValidationScores
 from tasks.shared.plots.curves import Series, kept_epoch, training_curves
 from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
@@ -23,7 +23,7 @@ TEMPLATE = Path(__file__).with_name("template.html")
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test document that the model got wrong."""
+    """A misclassified test document."""
 
     doc_id: str
     label: str
@@ -37,7 +37,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that the model came from: its name, its artifact's fingerprint, its settings in readable form."""
+    """A stage in the model's lineage: its name, its artifact's fingerprint, its settings in readable form."""
 
     name: str
     fingerprint: str
@@ -46,20 +46,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the report shows."""
+    """The content of the report."""
 
     evaluation: Evaluation
     titles: Mapping[str, str]
-    """What people call each baseline."""
+    """Title of each baseline."""
     counts: Mapping[str, Ints]
-    """Documents of each label [classes] in the parts train, validation and test."""
+    """Documents of each label [classes] in the splits train, validation and test."""
     history: Mapping[str, Floats]
     """Columns of the training history, one value per epoch."""
-    validated: Validated | None
-    clip_norm: float | None
-    """From which norm on gradients were clipped; None where the model does not say."""
-    reaches: Sequence[Reach] | None
-    """How far gradients reach; empty of a model without recurrent layers, None where the model does not say."""
+    validation: ValidationScores | None
+    max_grad_norm: float | None
+    """The norm above which gradients were clipped; None if unknown."""
+    profiles: Sequence[GradientProfile] | None
+    """Gradient profiles; empty for a model without recurrent layers, None if the model has no record of them."""
     mistakes: Sequence[Mistake]
     stages: Sequence[Stage]
 
@@ -67,17 +67,17 @@ class Report:
 def find_mistakes(
     predictions: Predictions, texts: Mapping[str, str], label_names: Sequence[str], limit: int, characters: int
 ) -> list[Mistake]:
-    """Wrongly predicted documents, the likeliest prediction first, with the beginning of their text."""
-    predicted, labels, shares = predictions.predicted, predictions.labels, predictions.probabilities
+    """Misclassified documents, most confident prediction first, with the beginning of their text."""
+    predicted, labels, probabilities = predictions.predicted, predictions.labels, predictions.probabilities
     wrong = np.flatnonzero(predicted != labels)
-    order = np.lexsort((wrong, -shares[wrong].max(-1)))
+    order = np.lexsort((wrong, -probabilities[wrong].max(-1)))
     return [
         Mistake(
             doc_id=predictions.doc_ids[i],
             label=label_names[labels[i]],
             predicted=label_names[predicted[i]],
-            probability=float(shares[i, predicted[i]]),
-            label_probability=float(shares[i, labels[i]]),
+            probability=float(probabilities[i, predicted[i]]),
+            label_probability=float(probabilities[i, labels[i]]),
             excerpt=excerpt(texts[predictions.doc_ids[i]], characters),
         )
         for i in wrong[order][:limit]
@@ -85,7 +85,7 @@ def find_mistakes(
 
 
 def excerpt(text: str, characters: int) -> str:
-    """The beginning of a text, cut between words where there is a space not too far back; nothing of 0 characters."""
+    """The first `characters` of a text, cut at a space if there is one in their last quarter."""
     if len(text) <= characters or not characters:
         return text[:characters]
     cut = text[:characters]
@@ -94,7 +94,7 @@ def excerpt(text: str, characters: int) -> str:
 
 
 def stages(lineage: Mapping[str, Any]) -> list[Stage]:
-    """The stages named in an artifact's lineage, in order; anything else in it is passed over."""
+    """The stages of an artifact's lineage, in order; other entries are skipped."""
     return [
         Stage(name, str(entry.get("fingerprint", "")), dict(_flat(entry.get("settings") or {})))
         for name, entry in lineage.items()
@@ -113,7 +113,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 
 def render(report: Report) -> str:
-    """The report as HTML; the same report gives the same bytes."""
+    """The report as HTML; equal reports give equal bytes."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE.parent),
         autoescape=True,
@@ -129,7 +129,7 @@ def render(report: Report) -> str:
         verdict=verdict(evaluation.baselines, report.titles),
         pictures=_pictures(report),
         curves=training_curves(report.history),
-        gradients=gradient_pictures(report.history, report.clip_norm, report.reaches or []),
+        gradients=gradient_pictures(report.history, report.max_grad_norm, report.profiles or []),
         kept=kept_epoch(report.history),
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",
@@ -137,28 +137,28 @@ def render(report: Report) -> str:
 
 
 def best_baseline(baselines: Mapping[str, Comparison]) -> str:
-    """The baseline that is right most often; of equally good ones the first."""
+    """The most accurate baseline; ties go to the first."""
     return max(baselines, key=lambda name: baselines[name].scores.accuracy.value)
 
 
 def verdict(baselines: Mapping[str, Comparison], titles: Mapping[str, str]) -> str:
-    """What the comparison with the best baseline says, in one sentence."""
+    """The result of the comparison with the best baseline, in one sentence."""
     best = best_baseline(baselines)
     lead, name = baselines[best].accuracy_lead, titles[best]
     points = f"{abs(100 * lead.value):.1f} points"
     if lead.low > 0:
-        return f"The model is right more often than the best baseline ({name}), by {points}."
+        return f"The model is more accurate than the best baseline ({name}), by {points}."
     if lead.high < 0:
-        return f"The best baseline ({name}) is right more often than the model, by {points}."
+        return f"The best baseline ({name}) is more accurate than the model, by {points}."
     side = "equals" if lead.value == 0 else f"is {points} {'ahead of' if lead.value > 0 else 'behind'}"
-    return f"The model {side} the best baseline ({name}); on so few documents chance alone could make that difference."
+    return f"The model {side} the best baseline ({name}); with this number of documents the difference may be chance."
 
 
 def _pictures(report: Report) -> dict[str, Picture]:
     evaluation, names = report.evaluation, report.evaluation.label_names
-    scores = [evaluation.scores, *(found.scores for found in evaluation.baselines.values())]
+    scores = [evaluation.scores, *(comparison.scores for comparison in evaluation.baselines.values())]
     titles = ["Model", *(report.titles[name] for name in evaluation.baselines)]
-    shares = [Series(part, counts / max(1, counts.sum())) for part, counts in report.counts.items()]
+    shares = [Series(split, counts / max(1, counts.sum())) for split, counts in report.counts.items()]
     return {
         "forest": figures.forest(titles, [s.accuracy for s in scores], [s.macro_f1 for s in scores]),
         "confusion": figures.confusion(names, evaluation.confusion),

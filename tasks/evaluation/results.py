@@ -1,4 +1,4 @@
-"""What an evaluation says of a classifier, and how sure it is of it."""
+"""The results of an evaluation, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.shared.statistics.metrics import Floats, Ints, LabelScores
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure and the interval around it."""
+    """A score and its interval."""
 
     value: float
     low: float
@@ -23,20 +23,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are made: number of resamples, share of them inside an interval, seed."""
+    """Settings of the bootstrap: number of resamples, confidence level, seed."""
 
     samples: int
     confidence: float
     seed: int
 
     def estimate(self, point: float, values: Floats) -> Estimate:
-        """A measure with the interval of its resampled `values` [samples]."""
+        """A score with the interval of its resampled `values` [samples]."""
         return Estimate(float(point), *interval(values, float(point), self.confidence))
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model says of one part of the corpus."""
+    """The model's predictions for one split."""
 
     doc_ids: Sequence[str]
     labels: Ints
@@ -46,13 +46,13 @@ class Predictions:
 
     @property
     def predicted(self) -> Ints:
-        """The likeliest class of each document; of equally likely ones the first."""
+        """The most probable class of each document; ties go to the first."""
         return np.asarray(self.probabilities.argmax(-1), np.int64)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How often a classifier is right."""
+    """Accuracy and macro-F1 of a classifier."""
 
     documents: int
     accuracy: Estimate
@@ -61,21 +61,21 @@ class Scores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the probabilities can be believed."""
+    """Calibration of the probabilities."""
 
     reliability: Reliability
     error: Estimate
     log_loss: Estimate
     """Nats per document."""
     brier: Estimate
-    shares_log_loss: float
-    """Log-loss of answering every document with the label shares of the known documents."""
-    shares_brier: float
+    prior_log_loss: float
+    """Log-loss of predicting the label shares of the training and validation documents for every document."""
+    prior_brier: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A baseline, and the model's lead over it on the same documents (above zero: the model is better)."""
+    """A baseline, and the model's lead over it on the same documents (positive: the model is better)."""
 
     scores: Scores
     accuracy_lead: Estimate
@@ -87,7 +87,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All measures of one model on the test part."""
+    """All scores of one model on the test split."""
 
     label_names: tuple[str, ...]
     resampling: Resampling
@@ -102,8 +102,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Validated:
-    """How the kept epoch did on the validation part, which training made its choices by: no measure of the model."""
+class ValidationScores:
+    """The kept epoch's scores on the validation split, which training selects by: not an estimate for new texts."""
 
     documents: int
     accuracy: float
@@ -111,15 +111,15 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Gradient norms of one layer, direction and kind of state after one epoch."""
+class GradientProfile:
+    """Gradient norms by lag, of one layer, direction and kind of state after one epoch."""
 
     epoch: int
     layer: int
     direction: str
     state: str
-    distance: Floats
-    """Steps from the loss, ascending; [distances], as the rest."""
+    lag: Floats
+    """Steps from the state to the loss, ascending; [lags], like the norms."""
     norm: Floats
     """Mean over windows."""
     smallest: Floats
@@ -127,9 +127,9 @@ class Reach:
 
     @property
     def name(self) -> str:
-        """What the legend calls it."""
+        """Label in the legend."""
         return f"{self.direction}, {self.state}"
 
-    def at(self, distance: int) -> float:
-        """The norm at a distance; NaN where windows are shorter."""
-        return float(self.norm[distance]) if distance < len(self.norm) else np.nan
+    def at(self, lag: int) -> float:
+        """The norm at a lag; NaN if the windows are shorter."""
+        return float(self.norm[lag]) if lag < len(self.norm) else np.nan

@@ -1,4 +1,4 @@
-"""Measures a classifier's predictions: every score with its bootstrap interval, beside its baselines."""
+"""Scores of a classifier's predictions and of its baselines, each with a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def evaluate(
     resampling: Resampling,
     bins: int,
 ) -> Evaluation:
-    """Measures the model on `test`, and each baseline by its predicted class ids of the same documents.
+    """Scores the model on `test`, and each baseline by its predicted class ids for the same documents.
 
-    `known_labels` are the class ids of the documents that were learned from.
+    `known_labels` are the class ids of the training and validation documents.
     """
     classes = len(label_names)
-    model = Measured.of(test.labels, test.predicted, classes, resampling)
+    model = ResampledScores.of(test.labels, test.predicted, classes, resampling)
     return Evaluation(
         label_names=label_names,
         resampling=resampling,
@@ -39,29 +39,29 @@ def evaluate(
         ),
         calibration=calibration(test, np.bincount(known_labels, minlength=classes), bins, resampling),
         baselines={
-            name: compare(model, Measured.of(test.labels, predicted, classes, resampling), resampling)
+            name: compare(model, ResampledScores.of(test.labels, predicted, classes, resampling), resampling)
             for name, predicted in baselines.items()
         },
     )
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A classifier's confusion matrix, and its scores on the resampled documents."""
+class ResampledScores:
+    """A classifier's confusion matrix, and its scores on the bootstrap resamples."""
 
     right: Ints
-    """1 where the prediction is right, [documents]."""
+    """1 for a correct prediction, else 0, [documents]."""
     confusion: Ints
     accuracy: Floats
     """[samples]"""
     macro_f1: Floats
     """[samples]"""
     f1: Floats
-    """[samples, classes]; NaN where a label neither occurs nor was predicted."""
+    """[samples, classes]; NaN for a label without documents and predictions."""
 
     @classmethod
-    def of(cls, labels: Ints, predicted: Ints, classes: int, resampling: Resampling) -> Measured:
-        """Measures predicted class ids [documents] against the true ones."""
+    def of(cls, labels: Ints, predicted: Ints, classes: int, resampling: Resampling) -> ResampledScores:
+        """Scores predicted class ids [documents] against the true ones."""
 
         def statistic(drawn: Ints) -> Floats:
             confusion = confusion_matrix(labels[drawn], predicted[drawn], classes)
@@ -86,8 +86,8 @@ class Measured:
         )
 
 
-def compare(model: Measured, baseline: Measured, resampling: Resampling) -> Comparison:
-    """A baseline's scores and the model's lead over it; both were measured on the same resamples."""
+def compare(model: ResampledScores, baseline: ResampledScores, resampling: Resampling) -> Comparison:
+    """A baseline's scores and the model's lead over it, on the same resamples."""
     only_model = int((model.right > baseline.right).sum())
     only_baseline = int((model.right < baseline.right).sum())
 
@@ -105,11 +105,11 @@ def compare(model: Measured, baseline: Measured, resampling: Resampling) -> Comp
 
 
 def calibration(test: Predictions, known_counts: Ints, bins: int, resampling: Resampling) -> Calibration:
-    """Calibration of the model's probabilities; `known_counts` are the known documents of each label."""
+    """Calibration of the model's probabilities; `known_counts` are training and validation documents by label."""
     confidence = test.probabilities.max(-1)
     right = (test.predicted == test.labels).astype(np.float64)
     losses, briers = log_losses(test.labels, test.probabilities), brier_scores(test.labels, test.probabilities)
-    shares = np.broadcast_to(known_counts / known_counts.sum(), test.probabilities.shape)
+    prior = np.broadcast_to(known_counts / known_counts.sum(), test.probabilities.shape)
     table = reliability(confidence, right, bins)
 
     def estimate(point: Floats, statistic: Callable[[Ints], Floats]) -> Estimate:
@@ -121,6 +121,6 @@ def calibration(test: Predictions, known_counts: Ints, bins: int, resampling: Re
         error=estimate(table.error, lambda drawn: reliability(confidence[drawn], right[drawn], bins).error),
         log_loss=estimate(losses.mean(), lambda drawn: losses[drawn].mean(-1)),
         brier=estimate(briers.mean(), lambda drawn: briers[drawn].mean(-1)),
-        shares_log_loss=float(log_losses(test.labels, shares).mean()),
-        shares_brier=float(brier_scores(test.labels, shares).mean()),
+        prior_log_loss=float(log_losses(test.labels, prior).mean()),
+        prior_brier=float(brier_scores(test.labels, prior).mean()),
     )

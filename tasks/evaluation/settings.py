@@ -1,4 +1,4 @@
-"""Settings of the evaluation, and what its check asks for."""
+"""The evaluation section of pipeline.yaml, and the limits of its check."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ BaselineName = Literal[
 
 
 class EvaluationSettings(Section):
-    """How the model is measured on the test part, and what the report shows."""
+    """How the model is measured on the test split, and what the report shows."""
 
     baselines: tuple[BaselineName, ...] = Field(
         ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"),
-        description="Classifiers trained on the training and validation texts, and measured beside the model.",
+        description="Classifiers trained on the training and validation texts, for comparison with the model.",
     )
     bootstrap_samples: int = Field(2000, ge=100, le=100_000, description="Resamples of the test documents.")
-    confidence: float = Field(0.95, ge=0.5, le=0.999, description="Share of resamples that an interval holds.")
+    confidence: float = Field(0.95, ge=0.5, le=0.999, description="Confidence level of the intervals.")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of the resampling.")
     calibration_bins: int = Field(10, ge=2, le=100, description="Bins of equal width in the reliability table.")
-    mistakes: int = Field(10, ge=0, le=1000, description="Most confident mistakes that the report shows.")
-    excerpt_characters: int = Field(600, ge=0, le=20_000, description="Characters of each mistake's text shown.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the model computes.")
+    mistakes: int = Field(10, ge=0, le=1000, description="Number of most confident mistakes in the report.")
+    excerpt_characters: int = Field(
+        600, ge=0, le=20_000, description="Characters of each mistake's text in the report."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
 
     @field_validator("baselines")
     @classmethod
-    def _names_are_sound(cls, names: tuple[BaselineName, ...]) -> tuple[BaselineName, ...]:
+    def _valid_names(cls, names: tuple[BaselineName, ...]) -> tuple[BaselineName, ...]:
         if "majority" not in names:
-            raise ValueError("'majority' must be among them: every score is read against it")
+            raise ValueError("'majority' must be among them: every score is compared with it")
         if len(set(names)) < len(names):
-            raise ValueError("each may be named once")
+            raise ValueError("each may be listed only once")
         return names
 
 
 class EvaluationLimits(Section):
-    """What the check of the evaluation asks for. Floors are off by default: a poor model deserves its report."""
+    """Limits of the check of the evaluation. Floors are off by default, so that a poor model gets a report too."""
 
     min_accuracy: float | None = Field(None, ge=0, le=1, description="Stops the run below this test accuracy.")
     min_macro_f1: float | None = Field(None, ge=0, le=1, description="Stops the run below this test macro-F1.")
     below_majority: Literal["ignore", "warn", "stop"] = Field(
-        "warn", description="What happens when the model is right less often than the majority class."
+        "warn", description="What to do if the model is less accurate than the majority class."
     )

@@ -1,15 +1,15 @@
-"""An evaluation as plain JSON values: what stands in metrics.json."""
+"""An evaluation as JSON values, the content of metrics.json."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores, Validated
+from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores, ValidationScores
 
 
-def metrics(evaluation: Evaluation, validated: Validated | None) -> dict[str, Any]:
-    """The measures on the test part at the top level, what training saw in the validation part under `validation`."""
+def metrics(evaluation: Evaluation, validation: ValidationScores | None) -> dict[str, Any]:
+    """The scores on the test split at the top level, those on the validation split under `validation`."""
     resampling = evaluation.resampling
     return {
         **_scores(evaluation.scores),
@@ -17,8 +17,8 @@ def metrics(evaluation: Evaluation, validated: Validated | None) -> dict[str, An
         "per_label": _per_label(evaluation),
         "confusion": {"labels": list(evaluation.label_names), "matrix": evaluation.confusion.tolist()},
         "calibration": _calibration(evaluation.calibration),
-        "baselines": {name: _comparison(found) for name, found in evaluation.baselines.items()},
-        "validation": None if validated is None else asdict(validated),
+        "baselines": {name: _comparison(comparison) for name, comparison in evaluation.baselines.items()},
+        "validation": None if validation is None else asdict(validation),
         "intervals": {
             "method": "bias-corrected percentile bootstrap over documents",
             "samples": resampling.samples,
@@ -28,15 +28,15 @@ def metrics(evaluation: Evaluation, validated: Validated | None) -> dict[str, An
     }
 
 
-def _estimate(name: str, found: Estimate) -> dict[str, Any]:
-    return {name: found.value, f"{name}_interval": [found.low, found.high]}
+def _estimate(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {name: estimate.value, f"{name}_interval": [estimate.low, estimate.high]}
 
 
-def _scores(found: Scores) -> dict[str, Any]:
+def _scores(scores: Scores) -> dict[str, Any]:
     return {
-        "documents": found.documents,
-        **_estimate("accuracy", found.accuracy),
-        **_estimate("macro_f1", found.macro_f1),
+        "documents": scores.documents,
+        **_estimate("accuracy", scores.accuracy),
+        **_estimate("macro_f1", scores.macro_f1),
     }
 
 
@@ -53,13 +53,13 @@ def _per_label(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _calibration(found: Calibration) -> dict[str, Any]:
-    table = found.reliability
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    table = calibration.reliability
     return {
-        **_estimate("expected_calibration_error", found.error),
-        **_estimate("log_loss", found.log_loss),
-        **_estimate("brier", found.brier),
-        "training_shares": {"log_loss": found.shares_log_loss, "brier": found.shares_brier},
+        **_estimate("expected_calibration_error", calibration.error),
+        **_estimate("log_loss", calibration.log_loss),
+        **_estimate("brier", calibration.brier),
+        "training_shares": {"log_loss": calibration.prior_log_loss, "brier": calibration.prior_brier},
         "bins": [
             {
                 "above": float(table.edges[i]),
@@ -73,12 +73,12 @@ def _calibration(found: Calibration) -> dict[str, Any]:
     }
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, Any]:
     return {
-        **_scores(found.scores),
-        **_estimate("accuracy_difference", found.accuracy_lead),
-        **_estimate("macro_f1_difference", found.macro_f1_lead),
-        "only_model_right": found.only_model_right,
-        "only_baseline_right": found.only_baseline_right,
-        "mcnemar_p": found.mcnemar_p,
+        **_scores(comparison.scores),
+        **_estimate("accuracy_difference", comparison.accuracy_lead),
+        **_estimate("macro_f1_difference", comparison.macro_f1_lead),
+        "only_model_right": comparison.only_model_right,
+        "only_baseline_right": comparison.only_baseline_right,
+        "mcnemar_p": comparison.mcnemar_p,
     }

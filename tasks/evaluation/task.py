@@ -1,4 +1,4 @@
-"""The evaluation stage: measures the model on the test part; writes metrics, predictions and the report."""
+"""The evaluation stage: measures the model on the test split; writes metrics, predictions and the report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import (
     count_labels,
-    read_clip_norm,
-    read_gradients,
+    read_gradient_profiles,
     read_lineage,
+    read_max_grad_norm,
     read_texts,
-    validated,
+    validation_scores,
 )
-from tasks.evaluation.results import Evaluation, Predictions, Resampling, Validated
-from tasks.evaluation.schema import ANSWERS, METRICS, PREDICTIONS, REPORT, answers_table, predictions_table
+from tasks.evaluation.results import Evaluation, Predictions, Resampling, ValidationScores
+from tasks.evaluation.schema import (
+    BASELINE_PREDICTIONS,
+    METRICS,
+    PREDICTIONS,
+    REPORT,
+    baselines_table,
+    predictions_table,
+)
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def template_digest(settings: EvaluationSettings) -> dict[str, str]:
-    """The template shapes the report, but is no module whose code would be looked at."""
+    """The template shapes the report, but is not a module that the code digest covers."""
     template = Path(__file__).with_name("template.html")
     return {template.name: hashlib.sha256(template.read_bytes()).hexdigest()}
 
@@ -49,26 +56,25 @@ def template_digest(settings: EvaluationSettings) -> dict[str, str]:
 @stage(
     "evaluation",
     folder="07_reports",
-    libraries=("jinja2", "matplotlib", "numpy", "pyarrow", "scikit-learn", "torch"),
+    libraries=("jinja2", "matplotlib", "numpy", "pyarrow", "scikit-learn", "scipy", "torch"),
     external=template_digest,
 )
 def evaluate(
     settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, model: Path
 ) -> dict[str, JsonValue]:
-    """Measures the model beside its baselines, which learn from the texts that it learned from or made choices by."""
-
-    from tasks.evaluation.report import render  # matplotlib and torch: a reused report does without them
+    """Compares the model with baselines, which learn from the texts of the training and validation splits."""
+    from tasks.evaluation.report import render  # matplotlib and torch: a reused report does not load them
     from tasks.training.classifier import load_classifier
 
     train, validation, test = (open_tokens(tokens, split) for split in SPLITS)
     if not len(test):
-        raise CorpusError(f"{splits}: the test part has no documents, so nothing can be measured; add documents")
+        raise CorpusError(f"{splits}: the test split has no documents, so nothing can be measured; add documents")
     classifier = load_classifier(model, settings.device)
-    _check_fit(classifier, test, model)
+    _check_compatible(classifier, test, model)
     predictions = _predict(classifier, test)
     texts = read_texts(cleaned, {*train.doc_ids, *validation.doc_ids, *test.doc_ids})
     known_labels = np.concatenate([train.labels, validation.labels])
-    known_texts = [texts[doc_id] for part in (train, validation) for doc_id in part.doc_ids]
+    known_texts = [texts[doc_id] for documents in (train, validation) for doc_id in documents.doc_ids]
     baselines = _baselines(settings, known_texts, known_labels, [texts[doc_id] for doc_id in test.doc_ids])
     evaluation = measure(
         predictions,
@@ -79,25 +85,26 @@ def evaluate(
         settings.calibration_bins,
     )
     history = read_history(model)
-    checked = validated(history, len(validation))
-    found = json.dumps(metrics(evaluation, checked), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / METRICS, found + "\n")
+    on_validation = validation_scores(history, len(validation))
+    measured = json.dumps(metrics(evaluation, on_validation), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(out / METRICS, measured + "\n")
     pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
-    pq.write_table(answers_table(test.doc_ids, baselines, test.label_names), out / ANSWERS)
-    write_text(out / REPORT, render(_report(settings, evaluation, history, checked, predictions, texts, splits, model)))
+    pq.write_table(baselines_table(test.doc_ids, baselines, test.label_names), out / BASELINE_PREDICTIONS)
+    report = _report(settings, evaluation, history, on_validation, predictions, texts, splits, model)
+    write_text(out / REPORT, render(report))
     return _summary(evaluation)
 
 
-def _check_fit(classifier: Classifier, test: TokenizedDocuments, model: Path) -> None:
+def _check_compatible(classifier: Classifier, test: TokenizedDocuments, model: Path) -> None:
     if (classifier.label_names, classifier.vocabulary_digest) != (test.label_names, test.vocabulary_digest):
-        raise ArtifactError(f"{model}: was trained on other labels or another vocabulary than the tokens; train again")
+        raise ArtifactError(f"{model}: trained on other labels or another vocabulary than the tokens have; train again")
 
 
 def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
-    from tasks.evaluation.calibration import probabilities_of
+    from scipy.special import softmax
 
-    scores = np.concatenate([classifier.log_probabilities(list(chunk)) for chunk in documents.chunks()])
-    return Predictions(documents.doc_ids, documents.labels, probabilities_of(scores))
+    logs = np.concatenate([classifier.log_probabilities(list(chunk)) for chunk in documents.chunks()])
+    return Predictions(documents.doc_ids, documents.labels, softmax(logs, axis=-1))
 
 
 def _baselines(
@@ -115,7 +122,7 @@ def _report(
     settings: EvaluationSettings,
     evaluation: Evaluation,
     history: Mapping[str, Floats],
-    checked: Validated | None,
+    on_validation: ValidationScores | None,
     predictions: Predictions,
     texts: Mapping[str, str],
     splits: Path,
@@ -130,9 +137,9 @@ def _report(
         titles={name: BASELINES[name].title for name in evaluation.baselines},
         counts=count_labels(splits, evaluation.label_names),
         history=history,
-        validated=checked,
-        clip_norm=read_clip_norm(model),
-        reaches=read_gradients(model),
+        validation=on_validation,
+        max_grad_norm=read_max_grad_norm(model),
+        profiles=read_gradient_profiles(model),
         mistakes=find_mistakes(
             predictions, texts, evaluation.label_names, settings.mistakes, settings.excerpt_characters
         ),
@@ -141,8 +148,9 @@ def _report(
 
 
 def _summary(evaluation: Evaluation) -> dict[str, JsonValue]:
-    """Says how the model did, and gives what people read of the artifact at a glance."""
+    """Logs the scores; returns those that summarize the artifact."""
     scores = evaluation.scores
+    baselines: dict[str, JsonValue] = {name: c.scores.accuracy.value for name, c in evaluation.baselines.items()}
     logger("evaluation").info(
         "evaluation: accuracy %.3f (%.3f to %.3f), macro-F1 %.3f on %d test documents; baselines: %s",
         scores.accuracy.value,
@@ -150,11 +158,11 @@ def _summary(evaluation: Evaluation) -> dict[str, JsonValue]:
         scores.accuracy.high,
         scores.macro_f1.value,
         scores.documents,
-        ", ".join(f"{name} {found.scores.accuracy.value:.3f}" for name, found in evaluation.baselines.items()),
+        ", ".join(f"{name} {value:.3f}" for name, value in baselines.items()),
     )
     return {
         "rows": scores.documents,
         "accuracy": scores.accuracy.value,
         "macro_f1": scores.macro_f1.value,
-        "baselines": {name: found.scores.accuracy.value for name, found in evaluation.baselines.items()},
+        "baselines": baselines,
     }

@@ -146,5 +146,15 @@ def read_schema(folder: Path, columns: Sequence[str] | None = None) -> pa.Schema
     return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
 
 
+def compare_schema(path: Path, schema: pa.Schema) -> list[tuple[str, str, str]]:
+    """Name, type in `schema` and type in the Parquet file of each column; "missing" where one of them lacks it."""
+    try:
+        written = {field.name: str(field.type) for field in pq.read_schema(path)}
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
+    expected = {field.name: str(field.type) for field in schema}
+    return [(name, expected.get(name, "missing"), written.get(name, "missing")) for name in expected | written]
+
+
 def _unreadable(path: Path, error: Exception) -> ArtifactError:
     return ArtifactError(f"{path}: not readable as Parquet ({one_line(error)}); delete its folder and run again")

@@ -18,14 +18,13 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
 
 import great_expectations as gx
 import pyarrow as pa
-import pyarrow.parquet as pq
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
 from tasks.shared.checks.report import Expected
-from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
+from tasks.shared.parquet import compare_schema
 
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
@@ -130,14 +129,5 @@ def _check_schemas(artifact: Path, schemas: Mapping[str, pa.Schema | tuple[pa.Sc
 
 
 def _schema_differences(file: Path, schema: pa.Schema) -> list[str]:
-    try:
-        found = pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{file}: not readable as Parquet ({error})") from error
-    wanted = {field.name: str(field.type) for field in schema}
-    there = {field.name: str(field.type) for field in found}
-    return [
-        f"{name}: {there.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
-        for name in wanted | there
-        if wanted.get(name) != there.get(name)
-    ]
+    columns = compare_schema(file, schema)
+    return [f"{name}: {written}, expected {expected}" for name, expected, written in columns if written != expected]

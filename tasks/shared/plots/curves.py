@@ -1,4 +1,4 @@
-"""Curves over the epochs of a training."""
+"""Training curves over the epochs."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ CURVES = {
     "Macro-F1": {"validation_macro_f1": "validation documents"},
     "Learning rate": {"learning_rate": "at the epoch's end"},
 }
-"""Title of each training curve, and its lines: columns of the history, in words."""
+"""Lines of each picture: columns of the history, with their labels."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a training curve: its name and one value per epoch."""
+    """A named series of values, one per epoch or label."""
 
     name: str
     values: Floats
 
 
 def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """One picture for each entry of `CURVES` that the history has figures of; a point among several epochs is none."""
+    """A picture for each entry of `CURVES` with data; a single point among several epochs is not enough."""
     kept = kept_epoch(history)
     known = {column: int(np.isfinite(values).sum()) for column, values in history.items()}
     history = {column: values for column, values in history.items() if known[column]}
-    found = {
+    available = {
         title: [Series(name, history[column]) for column, name in lines.items() if column in history]
         for title, lines in CURVES.items()
     }
     return [
         curves(title, series, kept)
-        for title, series in found.items()
+        for title, series in available.items()
         if any(known[column] > 1 or len(history[column]) == 1 for column in CURVES[title] if column in history)
     ]
 
 
 def kept_epoch(history: Mapping[str, Floats]) -> int | None:
-    """The epoch whose weights the model has, counted from 1; None where the history does not say."""
+    """The epoch whose weights the model has, from 1; None if unknown."""
     kept = np.flatnonzero(history.get("kept", np.zeros(0)))
     return int(kept[-1]) + 1 if len(kept) else None
 
 
 def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
-    """One training curve with a line per series; `kept` is the epoch whose weights the model has (from 1)."""
+    """One picture with a line per series; `kept` is the epoch whose weights the model has (from 1)."""
     lines = ("-", "--", ":")
 
     def draw(axes: Axes, palette: Palette) -> None:
         colours = (palette.first, palette.second, palette.third)
         for one, colour, line in zip(series, colours, lines, strict=False):
             epochs = np.arange(1, len(one.values) + 1)
-            few = np.isfinite(one.values).sum() < 3  # no line leads through them
+            few = np.isfinite(one.values).sum() < 3  # too few for a visible line
             axes.plot(epochs, one.values, line, marker="." if few else None, color=colour, label=one.name)
         if kept is not None:
             axes.axvline(kept, color=palette.ink, linewidth=0.8, linestyle=":")
@@ -75,10 +75,10 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
         axes.legend(loc="best", handlelength=1.6)
 
     last = ", ".join(f"{one.name} {_last(one.values):.4g}" for one in series)
-    return picture(draw, 3.5, 2.4, f"{title} by epoch; at last: {last}.")
+    return picture(draw, 3.5, 2.4, f"{title} by epoch; last values: {last}.")
 
 
 def _last(values: Floats) -> float:
-    """The last figure that there is: some objectives have one of the kept epoch alone."""
+    """The last finite value: some objectives have a value for the kept epoch only."""
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if len(finite) else np.nan

@@ -1,6 +1,6 @@
-"""Draws a picture for light and dark pages, as SVG that is the same bytes for the same values.
+"""Draws pictures for light and dark pages, as SVG; equal values give equal bytes.
 
-Matplotlib's global state is left as it was, and no window system is touched.
+Leaves matplotlib's global state unchanged, and needs no window system.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one scheme; the three for marks are Okabe and Ito's, which colour-blind people can tell apart."""
+    """Colours of one scheme; those for marks are Okabe and Ito's, which colour-blind people can distinguish."""
 
     ink: str
     faint: str
@@ -27,7 +27,7 @@ class Palette:
     second: str
     third: str
     low: str
-    """Of a heat map's zero."""
+    """Zero in a heat map."""
     high: str
     ink_on_high: str
 
@@ -38,7 +38,7 @@ DARK = Palette("#e6e9ed", "#3d444d", "#56b4e9", "#e69f00", "#2fc79a", "#1c2128",
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure for both schemes, as data URIs, and what it shows in words."""
+    """One figure in both schemes, as data URIs, and its description."""
 
     light: str
     dark: str
@@ -52,7 +52,7 @@ Draw = Callable[[Axes, Palette], None]
 
 
 def picture(draw: Draw, width: float, height: float, alt: str) -> Picture:
-    """Draws into axes of `width` by `height` inches, once for each scheme."""
+    """Draws into axes of `width` by `height` inches, once per scheme."""
     light, dark = (_data_uri(_svg(draw, width, height, palette)) for palette in (LIGHT, DARK))
     return Picture(light, dark, alt, round(width * 96), round(height * 96))
 
@@ -92,7 +92,7 @@ def _data_uri(svg: bytes) -> str:
 
 
 def opaque(uri: str) -> str:
-    """The same picture on white, for pages whose background is not known."""
+    """The same picture on white, for pages with an unknown background."""
     svg = base64.b64decode(uri.partition(",")[2])
     first = b'<g id="figure_1">'
     return _data_uri(svg.replace(first, b'<rect width="100%" height="100%" fill="#ffffff"/>' + first, 1))

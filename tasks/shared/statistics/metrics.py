@@ -1,7 +1,7 @@
 """Classification measures from class ids: confusion matrix, accuracy, precision, recall, F1, macro-F1.
 
-Every function takes arrays with any number of leading dimensions, so that the resamples of a bootstrap are measured
-by the code that measures the documents themselves.
+Every function accepts any number of leading dimensions, so that the same code scores the documents and their bootstrap
+resamples.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LabelScores:
-    """Scores of each label, arrays [..., classes]; a quotient 0/0 counts as 0."""
+    """Scores of each label, arrays [..., classes]; 0/0 counts as 0."""
 
     precision: Floats
     recall: Floats
     f1: Floats
     support: Ints
-    """Documents that carry the label."""
+    """Documents with this true label."""
 
 
 def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
@@ -40,18 +40,18 @@ def confusion_matrix(labels: Ints, predicted: Ints, classes: int) -> Ints:
 
 
 def accuracy(confusion: Ints) -> Floats:
-    """Share of documents whose predicted class is the true one, [...]."""
+    """Share of correct predictions, [...]."""
     return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))
 
 
 def label_scores(confusion: Ints) -> LabelScores:
     """Precision, recall, F1 = 2 TP / (2 TP + FP + FN) and support of each label, [..., classes]."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, answers = confusion.sum(-1), confusion.sum(-2)
+    correct = np.diagonal(confusion, axis1=-2, axis2=-1)
+    support, predictions = confusion.sum(-1), confusion.sum(-2)
     return LabelScores(
-        precision=_ratio(right, answers),
-        recall=_ratio(right, support),
-        f1=_ratio(2 * right, support + answers),
+        precision=_ratio(correct, predictions),
+        recall=_ratio(correct, support),
+        f1=_ratio(2 * correct, support + predictions),
         support=support,
     )
 
@@ -59,19 +59,19 @@ def label_scores(confusion: Ints) -> LabelScores:
 def macro_f1(confusion: Ints) -> Floats:
     """Mean of the labels' F1 scores, each label counting the same, [...].
 
-    A label that no document carries and that was never predicted has no F1 (0/0) and is left out of the mean; one that
-    was predicted, but that no document carries, counts 0. This is scikit-learn's `f1_score(average="macro")` when it
-    is not given labels, and the mean of F1 scores rather than the F1 of mean precision and recall
+    A label without documents that was never predicted has no F1 (0/0) and is excluded from the mean; one that was
+    predicted but has no documents counts 0. This is scikit-learn's `f1_score(average="macro")`
+    without `labels`, and the mean of F1 scores rather than the F1 of mean precision and recall
     (Opitz & Burst, "Macro F1 and Macro F1", 2019).
     """
     return _ratio(label_scores(confusion).f1.sum(-1), occurring(confusion).sum(-1))
 
 
 def occurring(confusion: Ints) -> npt.NDArray[np.bool_]:
-    """Whether any document carries a label or was predicted to, [..., classes]."""
+    """Whether a label has any document or any prediction, [..., classes]."""
     return np.asarray((confusion.sum(-1) + confusion.sum(-2)) > 0)
 
 
-def _ratio(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> Floats:
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.asarray(np.divide(part, whole, out=np.zeros_like(whole), where=whole != 0))
+def _ratio(numerator: npt.NDArray[np.generic], denominator: npt.NDArray[np.generic]) -> Floats:
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator != 0))
