@@ -12,12 +12,12 @@ import logging
 import os
 import socket
 import sys
-import threading
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.shared.child_process import end_with_parent
 from tasks.tokenization.store import open_tokens
 from tasks.training.distributed.spec import Order
 from tasks.training.schema import GRADIENTS
@@ -34,7 +34,7 @@ TOLD = 600
 
 def main() -> None:
     """Trains to the last checkpoint and exits with 0, or says what went wrong and exits with 1."""
-    threading.Thread(target=_end_with_the_input, daemon=True).start()
+    end_with_parent(code=1)
     order, rank = Order.read(sys.argv[1]), int(os.environ["RANK"])
     try:
         _train(order, rank)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _train(order: Order, rank: int) -> None:
-    import torch.distributed as dist  # after the thread above has begun to watch
+    import torch.distributed as dist  # slow: only after `end_with_parent`
 
     from tasks.training.loop import loop
     from tasks.training.loop.checkpoint import Checkpoints
@@ -109,11 +109,6 @@ class _Relay(logging.Handler):
 def _report(**news: Any) -> None:
     sys.stdout.write(json.dumps(news) + "\n")
     sys.stdout.flush()
-
-
-def _end_with_the_input() -> None:
-    os.read(0, 1)  # not through sys.stdin, whose lock would be missed at exit
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tasks.shared import errors
+from tasks.shared.child_process import Child, child_process
 from tasks.shared.errors import CorpusflowError, TrainingError, one_line
 from tasks.training.distributed import agent
 from tasks.training.distributed.spec import Order
@@ -27,11 +25,8 @@ from tasks.training.loop.epoch_metrics import Listener, Progress
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
-    Agent = subprocess.Popen[str]
-
 PROJECT = Path(__file__).resolve().parents[3]
 """Where the processes start: Python looks there first, so that they run the code that this process runs."""
-SECONDS_TO_END = 15
 ASIDE = "processes.log"
 """Beside the checkpoints: what the processes say besides their reports."""
 log = logging.getLogger("corpusflow.training")
@@ -65,47 +60,16 @@ def train_together(
 
 
 @contextmanager
-def _started(order: Order, aside: Path) -> Iterator[Agent]:
-    """The agent, which leads the processes; none of them outlives the block.
-
-    Their standard input is a pipe from here: when it closes they end, also if this process was killed.
-    """
-    threads = max(1, torch.get_num_threads() // order.processes)
-    with aside.open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", agent.__name__, str(order.write())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            cwd=PROJECT,
-            start_new_session=True,  # Ctrl-C is for this process to pass on
-        )
-    threading.Thread(target=_close_after, args=(process,), daemon=True).start()
-    try:
+def _started(order: Order, aside: Path) -> Iterator[Child]:
+    """The agent, which leads the processes; none of them outlives the block."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // order.processes))}
+    with (
+        aside.open("w", encoding="utf-8") as said,
+        child_process(
+            agent.__name__, str(order.write()), environment=environment, folder=PROJECT, stderr=said
+        ) as process,
+    ):
         yield process
-    finally:
-        _close(process)
-        try:
-            process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def _close(process: Agent) -> None:
-    with suppress(OSError):
-        if process.stdin:
-            process.stdin.close()
-
-
-def _close_after(process: Agent) -> None:
-    """Ends the processes if their agent has died before them."""
-    process.wait()
-    _close(process)
 
 
 class _News:
