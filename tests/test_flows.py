@@ -1,14 +1,16 @@
-"""The pipeline from a user's shell: what is reused, what is rebuilt, and what stops a run."""
+"""The pipeline from a user's shell: what is reused, what is built again, and what stops a run."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Pipeline, write_corpus
+from conftest import PROJECT, Pipeline, write_corpus
 
 STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
 
@@ -23,7 +25,7 @@ def splits(pipeline: Pipeline) -> dict[str, str]:
     return dict(zip(table["doc_id"], table["split"], strict=True))
 
 
-def test_a_run_makes_everything_and_a_second_one_nothing(pipeline: Pipeline):
+def test_a_run_builds_everything_and_a_second_one_nothing(pipeline: Pipeline):
     first = pipeline("run", "--json")
     assert first.code == 0, first.err
     record = first.json
@@ -58,7 +60,7 @@ def test_only_what_depends_on_a_change_is_rebuilt(pipeline: Pipeline):
     assert built(pipeline.statuses()) == ["extraction", "cleaning"]
 
 
-def test_texts_that_were_assigned_stay_where_they_were(pipeline: Pipeline):
+def test_assigned_documents_keep_their_split(pipeline: Pipeline):
     pipeline.statuses()
     before = splits(pipeline)
     write_corpus(pipeline.root / "more", documents=9, seed=1)
@@ -73,7 +75,7 @@ def test_texts_that_were_assigned_stay_where_they_were(pipeline: Pipeline):
     assert built(pipeline.statuses()) == []
 
 
-def test_damage_is_noticed_mended_and_reported(pipeline: Pipeline):
+def test_damage_is_detected_repaired_and_reported(pipeline: Pipeline):
     pipeline.statuses()
     part = pipeline.data / "05_tokens/latest/tokens/part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-20])
@@ -98,7 +100,7 @@ def test_damage_is_noticed_mended_and_reported(pipeline: Pipeline):
     assert "cannot be compared with the newest one" in pipeline("why", "tokenization").out
 
 
-def test_a_failing_check_stops_the_run_and_keeps_what_it_saw(pipeline: Pipeline):
+def test_a_failing_check_stops_the_run_and_quarantines_the_artifact(pipeline: Pipeline):
     failed = pipeline("run", "--json", "--set", "checks.extraction.documents=35")
     assert failed.code == 1
     assert failed.out == ""
@@ -118,13 +120,41 @@ def test_a_failing_check_stops_the_run_and_keeps_what_it_saw(pipeline: Pipeline)
     assert built(pipeline.statuses()) == STAGES
 
 
+COUNT_OPENINGS = """
+import sys
+openings = []
+def audit(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("pipeline.yaml"):
+        openings.append(arguments)
+sys.addaudithook(audit)
+from flows.cli.main import main
+try:
+    main()
+finally:
+    print(len(openings))
+"""
+
+
+def test_a_run_reads_pipeline_yaml_once_even_if_it_fails(pipeline: Pipeline):
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_OPENINGS, "run", "--set", "checks.extraction.documents=35"],
+        cwd=pipeline.root,
+        env=pipeline.environment | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "check of extraction failed" in done.stderr
+    assert done.stdout == "1\n"
+
+
 def test_an_artifact_is_reused_when_prefect_has_forgotten_it(pipeline: Pipeline, tmp_path: Path):
     pipeline.statuses()
     pipeline.environment = pipeline.environment | {"PREFECT_LOCAL_STORAGE_PATH": str(tmp_path / "empty")}
     assert built(pipeline.statuses()) == []
 
 
-def test_two_runs_at_once_make_each_artifact_once(pipeline: Pipeline):
+def test_two_concurrent_runs_build_each_artifact_once(pipeline: Pipeline):
     both = [pipeline.start("run", "--json") for _ in range(2)]
     outcomes = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], outcomes

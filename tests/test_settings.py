@@ -1,4 +1,4 @@
-"""pipeline.yaml: what is wrong is named, and nothing unknown is passed over."""
+"""pipeline.yaml: errors name the problem, and unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
+from flows.pipeline.settings import Limits, Pipeline, load_settings, merge_overrides
+from flows.pipeline.stages import STAGES
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import Section
 from tasks.shared.store.fingerprint import PROJECT
@@ -32,19 +33,22 @@ def write(folder: Path, text: str) -> Path:
         ("training: 3", r"training: given 3; should be a valid dictionary"),
         ("checks: {cleaning: {max_dropped: 1}}", r"checks\.cleaning\.max_dropped: unknown key"),
         ("- a\n- b", r"pipeline\.yaml: holds a list; expected sections such as `extraction:`"),
-        ("training: {epochs: 3", r"pipeline\.yaml: no YAML \(line 1, column 21"),
-        ("training: {}\ncleaning: {}\ntraining: {}", r"no YAML \(line 1, column 1: the key 'training' stands twice\)"),
+        ("training: {epochs: 3", r"pipeline\.yaml: not valid YAML \(line 1, column 21"),
+        (
+            "training: {}\ncleaning: {}\ntraining: {}",
+            r"not valid YAML \(line 1, column 1: the key 'training' is given twice\)",
+        ),
         (
             "!!python/object/apply:os.system ['true']",
-            r"pipeline\.yaml: no YAML \(line 1, column 1: could not determine",
+            r"pipeline\.yaml: not valid YAML \(line 1, column 1: could not determine",
         ),
-        ("\x00", r"pipeline\.yaml: no YAML"),
+        ("\x00", r"pipeline\.yaml: not valid YAML"),
         ("extraction: {source: folder}", r"extraction: .*folder.*path"),
         ("training: {window: 32}", r"^\S*pipeline\.yaml: training: stride 64 is larger than window 32"),
         ("training: {epochs: {x: 3}}", r"training\.epochs: given {\"x\": 3}; should be a valid integer"),
     ],
 )
-def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, text: str, message: str):
+def test_an_error_names_the_problem_in_one_line(tmp_path: Path, text: str, message: str):
     with pytest.raises(SettingsError, match=message) as caught:
         load_settings(write(tmp_path, text))
     assert "\n" not in str(caught.value)
@@ -60,7 +64,7 @@ def test_a_missing_file_is_named(tmp_path: Path):
     [
         (["training.epochs"], "expected KEY=VALUE"),
         (["=3"], "expected KEY=VALUE"),
-        (["training.epochs=[1"], "the value is no YAML"),
+        (["training.epochs=[1"], "the value is not valid YAML"),
         (["training.epoch=3"], r"training\.epoch: unknown key"),
         (["nothing.at.all=3"], "nothing: unknown key"),
         (["training=3"], "should be a valid dictionary"),
@@ -71,18 +75,31 @@ def test_overrides_are_checked_like_the_file(tmp_path: Path, texts: list[str], m
         load_settings(write(tmp_path, "{}"), merge_overrides(texts))
 
 
-def test_an_override_goes_before_the_file_and_leaves_the_rest(tmp_path: Path):
+def test_an_override_overrides_the_file_and_keeps_the_rest(tmp_path: Path):
     path = write(tmp_path, "training: {epochs: 5, seed: 7}")
     settings = load_settings(path, merge_overrides(["training.epochs=2", "training.epochs=3", "training.cell=rnn"]))
     assert (settings.training.epochs, settings.training.seed, settings.training.cell) == (3, 7, "rnn")
 
 
-def test_paths_start_at_the_file_and_are_no_part_of_what_shapes_a_stage(tmp_path: Path):
+def test_paths_are_relative_to_the_file_and_not_part_of_a_stages_recipe(tmp_path: Path):
     path = write(tmp_path, "data: out\nextraction: {source: folder, folder: {path: texts}}")
     settings = load_settings(path)
     assert settings.data == tmp_path / "out"
     assert settings.extraction.folder.path == tmp_path / "texts"
     assert str(tmp_path) not in str(settings.extraction.shaping())
+
+
+def test_an_edited_file_is_read_again_and_a_caller_can_change_what_it_got(tmp_path: Path):
+    path = write(tmp_path, "training: {epochs: 5}")
+    assert load_settings(path, {"training": {"epochs": 4}}).training.epochs == 4
+    assert load_settings(path).training.epochs == 5
+    write(tmp_path, "training: {epochs: 6}")
+    assert load_settings(path).training.epochs == 6
+
+
+def test_every_stage_has_a_section_and_limits_in_the_order_of_the_stages():
+    assert list(STAGES) == list(Limits.model_fields) == list(Pipeline().sections) == list(Pipeline().limits)
+    assert [name for name in Pipeline.model_fields if name in STAGES] == list(STAGES)
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,9 +82,9 @@ _SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isins
 
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
-    """Reads pipeline.yaml; `overrides` (nested like the file) go before what it says.
+    """Reads pipeline.yaml; `overrides`, nested like the file, override its values.
 
-    Raises SettingsError, in one line: file, key, what was given, what is allowed.
+    Raises SettingsError, whose message is one line: file, key, what was given, what is allowed.
     """
     values: dict[str, Any] = {name: {} for name in _SECTIONS}  # validated too, so that their paths start here
     values |= _read(path)
@@ -101,14 +103,14 @@ def parse_override(text: str) -> dict[str, Any]:
     try:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text}: the value is no YAML ({_yaml_problem(error)})") from None
+        raise SettingsError(f"--set {text}: the value is not valid YAML ({_yaml_problem(error)})") from None
     for part in reversed(key.split(".")):
         nested = {part: nested}
     return dict(nested)
 
 
 def merge_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """All `KEY=VALUE` of one command line as one nested mapping; a later one goes before an earlier one."""
+    """All `KEY=VALUE` of one command line as one nested mapping; a later one overrides an earlier one."""
     merged: dict[str, Any] = {}
     for text in texts:
         _merge(merged, parse_override(text))
@@ -116,29 +118,37 @@ def merge_overrides(texts: Sequence[str]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML would quietly let through."""
+    """SafeLoader that refuses a duplicate key; PyYAML would silently use the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) < len(node.value):
             keys = [self.construct_object(key) for key, _ in node.value]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} is given twice", node.start_mark)
         return mapping
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The values in the file, to be changed freely."""
     try:
-        values = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        status = path.stat()
+        values = _parse(path, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); name the file with --config") from None
     except (yaml.YAMLError, UnicodeError) as error:
-        raise SettingsError(f"{path}: no YAML ({_yaml_problem(error)})") from None
+        raise SettingsError(f"{path}: not valid YAML ({_yaml_problem(error)})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: holds a {type(values).__name__}; expected sections such as `extraction:`")
-    return values
+    return deepcopy(values)
+
+
+@lru_cache(maxsize=8)
+def _parse(path: Path, *version: int) -> Any:
+    """The file parsed once for each version of it: a command and the parts of its flow all ask for the settings."""
+    return yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
 
 
 def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -150,7 +160,7 @@ def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
 
 
 def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
-    """One fault that pydantic found, as a person would say it."""
+    """One of pydantic's errors, in plain words."""
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         allowed = list(_fields(fault["loc"][:-1]))
