@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from humanize import naturalsize
+
 SHORT = 200
 _MARKUP = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII punctuation: a backslash before it makes it plain text
 _JOINERS = "\u200c\u200d"  # not printable, but parts of words and of emoji
@@ -64,8 +66,4 @@ def _cell(value: object) -> str:
 
 def size(count: float) -> str:
     """Bytes as people read them."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+    return naturalsize(count, binary=True)
