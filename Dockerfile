@@ -1,9 +1,9 @@
-# One image for workers and for the runs of a Docker or Kubernetes pool; docs/deployment.md shows its use.
+# One image for workers and for the runs of a Docker or Kubernetes pool; docs/deployment.md shows how to use it.
 #
 #   docker build --tag corpusflow .                        for the CPU
 #   docker build --tag corpusflow:cuda --build-arg VARIANT=cuda .
 #
-# PyTorch brings its own CUDA libraries, so both variants start from the same small image; the host gives the driver.
+# PyTorch includes its CUDA libraries, so both variants start from the same small image; the host provides the driver.
 ARG PYTHON=3.12-slim-bookworm
 ARG VARIANT=cpu
 
@@ -15,7 +15,7 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 
 FROM base AS build-cpu
 ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
-# There the same version is `+cpu`: it satisfies the pin, and pip prefers it.
+# On this index the same version is `+cpu`: it satisfies the pin, and pip prefers it.
 FROM base AS build-cuda
 
 FROM base AS base-cpu
@@ -48,5 +48,5 @@ COPY automations automations
 COPY examples examples
 USER 10001
 VOLUME /opt/corpusflow/data
-# A pool's runs replace this command with Prefect's own.
+# The runs of a pool replace this command with Prefect's own.
 CMD ["prefect", "worker", "start", "--pool", "corpusflow", "--with-healthcheck"]

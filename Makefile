@@ -1,36 +1,36 @@
-# Everything here works on a fresh clone: what is missing is installed first, into .venv.
+# Every target works on a fresh clone: missing packages are installed first, into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: run serve test test-all check bench lock clean help
 
-help:  ## show what there is to do
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/.installed  ## run the pipeline on the Brown Corpus
 	$(BIN)/corpusflow run
 
-serve: .venv/.installed  ## Prefect's server, a worker and the deployments, for a first look; Ctrl-C stops them
+serve: .venv/.installed  ## start Prefect's server, a worker and the deployments; Ctrl-C stops them
 	$(BIN)/corpusflow serve
 
 test: .venv/.installed  ## run the fast tests, and the pipeline once on the Brown Corpus
 	$(BIN)/pytest -n auto -m "not slow"
 
-test-all: .venv/.installed  ## run every test, the slow and hostile ones too
+test-all: .venv/.installed  ## run every test, also the slow ones that kill processes
 	$(BIN)/pytest -n auto
 
-check: .venv/.installed  ## linters and types
+check: .venv/.installed  ## run the linters and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.installed  ## measure, print the figures and write docs/benchmarks.md
+bench: .venv/.installed  ## run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks.all | tee docs/benchmarks.md
 
-lock: .venv/.installed  ## renew requirements.lock from pyproject.toml
+lock: .venv/.installed  ## update requirements.lock from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --extra dev --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml
-	sed -i 's/+cpu$$//' requirements.lock  # the plain version is there for every machine, with CUDA on Linux
+	sed -i 's/+cpu$$//' requirements.lock  # the plain version exists for every machine, with CUDA on Linux
 
 clean:  ## remove the environment (data/ stays)
 	rm -rf .venv

@@ -28,8 +28,8 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cleaning": ("Cleaning", ()),
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
     "training": ("A training step of each cell", ()),
-    "cells": ("The recurrent layers alone, beside the GRU and above the floor", ()),
-    "tutorial_recipe": ("The recipe of RNN tutorials beside ours", ()),
+    "cells": ("The recurrent layers alone, compared with the GRU and the floor", ()),
+    "tutorial_recipe": ("The recipe of RNN tutorials compared with ours", ()),
     "memory": ("Memory of training on ten times the texts", ()),
     "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),
 }
@@ -39,15 +39,15 @@ PICTURES = {
     "trained: those of gru, mingru and minlstm stay near one half over 256 steps, that of the LSTM's c near 0.06, and "
     "the RNN's still vanishes](images/gradients.png)"
 }
-"""Of the benchmarks that draw one, for docs/benchmarks.md."""
+"""The pictures that benchmarks draw, for docs/benchmarks.md."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=BENCHMARKS, help="these alone")
+    parser.add_argument("--only", nargs="*", choices=BENCHMARKS, help="only these benchmarks")
     arguments = parser.parse_args()
     print(f"# Benchmarks\n\n{_machine()}\n\n`make bench` prints this page. These machines are noisy: trust the ratios,")
-    print("which are taken side by side in one run, more than the seconds.")
+    print("which are measured side by side in one run, more than the seconds.")
     with tempfile.TemporaryDirectory() as folder:
         extract.function(ExtractionSettings.model_validate({}, context={"root": PROJECT}), Path(folder))
         for name in arguments.only or BENCHMARKS:
@@ -56,7 +56,7 @@ def main() -> None:
             print(f"\n## {title}\n\n`python -m benchmarks.{name}`\n\n{_table(_run(name, given))}", flush=True)
             if name in PICTURES:
                 print(f"\n{PICTURES[name]}", flush=True)
-    print("\nAccuracy over five folds, beside the baselines, is in the README: `corpusflow crossvalidate`.")
+    print("\nAccuracy over five folds, compared with the baselines, is in the README: `corpusflow crossvalidate`.")
 
 
 def _run(name: str, options: list[str]) -> list[dict[str, Any]]:

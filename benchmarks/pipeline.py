@@ -1,10 +1,10 @@
-"""A cold run of the whole pipeline on the Brown Corpus, and a run that changes nothing beside an empty Prefect flow.
+"""A cold run of the whole pipeline on the Brown Corpus, and a run that changes nothing next to an empty Prefect flow.
 
     python -m benchmarks.pipeline [--rounds 5] [--json]
 
-Each run is a process of its own, with the embedded server and a data folder made for the purpose. "peak" is the
-resident memory of the largest single process. The reused run and the empty flow of eight cached tasks take turns; the
-ratio is that of their medians.
+Each run is a process of its own, with the embedded server and a temporary data folder. "peak" is the resident memory
+of the largest process. The run that reuses everything and the empty flow of eight cached tasks alternate; the ratio
+is that of their medians.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="turns of the reused run and the empty flow")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of the reused run and of the empty flow")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def _scores(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         low, high = scores["accuracy_interval"]
         rows.append(
             {
-                "what": f"test part: {name}",
+                "what": f"test split: {name}",
                 "accuracy": f"{scores['accuracy']:.3f} ({low:.3f}–{high:.3f})",
                 "macro-F1": round(scores["macro_f1"], 3),
             }

@@ -1,4 +1,4 @@
-"""The image: non-root, pinned, without secrets, and every file that it copies is there to be copied."""
+"""The image: non-root, pinned, without secrets, and every file that it copies exists."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def final_stage() -> list[tuple[str, str]]:
-    found = instructions()
-    last = max(number for number, (name, _) in enumerate(found) if name == "FROM")
-    return found[last:]
+    lines = instructions()
+    last = max(number for number, (name, _) in enumerate(lines) if name == "FROM")
+    return lines[last:]
 
 
-def let_through() -> list[str]:
+def allowed_in_context() -> list[str]:
     lines = (PROJECT / ".dockerignore").read_text().split()
     return [line[1:] for line in lines if line.startswith("!")]
 
@@ -31,7 +31,7 @@ def let_through() -> list[str]:
 def test_it_runs_as_a_user_that_is_not_root():
     users = [arguments for name, arguments in final_stage() if name == "USER"]
     assert users
-    assert all(int(user) > 0 for user in users)  # a number: Kubernetes can tell that it is not root
+    assert all(int(user) > 0 for user in users)  # a number, so that Kubernetes sees that it is not root
 
 
 def test_the_base_is_pinned_and_so_is_every_package():
@@ -54,19 +54,19 @@ def test_no_secret_is_built_in():
     assert [line for line in instructions() if line[0] in {"ARG", "ENV"} and SECRETS.search(line[1])] == []
 
 
-def test_only_named_files_go_to_the_builder_and_the_final_stage_takes_the_compilers_output_alone():
+def test_only_named_files_go_to_the_builder_and_the_final_stage_installs_nothing():
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
-    assert not {"data", ".git", ".env", ".venv"} & set(let_through())
+    assert not {"data", ".git", ".env", ".venv"} & set(allowed_in_context())
     assert not [line for line in final_stage() if line[0] == "RUN" and "pip" in line[1]]
 
 
-def test_what_is_copied_is_there_and_let_through():
+def test_copied_files_exist_and_are_in_the_build_context():
     copied = [arguments.split() for name, arguments in instructions() if name == "COPY" and "--from" not in arguments]
     sources = [source for *sources, _ in copied for source in sources]
     assert {"flows", "tasks", "prefect.yaml", "requirements.lock"} <= set(sources)
     assert [source for source in sources if not (PROJECT / source).exists()] == []
-    roots = {line.split("/")[0] for line in let_through()}
+    roots = {line.split("/")[0] for line in allowed_in_context()}
     assert [source for source in sources if source not in roots] == []
 
 
