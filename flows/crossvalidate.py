@@ -1,4 +1,4 @@
-"""Repeated stratified cross-validation: how good the settings are, told on all documents."""
+"""Repeated stratified cross-validation: scores of the settings on all documents."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from prefect import flow
 from pydantic import Field
 
 from flows.fold import run_fold
-from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config, Overrides
-from flows.pipeline.runs import open_run, read_metrics
+from flows.pipeline.runs import explain_failure, open_run, read_metrics, run_name
 from flows.pipeline.settings import load_settings
-from flows.steps.fold_spec import FoldOrder, FoldResult
+from flows.steps.fold_spec import FoldResult, FoldSpec
 from flows.steps.folds import run_folds
 from tasks.cleaning.task import clean
 from tasks.evaluation.crossvalidation import FoldPredictions, summarise
@@ -32,7 +31,7 @@ from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 
 KEY = ("repeat", "fold", "doc_id", "label", "predicted")
-"""Columns of the predictions that are no baseline's."""
+"""Columns of the predictions that do not belong to a baseline."""
 
 
 @flow(name="crossvalidate", flow_run_name=run_name, on_failure=[explain_failure], persist_result=False)
@@ -44,24 +43,24 @@ def crossvalidate(
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0,
     jobs: Annotated[int, Field(ge=1)] = 1,
 ) -> dict[str, Any]:
-    """Tests on every document once per repeat, each time with a model that learned from the other folds alone.
+    """Tests on every document once per repeat, each time with a model that was trained on the other folds only.
 
     A fold that was finished before, with the same settings, is reused.
 
     Args:
-        config: The settings file, from the project's folder.
-        overrides: Settings for this run alone, nested like the file: {"training": {"epochs": 3}}.
-        folds: Parts that the documents are divided into.
-        repeats: How many times they are divided anew.
+        config: The settings file, relative to the project's folder.
+        overrides: Settings for this run only, nested like the file: {"training": {"epochs": 3}}.
+        folds: Number of folds that the documents are divided into.
+        repeats: How many times the documents are divided, each time with another seed.
         seed: Seed of the first division; each repeat adds one.
-        jobs: Folds at once, in processes of their own.
+        jobs: Folds trained at the same time, each in a process of its own.
     """
     evaluation = load_settings(Path(config), overrides).evaluation
     with open_run("crossvalidate", config, overrides, latest=False) as run:
         documents = run(extract)
         cleaned = run(clean, documents=documents)
-        orders = [
-            FoldOrder(
+        specs = [
+            FoldSpec(
                 config=config,
                 overrides=overrides or {},
                 repeat=repeat,
@@ -73,25 +72,25 @@ def crossvalidate(
             for repeat in range(repeats)
             for fold in range(folds)
         ]
-        results = _told(run_folds(orders, jobs, run_fold), len(orders))
+        results = _log_results(run_folds(specs, jobs, run_fold), len(specs))
         results.sort(key=lambda result: (result.repeat, result.fold))
         predictions = gather(results)
         names = tuple(read_metrics(Path(results[0].report))["labels"])
         resampling = Resampling(evaluation.bootstrap_samples, evaluation.confidence, evaluation.seed)
-        found = {
+        summary = {
             "run": run.record.id,
             **summarise(answers(predictions, names), resampling),
             "seconds_per_fold": fmean(result.seconds for result in results),
             "folds": [result.model_dump() for result in results],
             "seed": seed,
         }
-        found["path"] = str(_keep(run.store, found, predictions))
-        run.record.metrics = {name: found[name]["mean"] for name in ("accuracy", "macro_f1")}
-    return found
+        summary["path"] = str(_save(run.store, summary, predictions))
+        run.record.metrics = {name: summary[name]["mean"] for name in ("accuracy", "macro_f1")}
+    return summary
 
 
 def gather(results: Iterable[FoldResult]) -> pa.Table:
-    """One row per repeat and document: label, what the model said, and a column of what each baseline said."""
+    """One row per repeat and document: label, the model's prediction, and a column with each baseline's prediction."""
     tables = []
     for result in results:
         predictions = pq.read_table(Path(result.report) / PREDICTIONS, columns=["doc_id", "label", "predicted"])
@@ -119,8 +118,8 @@ def answers(predictions: pa.Table, label_names: Sequence[str]) -> FoldPrediction
     return FoldPredictions(tuple(label_names), ids("label")[0], ids("predicted"), baselines)
 
 
-def _told(results: Iterable[FoldResult], total: int) -> list[FoldResult]:
-    """The results; each is said when it comes, with the mean so far."""
+def _log_results(results: Iterable[FoldResult], total: int) -> list[FoldResult]:
+    """The results as a list; logs each as it arrives, with the mean accuracy so far."""
     done: list[FoldResult] = []
     for result in results:
         done.append(result)
@@ -138,13 +137,13 @@ def _told(results: Iterable[FoldResult], total: int) -> list[FoldResult]:
     return done
 
 
-def _keep(store: Store, found: Mapping[str, Any], predictions: pa.Table) -> Path:
-    """Writes the result, and the predictions beside it; the result comes last, so that both are there or none."""
-    path = store.root / "crossvalidation" / f"{found['run']}.json"
+def _save(store: Store, summary: Mapping[str, Any], predictions: pa.Table) -> Path:
+    """Writes `<run>.json` and `<run>.parquet`; the JSON last, so that it never exists without the predictions."""
+    path = store.root / "crossvalidation" / f"{summary['run']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".parquet")
-    unfinished = beside.with_name(f".{beside.name}-{os.getpid()}")
+    table = path.with_suffix(".parquet")
+    unfinished = table.with_name(f".{table.name}-{os.getpid()}")
     pq.write_table(predictions, unfinished)
-    unfinished.replace(beside)
-    write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    unfinished.replace(table)
+    write_text(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return path

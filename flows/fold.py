@@ -1,25 +1,23 @@
-"""One fold of a cross-validation: the stages of a retraining, with one fold as the test part.
+"""One fold of a cross-validation: the stages of a retraining, with the fold as the test split.
 
-`python -m flows.fold` runs it in a process of its own: the order comes as one line of JSON, the result leaves as JSON.
+`python -m flows.fold` runs it in a process of its own: it reads a FoldSpec as one line of JSON from standard input, and
+writes a FoldResult as JSON, or the message of an error, to standard output.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 from prefect import flow
 
-from flows.ops import environment
+from flows.ops.environment import configure_logging
 from flows.pipeline.runs import open_run, read_metrics
-from flows.steps.fold_spec import FoldOrder, FoldResult
+from flows.steps.fold_spec import FoldResult, FoldSpec
 from tasks.evaluation.task import evaluate
+from tasks.shared.child_process import end_with_parent
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import CorpusflowError
 from tasks.splitting.task import split
@@ -29,14 +27,14 @@ from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 SECONDS_TO_END = 10
-"""How long a fold that is stopped may take to clear up."""
+"""How long a fold that is stopped may take to clean up."""
 
 
-@flow(name="fold", flow_run_name="repeat {order.repeat}, fold {order.fold}", persist_result=False)
-def run_fold(order: FoldOrder) -> FoldResult:
-    """Trains and evaluates on one fold; the `latest` links stay where they are."""
-    cleaned = order.cleaned
-    with open_run("fold", order.config, order.settings(), latest=False) as run:
+@flow(name="fold", flow_run_name="repeat {spec.repeat}, fold {spec.fold}", persist_result=False)
+def run_fold(spec: FoldSpec) -> FoldResult:
+    """Trains and evaluates on one fold; the `latest` links do not change."""
+    cleaned = spec.cleaned
+    with open_run("fold", spec.config, spec.settings(), latest=False) as run:
         splits = run(split, cleaned=cleaned)
         vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
@@ -45,16 +43,17 @@ def run_fold(order: FoldOrder) -> FoldResult:
         report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
         run.record.metrics = metrics = read_metrics(run.store.locate(report))
         bag_report = None
-        if order.pipeline().training.cell != "none":
-            with_bag = Run(run.store, order.bag().sections, order.bag().limits, run.record, latest=False)
-            its_vocabulary = with_bag(learn_vocabulary, cleaned=cleaned, splits=splits)
-            its_tokens = with_bag(tokenize, cleaned=cleaned, splits=splits, vocabulary=its_vocabulary)
-            bag = with_bag(train, tokens=its_tokens, vocabulary=its_vocabulary)
-            bag_report = with_bag(evaluate, cleaned=cleaned, splits=splits, tokens=its_tokens, model=bag)
+        if spec.pipeline().training.cell != "none":
+            settings = spec.bag_of_embeddings()
+            run_bag = Run(run.store, settings.sections, settings.limits, run.record, latest=False)
+            bag_vocabulary = run_bag(learn_vocabulary, cleaned=cleaned, splits=splits)
+            bag_tokens = run_bag(tokenize, cleaned=cleaned, splits=splits, vocabulary=bag_vocabulary)
+            bag = run_bag(train, tokens=bag_tokens, vocabulary=bag_vocabulary)
+            bag_report = run_bag(evaluate, cleaned=cleaned, splits=splits, tokens=bag_tokens, model=bag)
     return FoldResult(
-        repeat=order.repeat,
-        fold=order.fold,
-        seed=order.seed,
+        repeat=spec.repeat,
+        fold=spec.fold,
+        seed=spec.seed,
         run=run.record.id,
         status=status,
         seconds=training_seconds(run.store.locate(model)),
@@ -67,35 +66,28 @@ def run_fold(order: FoldOrder) -> FoldResult:
 
 
 def training_seconds(model: Path) -> float:
-    """What the epochs of a model took, and what came after them."""
+    """Seconds that a model's epochs took, and the work after the last of them."""
     history = read_history(model)
     return float(np.nansum([history["seconds"], history["completion_seconds"]]))
 
 
 def main() -> None:
-    """Runs the fold that is ordered on standard input; when that closes, whoever ordered it is gone."""
-    environment.speak_plainly()
+    """Runs the fold that standard input describes; stops when standard input closes."""
+    configure_logging()
     for handler in logging.getLogger("corpusflow").handlers:
         handler.setLevel(logging.WARNING)  # the lines of several folds at once would mix
-    ordered = sys.stdin.readline()
-    if not ordered:  # stopped before it began
+    line = sys.stdin.readline()
+    if not line:  # stopped before it began
         sys.exit(130)
-    order = FoldOrder.model_validate_json(ordered)
+    spec = FoldSpec.model_validate_json(line)
     try:
-        threading.Thread(target=_stop_when_the_input_closes, daemon=True).start()
-        sys.stdout.write(run_fold(order).model_dump_json())
+        end_with_parent(code=130, grace=SECONDS_TO_END)
+        sys.stdout.write(run_fold(spec).model_dump_json())
     except CorpusflowError as error:
         sys.stdout.write(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _stop_when_the_input_closes() -> None:
-    os.read(0, 1)  # not through sys.stdin, whose lock would be missed at exit
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(SECONDS_TO_END)
-    os._exit(130)  # the interruption was lost, or a library waits for what does not come
 
 
 if __name__ == "__main__":

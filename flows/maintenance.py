@@ -1,4 +1,4 @@
-"""Throws away what is no longer needed: old artifacts, Prefect's result records, old flow runs."""
+"""Removes what is no longer needed: old artifacts, Prefect's result records, old flow runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from prefect import flow
 from pydantic import Field
 
 from flows.ops.housekeeping import prune_quarantine, prune_store
-from flows.ops.prefect_records import forget_flow_runs, forget_results
-from flows.pipeline.naming import explain_failure, run_name
+from flows.ops.prefect_records import delete_flow_runs, delete_results
 from flows.pipeline.parameters import Config
-from flows.pipeline.runs import open_pipeline
+from flows.pipeline.runs import explain_failure, open_pipeline, run_name
 from tasks.shared.progress import logger
 
 
@@ -23,26 +22,26 @@ def maintenance(
     days: Annotated[int, Field(ge=1)] = 30,
     config: Config = "pipeline.yaml",
 ) -> dict[str, Any]:
-    """Prunes the data folder and what Prefect remembers. The champion and what runs need always stay.
+    """Prunes the data folder and Prefect's records. The champion and what current runs need are always kept.
 
     Args:
         keep: How many artifacts of each stage to keep.
-        champions: How many former champions to keep, with all that they were made from.
-        days: Quarantined artifacts, Prefect's result records and finished flow runs that are older go.
-        config: The settings file, from the project's folder.
+        champions: How many former champions to keep, with the artifacts that they were made from.
+        days: Age from which quarantined artifacts, Prefect's result records and finished flow runs are removed.
+        config: The settings file, relative to the project's folder.
     """
     settings, store = open_pipeline(config)
     before = datetime.now(UTC) - timedelta(days=days)
     removed = [*prune_store(store, keep, champions=champions), *prune_quarantine(store, before)]
-    found = {
+    counts = {
         "artifacts": len(removed),
         "bytes": sum(entry["bytes"] for entry in removed),
-        "results": forget_results(store, settings.limits, before),
-        "flow_runs": forget_flow_runs(before),
+        "results": delete_results(store, settings.limits, before),
+        "flow_runs": delete_flow_runs(before),
     }
     logger("maintenance").info(
         "maintenance: removed %(artifacts)d artifacts (%(bytes)d bytes), %(results)d result records, "
         "%(flow_runs)d flow runs",
-        found,
+        counts,
     )
-    return found
+    return counts

@@ -1,4 +1,4 @@
-"""Labels many texts with the champion: a folder or a table in, Parquet out, part by part."""
+"""Labels the texts of a folder or a table with the champion, into Parquet."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config
-from flows.pipeline.runs import open_pipeline
+from flows.pipeline.runs import explain_failure, open_pipeline, run_name
 from tasks.prediction.batch import PredictionJob, predict_parts
 from tasks.prediction.unlabelled import Source, read_texts, source_digest
 from tasks.shared.files import storage_faults
@@ -29,16 +28,17 @@ def predict(
 ) -> dict[str, Any]:
     """Labels every text of a folder or a table with the champion.
 
-    Parts that are finished are kept when a run is interrupted: the next one with the same texts and the same model
-    goes on behind them.
+    Finished parts are kept when a run is interrupted: the next run with the same texts and the same model continues
+    after them.
 
     Args:
         source: A folder of text files, or a .parquet, .csv, .jsonl or .ndjson file.
         text_column: The table's column with the text.
-        doc_id_column: The table's column with a name for each text; without one, file and row name it.
+        doc_id_column: The table's column with a unique name of each text; by default file and row.
         encoding: The encoding of the files in a folder.
-        part_rows: Texts in a part, which is what is lost at most when a run is interrupted.
-        config: The settings file, from the project's folder; its data folder holds the champion and the predictions.
+        part_rows: Texts per Parquet part; an interrupted run loses at most one part.
+        config: The settings file, relative to the project's folder; it names the data folder with the champion, where
+            the predictions go too.
     """
     _, store = open_pipeline(config)
     texts = Source(Path(source), text_column, doc_id_column, encoding)

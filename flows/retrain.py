@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.pipeline.naming import explain_failure, run_name
 from flows.pipeline.parameters import Config, Overrides
-from flows.pipeline.runs import ended, open_run, read_metrics
+from flows.pipeline.runs import completed_state, explain_failure, open_run, read_metrics, run_name
 from flows.steps.drift import watch_drift
 from flows.steps.promotion import challenge
 from tasks.cleaning.task import clean
@@ -23,11 +22,11 @@ from tasks.vocabulary.task import learn_vocabulary
 def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None) -> RunRecord:
     """Trains and evaluates a classifier on the corpus that `config` names; a better one becomes the champion.
 
-    A stage whose ingredients are unchanged is reused.
+    A stage is reused if nothing that it depends on has changed.
 
     Args:
-        config: The settings file, from the project's folder.
-        overrides: Settings for this run alone, nested like the file: {"training": {"epochs": 3}}.
+        config: The settings file, relative to the project's folder.
+        overrides: Settings for this run only, nested like the file: {"training": {"epochs": 3}}.
     """
     with open_run("retrain", config, overrides) as run:
         documents = run(extract)
@@ -40,4 +39,4 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
         report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
         run.record.metrics = read_metrics(run.store.locate(report))
         challenge(run, cleaned=cleaned, splits=splits, model=model, report=report)
-    return ended(run.record)
+    return completed_state(run.record)

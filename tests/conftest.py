@@ -23,7 +23,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parents[1]
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-hypothesis.settings.register_profile("corpusflow", deadline=None)  # how fast a shared machine is, is no property
+hypothesis.settings.register_profile("corpusflow", deadline=None)  # a shared machine can be slow
 hypothesis.settings.load_profile("corpusflow")
 
 TINY = {
@@ -37,7 +37,7 @@ TINY = {
 
 
 def write_corpus(folder: Path, labels: int = 3, documents: int = 12, seed: int = 0) -> None:
-    """A corpus in the folder layout: each label has words of its own among common ones."""
+    """A corpus in the folder layout; each label has some words of its own."""
     rng = random.Random(seed)
     common = "the of and to a in that is was he for it with as his on be at by had".split()
     for label in range(labels):
@@ -51,7 +51,7 @@ def write_corpus(folder: Path, labels: int = 3, documents: int = 12, seed: int =
 
 @dataclass
 class Result:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -64,7 +64,7 @@ class Result:
 
 @dataclass
 class Pipeline:
-    """A folder with a corpus and a pipeline.yaml, and the command line on it, as a user's shell would call it."""
+    """A folder with a corpus and a pipeline.yaml; calling it runs a command there as a user's shell does."""
 
     root: Path
     environment: dict[str, str]
@@ -95,7 +95,7 @@ class Pipeline:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A shell that starts the tests in the background has them, and so their children, ignore Ctrl-C.
+            # Tests that a shell starts in the background ignore Ctrl-C, and their children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
@@ -113,7 +113,7 @@ class Pipeline:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def statuses(self, *arguments: str) -> dict[str, str]:
-        """Runs the pipeline; the status of each stage."""
+        """Runs the pipeline; returns the status of each stage."""
         result = self("run", "--json", *arguments)
         assert result.code == 0, result.err
         return {stage["stage"]: stage["status"] for stage in result.json["stages"]}
@@ -126,7 +126,7 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A real Prefect server with a home of its own, on a free port; the environment that leads to it."""
+    """A real Prefect server with a home of its own, on a free port; yields the environment that selects it."""
     home = tmp_path_factory.mktemp("prefect")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -167,7 +167,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def pipeline(tmp_path: Path, prefect_server: dict[str, str]) -> Pipeline:
-    """A small corpus that nothing has run on yet."""
+    """A small corpus without any run yet."""
     write_corpus(tmp_path / "texts")
     made = Pipeline(tmp_path, prefect_server)
     made.configure()
@@ -176,7 +176,7 @@ def pipeline(tmp_path: Path, prefect_server: dict[str, str]) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def brown_environment() -> dict[str, str]:
-    """Where NLTK's data is on this machine; where it is nowhere, extraction downloads it."""
+    """NLTK_DATA of this machine; empty if there is none: extraction then downloads it."""
     candidates = [os.environ.get("NLTK_DATA", ""), PROJECT / "data/nltk_data", PROJECT.parent / "shared/nltk_data"]
     found = [str(place) for place in candidates if place and (Path(place) / "corpora/brown.zip").exists()]
     return {"NLTK_DATA": found[0]} if found else {}

@@ -39,12 +39,12 @@ def wait_until(ask: Callable[[], T | None], seconds: float = 150) -> T:
         if answer := ask():
             return answer
         time.sleep(0.3)
-    raise AssertionError(f"nothing came of {ask} in {seconds} seconds")
+    raise AssertionError(f"{ask}: still false after {seconds} seconds")
 
 
 @dataclass
 class Site:
-    """The folder of the copy, and where its server answers."""
+    """The folder of the copy, and the port of its server."""
 
     root: Path
     port: int = field(default_factory=free_port)
@@ -75,7 +75,7 @@ class Site:
 
     @contextmanager
     def running(self, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A process that lives as long as the block, and whatever it started no longer than that."""
+        """A process that runs during the block; it and its descendants are stopped afterwards."""
         with (self.root / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", *arguments]
             where: Any = {"cwd": self.root, "env": self.environment, "stdout": log, "stderr": log}
@@ -110,7 +110,7 @@ class Site:
         self.prefect("deploy", "--all")
 
     def ask(self, path: str, body: Any = None) -> Any:
-        """What the server's API answers."""
+        """The answer of the server's API."""
         login = base64.b64encode(self.extra.get("PREFECT_API_AUTH_STRING", "").encode()).decode()
         headers = {"content-type": "application/json", "authorization": f"Basic {login}"}
         data = None if body is None else json.dumps(body).encode()
@@ -119,11 +119,11 @@ class Site:
             return json.load(answer)
 
     def start(self, deployment: str, **parameters: Any) -> str:
-        """Asks for a run, as a user does; returns its id."""
+        """Starts a run as a user does; returns its id."""
         out = self.prefect("deployment", "run", deployment, *given(parameters))
-        found = re.search(r"UUID: ([0-9a-f-]{36})", out)
-        assert found, out
-        return found[1]
+        match = re.search(r"UUID: ([0-9a-f-]{36})", out)
+        assert match, out
+        return match[1]
 
     def state(self, run: str) -> dict[str, Any]:
         return dict(self.ask(f"/flow_runs/{run}")["state"])
@@ -133,7 +133,7 @@ class Site:
         return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None)
 
     def idle(self) -> bool:
-        """Whether every run has ended but those that a schedule has put off until later."""
+        """Whether every run has ended, except those scheduled for later."""
         soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
         for run in self.ask("/flow_runs/filter", {}):
             later = run["state"]["type"] == "SCHEDULED" and run["expected_start_time"] > soon
@@ -160,7 +160,7 @@ def statuses(record: dict[str, Any]) -> set[str]:
 
 
 def make_site(root: Path, **extra: str) -> Site:
-    """The project's files as in a clone, with small texts in place of a large corpus."""
+    """The project's files as in a clone, with a small corpus."""
     for name in ("flows", "tasks", "automations"):
         shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("prefect.yaml", "prefect.toml"):
@@ -177,12 +177,12 @@ def make_site(root: Path, **extra: str) -> Site:
 def descendants(pid: int) -> list[int]:
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listing.splitlines()]
-    found: list[int] = []
+    pids: list[int] = []
     generation = {pid}
     while generation:
         generation = {child for child, parent in pairs if parent in generation}
-        found += generation
-    return found
+        pids += generation
+    return pids
 
 
 def kill(pids: list[int], number: int = signal.SIGKILL) -> None:

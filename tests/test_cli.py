@@ -1,4 +1,4 @@
-"""The command line: what it shows, and how it answers mistakes."""
+"""The command line: its output, and its errors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from conftest import Pipeline, Result, write_corpus
 
 from flows.cli.main import cli
+from flows.pipeline.stages import STAGES as STAGE_NAMES
 from tasks.shared.files import file_digest
 from tasks.shared.store import artifacts
 
@@ -28,7 +29,7 @@ FOLDERS = dict(
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Pipeline:
-    """A pipeline that has run once; tests must leave it as it is."""
+    """A pipeline that has run once; tests must not change it."""
     root = tmp_path_factory.mktemp("done")
     write_corpus(root / "texts")
     made = Pipeline(root, prefect_server)
@@ -39,7 +40,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str
 
 
 def refused(result: Result, code: int = 2) -> str:
-    """The one line that says what is wrong."""
+    """The single error line."""
     assert result.code == code, (result.out, result.err)
     assert result.out == ""
     assert "Traceback" not in result.err
@@ -47,19 +48,19 @@ def refused(result: Result, code: int = 2) -> str:
     return line
 
 
-def test_help_teaches(done: Pipeline):
+def test_help_names_commands_stages_and_exit_codes(done: Pipeline):
     result = done("--help")
     assert result.code == 0
-    for word in ("run", "why", "inspect", "predict", "prune", "verify", "--set", "Exit codes"):
+    for word in ("run", "why", "inspect", "predict", "prune", "verify", "--set", "Exit codes", *STAGE_NAMES):
         assert word in result.out
 
 
-def test_the_list_of_commands_is_cut_off_nowhere():
+def test_no_command_summary_is_truncated():
     assert "..." not in CliRunner().invoke(cli, ["--help"], prog_name="corpusflow").output.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", [*sorted(cli.commands), ""])
-def test_the_help_explains_every_option_and_its_examples_are_understood(name: str):
+def test_every_option_has_a_help_text_and_every_example_is_valid(name: str):
     command: click.Command = cli.commands[name] if name else cli
     assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
     text = command.help or ""
@@ -92,7 +93,7 @@ def test_inspect_decodes_tokens(done: Pipeline):
     assert len(start) > 50
 
 
-def test_runs_and_why_tell_the_story(done: Pipeline):
+def test_runs_and_why_show_a_run(done: Pipeline):
     (record,) = done("runs", "--json").json["runs"]
     assert record["status"] == "completed"
     assert record["metrics"]["accuracy"] >= 0
@@ -124,7 +125,7 @@ def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypat
         assert hashed.count("model.safetensors") == 1
 
 
-def test_predict_refuses_what_is_no_text(done: Pipeline, tmp_path: Path):
+def test_predict_refuses_files_that_are_not_text(done: Pipeline, tmp_path: Path):
     (tmp_path / "bad.txt").write_bytes(b"abc\xff")
     (tmp_path / "empty.txt").write_text(" \n")
     assert "bad.txt: not UTF-8 at byte 3" in refused(done("predict", str(tmp_path / "bad.txt")))
@@ -133,7 +134,7 @@ def test_predict_refuses_what_is_no_text(done: Pipeline, tmp_path: Path):
     assert "cannot be read" in refused(done("predict", str(tmp_path)))
 
 
-def test_a_model_that_was_tampered_with_is_refused(done: Pipeline, tmp_path: Path):
+def test_a_modified_model_is_refused(done: Pipeline, tmp_path: Path):
     text = tmp_path / "a.txt"
     text.write_text("apple1 river1 of the and to a in that is was he")
     assert "artifact.json" in refused(done("predict", str(text), "--model", str(tmp_path)), code=1)
@@ -167,7 +168,7 @@ def test_mistakes_end_in_exit_code_2(done: Pipeline, arguments: list[str], messa
     assert message is None or message in refused(result)
 
 
-def test_what_is_wrong_with_the_texts_is_named(pipeline: Pipeline):
+def test_an_error_names_the_text_and_the_problem(pipeline: Pipeline):
     bad = pipeline.texts / "label1" / "003.txt"
     good = bad.read_bytes()
     bad.write_bytes(good[:40] + b"\xe9" + good[40:])
@@ -217,7 +218,7 @@ def test_the_embedded_server_needs_no_setup_and_touches_no_home(pipeline: Pipeli
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_leaves_nothing_half_written(pipeline: Pipeline, stage: str):
-    write_corpus(pipeline.texts, documents=400)  # so that every stage takes long enough to be met
+    write_corpus(pipeline.texts, documents=400)  # so that every stage takes long enough to be interrupted
     pipeline.configure(training={"epochs": 2}, evaluation={"bootstrap_samples": 20000})
     process = pipeline.start("run", "--json")
     folder = pipeline.data / FOLDERS[stage]
@@ -229,7 +230,7 @@ def test_ctrl_c_leaves_nothing_half_written(pipeline: Pipeline, stage: str):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
-    assert "interrupted; nothing is half-written" in err.splitlines()[-1]
+    assert "interrupted; no file is half-written" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert "Crash" not in err
     assert list(folder.glob(".staged-*")) == []

@@ -1,4 +1,4 @@
-"""Repeated cross-validation: the same folds for all, nothing learned from the test part, and honest figures."""
+"""Repeated cross-validation: the same folds for all models, nothing learned from the test split, correct scores."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from conftest import Pipeline, Result, write_corpus
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from flows.cli.crossvalidate import show
-from flows.steps.fold_spec import FoldOrder
-from flows.steps.folds import _in_a_process
+from flows.cli.tables import show_crossvalidation
+from flows.steps.fold_spec import FoldSpec
+from flows.steps.folds import _run_in_process
 from tasks.evaluation.crossvalidation import FoldPredictions, lead, measures, sign_flip, summarise
 from tasks.evaluation.results import Resampling
 from tasks.shared.errors import RunError
@@ -50,7 +50,7 @@ def latest(pipeline: Pipeline) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Pipeline:
-    """A small corpus; tests must leave the folds of it as they are."""
+    """A small corpus; tests must not change its folds."""
     root = tmp_path_factory.mktemp("folds")
     write_corpus(root / "texts", labels=2, documents=9)
     made = Pipeline(root, prefect_server)
@@ -60,7 +60,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str
 
 @pytest.fixture(scope="module")
 def result(done: Pipeline) -> Result:
-    """How the first call ended."""
+    """The result of the first call."""
     return done(*COMMAND, "--json")
 
 
@@ -104,7 +104,7 @@ def test_every_document_is_tested_once_a_repeat_in_scikit_learns_folds(predictio
         assert set(ordered.iloc[test]["fold"]) == {number}
 
 
-def test_everyone_answers_the_same_documents(found: dict, predictions: pd.DataFrame):
+def test_model_and_baselines_predict_the_same_documents(found: dict, predictions: pd.DataFrame):
     assert {"repeat", "fold", "doc_id", "label", "predicted", *BASELINES} == set(predictions)
     assert found["accuracy"]["mean"] == pytest.approx((predictions["predicted"] == predictions["label"]).mean())
     for name in BASELINES:
@@ -116,7 +116,7 @@ def test_everyone_answers_the_same_documents(found: dict, predictions: pd.DataFr
         assert fold["accuracy"] == pytest.approx((report["predicted"] == report["label"]).mean())
 
 
-def test_the_vocabulary_knows_a_folds_training_texts_alone(done: Pipeline, found: dict):
+def test_a_folds_vocabulary_is_learned_from_its_training_texts_only(done: Pipeline, found: dict):
     digests = set()
     for fold in found["folds"]:
         lineage = json.loads((Path(fold["report"]) / "artifact.json").read_text())["lineage"]
@@ -133,7 +133,7 @@ def test_the_vocabulary_knows_a_folds_training_texts_alone(done: Pipeline, found
 
 
 def test_people_get_a_table_and_a_line_per_fold(found: dict, result: Result, capsys: pytest.CaptureFixture[str]):
-    show(found)
+    show_crossvalidation(found)
     shown = capsys.readouterr().out
     for word in ("model", "tfidf_char_svm", "bag_of_embeddings", "macro-F1", "label1", "3 folds × 1, 18 texts"):
         assert word in shown
@@ -158,7 +158,7 @@ def test_mistakes_are_named(done: Pipeline, arguments: list[str], message: str):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # ten processes, each of which loads its libraries
+@pytest.mark.timeout(600)  # ten processes, each of which imports its libraries
 def test_finished_folds_are_reused_and_others_run_side_by_side(done: Pipeline, found: dict):
     again = crossvalidated(done)
     figures = [name for name in found if name not in {"run", "path", "folds"}]
@@ -185,21 +185,21 @@ def test_the_first_fold_that_fails_ends_the_others(done: Pipeline, found: dict):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_folds_that_are_still_starting_without_a_word_of_theirs(done: Pipeline, found: dict):
+def test_ctrl_c_stops_starting_folds_without_output_of_theirs(done: Pipeline, found: dict):
     assert len(found["folds"]) == 3
     with done.start(*COMMAND, "--jobs", "2", "--seed", "11") as process:
         lines = iter(process.stderr or ())
         assert any("cleaning: reused" in line for line in lines)
-        time.sleep(1)  # into what the folds load
+        time.sleep(1)  # while the folds import their libraries
         os.killpg(process.pid, signal.SIGINT)
         rest = "".join(lines)
     assert process.returncode == 130
-    assert rest.strip() == "corpusflow: interrupted; nothing is half-written, and the next run goes on from here"
+    assert rest.strip() == "corpusflow: interrupted; no file is half-written, and the next run continues from here"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # ten processes, each of which loads its libraries
-def test_a_killed_run_goes_on_with_the_folds_that_are_left(pipeline: Pipeline):
+@pytest.mark.timeout(600)  # ten processes, each of which imports its libraries
+def test_after_a_killed_run_only_the_missing_folds_are_built(pipeline: Pipeline):
     assert set(pipeline.statuses().values()) == {"built"}
     links = latest(pipeline)
     process = pipeline.start(*COMMAND, "--jobs", "2")
@@ -259,7 +259,7 @@ def test_the_summary_against_counting_by_hand():
         assert found["per_label"][name]["support"] == (labels == number).sum()
 
 
-def test_a_label_that_nobody_names_has_no_f1():
+def test_a_label_that_is_never_predicted_has_no_f1():
     labels = np.array([0, 0, 1, 1])
     each = [measures(labels, np.array(predicted), 3) for predicted in ([0, 0, 1, 0], [0, 0, 1, 1])]
     assert [scores[0] for scores in each] == [0.75, 1.0]
@@ -275,8 +275,8 @@ def test_a_fold_whose_process_cannot_even_start_is_named(tmp_path: Path) -> None
         | {key: {} for key in ("summary", "lineage", "files")}
         | {"recipe": {"stage": ""} | {key: {} for key in ("settings", "inputs", "sources", "code", "libraries")}}
     )
-    order = FoldOrder(
+    spec = FoldSpec(
         config="nowhere.yaml", overrides={"name": "n" * 300_000}, repeat=1, fold=2, folds=3, seed=0, cleaned=cleaned
-    )  # more than a pipe holds: what nobody reads cannot be written to the end
+    )  # more than a pipe buffers, so that the write fails
     with pytest.raises(RunError, match="repeat 1, fold 2: its process ended with code 1; run again"):
-        _in_a_process(order, {"PYTHONHOME": str(tmp_path)}, [], threading.Event())
+        _run_in_process(spec, {"PYTHONHOME": str(tmp_path)}, [], threading.Event())

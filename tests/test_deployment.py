@@ -1,4 +1,4 @@
-"""Deployed for real: server, work pool, deployments and worker as processes; runs asked for as users ask for them."""
+"""A real deployment: server, work pool, deployments and worker as processes; runs are started as users start them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def site(server: Site) -> Iterator[Site]:
 
 
 def test_a_run_is_watched_to_its_end_and_a_schedule_starts_the_next(site: Site):
-    asked = given({"overrides": {"training": {"epochs": 3}}})
-    watched = site.prefect("deployment", "run", "retrain/brown", "--watch", *asked)
+    parameters = given({"overrides": {"training": {"epochs": 3}}})
+    watched = site.prefect("deployment", "run", "retrain/brown", "--watch", *parameters)
     assert "Flow run finished successfully" in watched
     assert "training: built" in watched  # the log lines, not only the states
     (run,) = [run for run in site.ask("/flow_runs/filter", {}) if not run["auto_scheduled"]]
@@ -44,12 +44,12 @@ def test_a_run_is_watched_to_its_end_and_a_schedule_starts_the_next(site: Site):
     site.prefect("deployment", "schedule", "create", "retrain/own-texts", "--interval", "5")
     wait_until(lambda: len(site.records()) > 1 and site.records()[0]["status"] == "completed")
     site.prefect("deployment", "schedule", "clear", "retrain/own-texts", "--accept-yes")
-    wait_until(site.idle)  # a run whose worker goes away would keep the deployment's one place for a while
+    wait_until(site.idle)  # a run that loses its worker would block the deployment for a while
     ran = [run for run in site.ask("/flow_runs/filter", {}) if run["auto_scheduled"] and run["start_time"]]
     assert {run["state"]["type"] for run in ran} == {"COMPLETED"}
 
 
-def test_a_second_run_makes_nothing_and_two_at_once_do_no_harm(site: Site):
+def test_a_second_run_builds_nothing_and_concurrent_runs_do_no_harm(site: Site):
     again = [{"overrides": {"training": {"seed": seed}}} for seed in (1, 1)]
     runs = [
         site.start(name, **asked) for name, asked in zip(("retrain/brown", "retrain/own-texts"), again, strict=True)
@@ -61,7 +61,7 @@ def test_a_second_run_makes_nothing_and_two_at_once_do_no_harm(site: Site):
     assert verified.code == 0, verified
 
 
-def test_what_is_wrong_stands_in_the_state_of_the_run(site: Site):
+def test_a_mistake_is_in_the_state_of_the_run(site: Site):
     state = site.end(site.start("retrain/brown", config="nowhere.yaml"))
     assert state["type"] == "FAILED"
     assert "nowhere.yaml: cannot be read" in state["message"]
@@ -71,18 +71,18 @@ def test_what_is_wrong_stands_in_the_state_of_the_run(site: Site):
     assert "wrong.yaml: training.epoch: unknown key; did you mean 'epochs'?" in state["message"]
 
 
-def test_the_server_refuses_parameters_that_make_no_sense(server: Site):
-    for overrides, told in (
+def test_the_server_refuses_invalid_parameters(server: Site):
+    for overrides, message in (
         ({"training": {"epoch": 3}}, "'epoch' was unexpected"),
         ({"training": {"epochs": 0}}, "0 is less than the minimum of 1"),
         ("training", "overrides"),
     ):
         refused = server.python("prefect", "deployment", "run", "retrain/brown", *given({"overrides": overrides}))
         assert refused.code == 1
-        assert told in " ".join((refused.out + refused.err).split())
+        assert message in " ".join((refused.out + refused.err).split())
 
 
-def test_a_work_pool_that_is_not_there_is_named(server: Site):
+def test_a_missing_work_pool_is_reported(server: Site):
     elsewhere = (
         (server.root / "prefect.yaml").read_text().replace("name: corpusflow\n      job", "name: gone\n      job")
     )
@@ -92,14 +92,14 @@ def test_a_work_pool_that_is_not_there_is_named(server: Site):
     assert "work pool 'gone' which does not exist" in " ".join((refused.out + refused.err).split())
 
 
-def test_a_run_whose_worker_and_process_were_killed_counts_as_crashed_and_the_next_goes_on(server: Site):
+def test_a_run_whose_worker_and_process_were_killed_is_crashed_and_the_next_continues(server: Site):
     automation = server.root / "automations/crashed.yaml"
     text = automation.read_text()
     assert "within: 90 " in text
     automation.write_text(text.replace("within: 90 ", "within: 45 "))  # a heartbeat and a half
     assert server.python("flows.cli", "automations").code == 0
     within = [automation["trigger"]["within"] for automation in server.ask("/automations/filter", {})]
-    assert sorted(within) == [0, 45]  # renewed, and not a second one of the same name
+    assert sorted(within) == [0, 45]  # updated, not duplicated
 
     checkpoints = server.data / "06_models"
     with server.worker() as worker:
@@ -114,5 +114,5 @@ def test_a_run_whose_worker_and_process_were_killed_counts_as_crashed_and_the_ne
         next_run = server.start("retrain/brown", overrides=MANY)
         resumed = f"going on from checkpoint {scratch}"
         wait_until(lambda: resumed in server.logs(next_run))
-        kill(descendants(worker.pid))  # the worker lives, and reports at once what happened to its run
+        kill(descendants(worker.pid))  # the worker is alive and reports the crash at once
         assert server.end(next_run)["type"] == "CRASHED"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
-from flows.steps.drift import passed
+from flows.steps.drift import exceeded_limits
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.drift.contract import batches
 from tasks.drift.measure import Profile, divergence_terms, label_shift, length_shift, most_moved, shifts
@@ -66,9 +66,9 @@ def test_rare_tokens_and_the_largest_contributions():
 def test_only_exceeded_limits_are_reported():
     limits = DriftLimits().model_dump()
     figures = {"label_shift": 0.25, "length_shift": 0.3, "rare_rise": 0.0, "token_divergence": 0.05}
-    assert passed(figures, limits, documents=30) == ["label shares moved by 0.250, the limit is 0.2"]
-    assert passed(figures, limits, documents=29) == []
-    assert passed(figures, limits | {"beyond": "ignore"}, documents=30) == []
+    assert exceeded_limits(figures, limits, documents=30) == ["label shares moved by 0.250, the limit is 0.2"]
+    assert exceeded_limits(figures, limits, documents=29) == []
+    assert exceeded_limits(figures, limits | {"beyond": "ignore"}, documents=30) == []
 
 
 def write_documents(root: Path, name: str, texts: dict[str, tuple[str, str]]) -> Path:

@@ -1,4 +1,4 @@
-"""Housekeeping: what pruning spares, what maintenance forgets, and what a full or vanished disk does."""
+"""Housekeeping: what pruning keeps, what maintenance deletes, and the effect of a full or unmounted disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows.cli.main import cli
 from flows.ops.housekeeping import disk_use, prune_quarantine, prune_store
-from flows.ops.prefect_records import forget_results
+from flows.ops.prefect_records import delete_results
 from flows.pipeline.settings import Pipeline as Settings
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
@@ -32,7 +31,7 @@ CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "t
 
 
 def make_chain(store: Store, number: int) -> Artifact:
-    """An artifact of each stage, as the run of that number would have left them; returns the model."""
+    """An artifact of each stage, as run `number` would have left them; returns the model."""
     lineage: dict[str, Any] = {}
     made = {}
     for stage in CHAIN:
@@ -53,7 +52,7 @@ def models(store: Store) -> list[str]:
     return [path.name for path in store.all("06_models")]
 
 
-def test_the_champion_and_its_history_stay_with_all_that_they_were_made_from(tmp_path: Path):
+def test_pruning_keeps_champions_and_everything_they_were_made_from(tmp_path: Path):
     store = Store(tmp_path)
     chain = [make_chain(store, number) for number in range(1, 9)]
     for number in (1, 2, 3, 4):
@@ -68,7 +67,7 @@ def test_the_champion_and_its_history_stay_with_all_that_they_were_made_from(tmp
     assert prune_store(store, keep=1, champions=0) == []
 
 
-def test_a_damaged_champion_is_not_swept_away(tmp_path: Path):
+def test_a_damaged_champion_is_not_pruned(tmp_path: Path):
     store = Store(tmp_path)
     set_champion(store, make_chain(store, 1), "hand", "")
     for number in (2, 3):
@@ -79,7 +78,7 @@ def test_a_damaged_champion_is_not_swept_away(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["{", None])
-def test_a_damaged_manifest_is_told_with_what_to_do(tmp_path: Path, damage: str | None):
+def test_a_damaged_manifest_is_reported_with_what_to_do(tmp_path: Path, damage: str | None):
     store = Store(tmp_path / "data")
     for number in (1, 2):
         make_chain(store, number)
@@ -94,10 +93,8 @@ def test_a_damaged_manifest_is_told_with_what_to_do(tmp_path: Path, damage: str 
     assert verified.exit_code == 1
     first, advice, last = verified.output.splitlines()
     assert first.startswith(f"damaged  {newest}/artifact.json: ")
-    assert (
-        advice == "`corpusflow run` makes anew what it needs of them; delete the folders that are named even after it"
-    )
-    assert last == f"{2 * len(CHAIN) - 1} of {2 * len(CHAIN)} artifacts are whole"
+    assert advice == "`corpusflow run` builds what it needs of them again; delete those that are still damaged after it"
+    assert last == f"{2 * len(CHAIN) - 1} of {2 * len(CHAIN)} artifacts are intact"
 
     pruned = CliRunner().invoke(cli, ["prune", "--keep", "1", *where])
     assert isinstance(pruned.exception, ArtifactError)
@@ -106,7 +103,7 @@ def test_a_damaged_manifest_is_told_with_what_to_do(tmp_path: Path, damage: str 
     assert models(store) == ["training1", "training2"]
 
 
-def test_what_a_run_that_goes_on_has_come_by_stays_and_a_killed_runs_does_not(tmp_path: Path):
+def test_pruning_keeps_what_a_current_run_has_used_but_not_what_a_killed_one_has(tmp_path: Path):
     store = Store(tmp_path)
     for number in (1, 2, 3):
         make_chain(store, number)
@@ -135,7 +132,7 @@ def stage_record(number: int) -> StageRecord:
     return StageRecord(stage="training", fingerprint=f"training{number}", **values)
 
 
-def test_quarantine_and_result_records_go_by_age_unless_needed(tmp_path: Path):
+def test_old_quarantine_and_result_records_are_deleted_unless_needed(tmp_path: Path):
     store = Store(tmp_path / "data")
     make_chain(store, 1)
     limits = Settings().limits
@@ -151,7 +148,7 @@ def test_quarantine_and_result_records_go_by_age_unless_needed(tmp_path: Path):
     (storage / "cleaning-young").write_text("x")
     before = datetime.now(UTC) - timedelta(days=30)
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
-        assert forget_results(store, limits, before) == 2
+        assert delete_results(store, limits, before) == 2
     left = {"training-training1", f"check-training-{key}", "somebody-elses", "cleaning-young"}
     assert {path.name for path in storage.iterdir()} == left
     assert [Path(entry["path"]).name for entry in prune_quarantine(store, before)] == ["old"]
@@ -171,13 +168,13 @@ import json, sys
 from flows.maintenance import maintenance
 import flows.maintenance
 from datetime import timedelta
-flows.maintenance.timedelta = lambda days: timedelta(seconds=-60)  # whatever has ended is old
+flows.maintenance.timedelta = lambda days: timedelta(seconds=-60)  # every finished run counts as old
 print(json.dumps(maintenance(keep=1, champions=0)))
 """
 
 
 @pytest.mark.slow
-def test_maintenance_forgets_old_runs_and_the_next_run_reuses_everything(pipeline: Pipeline):
+def test_maintenance_deletes_old_runs_and_the_next_run_reuses_everything(pipeline: Pipeline):
     pipeline.environment = pipeline.environment | {"PREFECT_LOCAL_STORAGE_PATH": str(pipeline.root / "storage")}
     pipeline.configure(promotion={"when": "by_hand"})
     for seed in (1, 2):
@@ -192,8 +189,8 @@ def test_maintenance_forgets_old_runs_and_the_next_run_reuses_everything(pipelin
     assert "06_models" in pipeline("runs", "--json").json["disk"]
 
 
-def in_a_small_world(pipeline: Pipeline, script: str) -> subprocess.CompletedProcess[str]:
-    """Runs a shell script that may mount a disk of its own; the disk goes with the script."""
+def run_with_private_mounts(pipeline: Pipeline, script: str) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script in a mount namespace of its own; its mounts disappear with it."""
     return subprocess.run(
         ["unshare", "--map-root-user", "--mount", "sh", "-euc", script, "sh", sys.executable],
         cwd=pipeline.root,
@@ -205,40 +202,40 @@ def in_a_small_world(pipeline: Pipeline, script: str) -> subprocess.CompletedPro
     )
 
 
-def one_line(done: subprocess.CompletedProcess[str], tail: Mapping[str, str]) -> None:
+def assert_one_error_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("corpusflow: ")]
     assert len(lines) == 1, done.stderr
-    for word in tail.values():
+    for word in words:
         assert word in lines[0]
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_a_run_in_one_line_and_spares_the_champion(pipeline: Pipeline):
+def test_a_full_disk_ends_a_run_with_one_line_and_leaves_the_champion_intact(pipeline: Pipeline):
     write_corpus(pipeline.texts, documents=30)
     pipeline.configure(training={"epochs": 3})
     assert pipeline("run").code == 0
     champion = pipeline("champion", "--json").json["champion"]["model"]
     shutil.copytree(pipeline.data, pipeline.root / "kept", symlinks=True)
-    write_corpus(pipeline.texts, documents=1200, seed=3)  # more than the disk has room for
-    done = in_a_small_world(
+    write_corpus(pipeline.texts, documents=1200, seed=3)  # more than fits on the disk
+    done = run_with_private_mounts(
         pipeline,
         """
         mount -t tmpfs -o size=3m none data
         cp -a kept/. data/
-        "$1" -m flows run || code=$?
+        "$1" -m flows.cli run || code=$?
         echo "code $code"
         df --output=avail data | tail -1
-        "$1" -m flows verify
+        "$1" -m flows.cli verify
         find data -name '.staged-*' -o -name '.artifact.json-*' -o -name '.champion.json-*'
-        "$1" -m flows champion --json
-        echo "apple1 river1 stone1 cloud1 tiger1 apple1" | "$1" -m flows predict -
+        "$1" -m flows.cli champion --json
+        echo "apple1 river1 stone1 cloud1 tiger1 apple1" | "$1" -m flows.cli predict -
         """,
     )
     assert done.returncode == 0, done.stderr
-    one_line(done, {"what": "No space left on device", "where": "data"})
+    assert_one_error_line(done, "No space left on device", "data")
     assert "code 1" in done.stdout
-    assert "artifacts are whole" in done.stdout
+    assert "artifacts are intact" in done.stdout
     assert "damaged  " not in done.stdout
     assert ".staged-" not in done.stdout
     assert f'"model": "{champion}"' in done.stdout
@@ -246,28 +243,28 @@ def test_a_full_disk_ends_a_run_in_one_line_and_spares_the_champion(pipeline: Pi
 
 
 @pytest.mark.slow
-def test_storage_that_goes_away_is_named_and_the_next_run_goes_on(pipeline: Pipeline):
+def test_storage_that_disappears_is_reported_and_the_next_run_continues(pipeline: Pipeline):
     (pipeline.root / "disk").mkdir()
     pipeline.configure(training={"epochs": 60})
-    done = in_a_small_world(
+    done = run_with_private_mounts(
         pipeline,
         """
         mkdir data
         mount -t tmpfs -o size=20m none disk
         mount --bind disk data
         ( while ! ls -d data/06_models/.scratch-* > /dev/null 2>&1; do sleep 0.02; done; umount -l data ) &
-        "$1" -m flows run || echo "code $?"
+        "$1" -m flows.cli run || echo "code $?"
         wait
         find data -type f
         mount --bind disk data
-        "$1" -m flows verify
-        "$1" -m flows run --json --set training.epochs=2
+        "$1" -m flows.cli verify
+        "$1" -m flows.cli run --json --set training.epochs=2
         """,
     )
     assert done.returncode == 0, done.stderr
-    one_line(done, {"what": "the storage went away in the middle of the run", "where": str(pipeline.data)})
+    assert_one_error_line(done, "the storage disappeared during the run", str(pipeline.data))
     out = done.stdout
-    assert out.startswith("code 1\n5 of 5 artifacts are whole\n"), out
+    assert out.startswith("code 1\n5 of 5 artifacts are intact\n"), out
     record = json.loads(out[out.index("{") :])
     statuses = [stage["status"] for stage in record["stages"]]
     assert statuses[:5] == ["reused"] * 5

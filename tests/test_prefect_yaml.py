@@ -1,8 +1,9 @@
-"""prefect.yaml, the automations and the parameters, without a server: what they say is what the project has."""
+"""prefect.yaml, the automations and the parameters, without a server: they match the project."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid, validate
 
+from flows.ops.prefect_records import FLOWS
 from flows.pipeline.parameters import overrides_schema
 from flows.pipeline.settings import Pipeline, load_settings
 
@@ -43,8 +45,13 @@ def test_prefect_reads_every_deployment():
     assert len(PrefectYamlModel.model_validate(DEPLOYED).deployments) == len(DEPLOYMENTS)
 
 
+def test_maintenance_deletes_runs_of_every_flow():
+    sources = [path.read_text() for path in (PROJECT / "flows").glob("*.py")]
+    assert sorted(name for source in sources for name in re.findall(r'@flow\(name="(\w+)"', source)) == sorted(FLOWS)
+
+
 @pytest.mark.parametrize("name", DEPLOYMENTS)
-def test_a_deployment_names_what_is_there(name: str):
+def test_a_deployment_names_an_existing_flow_and_settings_file(name: str):
     entry = DEPLOYMENTS[name]
     assert load_flow_from_entrypoint(str(PROJECT / entry["entrypoint"])).name == name.partition("/")[0]
     assert validate(entry["parameters"], schema_of(name), ignore_required=True) == []
@@ -62,7 +69,7 @@ def test_a_deployment_names_what_is_there(name: str):
         ({}, True),
         ({"training": {"epochs": 3}}, True),
         ({"tokenization": {"max_tokens": None}}, True),
-        ({"splitting": {"train": 0.7}}, True),  # makes sense together with the file's other shares; the flow decides
+        ({"splitting": {"train": 0.7}}, True),  # valid only with the file's other shares, which the flow checks
         ({"training": {"epochs": 0}}, False),
         ({"training": {"epochs": "many"}}, False),
         ({"training": {"cell": "transformer"}}, False),
@@ -71,11 +78,11 @@ def test_a_deployment_names_what_is_there(name: str):
         ("training", False),
     ],
 )
-def test_the_server_can_tell_sense_from_nonsense(overrides: Any, accepted: bool):
+def test_the_schema_distinguishes_valid_from_invalid_overrides(overrides: Any, accepted: bool):
     assert is_valid({"config": "pipeline.yaml", "overrides": overrides}, schema_of("retrain/brown")) is accepted
 
 
-def test_every_parameter_and_setting_has_a_description_and_none_a_value_of_its_own():
+def test_every_parameter_and_setting_has_a_description_and_no_default():
     properties = schema_of("retrain/brown")["properties"]
     assert all(properties[name]["description"] for name in ("config", "overrides"))
     schema = overrides_schema()
@@ -83,7 +90,7 @@ def test_every_parameter_and_setting_has_a_description_and_none_a_value_of_its_o
     assert len(settings) > 50
     assert [part["title"] for part in settings if not part.get("description")] == []
     assert [part for part in parts(schema) if "$ref" in part or "required" in part] == []
-    assert [part for part in settings if "default" in part] == []  # the UI would send it along
+    assert [part for part in settings if "default" in part] == []  # the UI would send it
 
 
 def test_the_schema_accepts_the_whole_file():
@@ -104,7 +111,7 @@ def dates(cron: str, zone: str, start: datetime, count: int) -> list[datetime]:
 
 @pytest.mark.parametrize("name", [name for name, entry in DEPLOYMENTS.items() if "schedules" in entry])
 @pytest.mark.parametrize("night", [datetime(2027, 3, 27), datetime(2027, 10, 30)], ids=["spring", "autumn"])
-def test_no_scheduled_run_is_lost_or_doubled_when_the_clocks_change(name: str, night: datetime):
+def test_no_scheduled_run_is_lost_or_repeated_when_the_clocks_change(name: str, night: datetime):
     for schedule in DEPLOYMENTS[name]["schedules"]:
         zone = schedule["timezone"]
         found = dates(schedule["cron"], zone, night.replace(tzinfo=ZoneInfo(zone)), 4)
@@ -115,14 +122,14 @@ def test_no_scheduled_run_is_lost_or_doubled_when_the_clocks_change(name: str, n
 
 
 @pytest.mark.parametrize(
-    ("night", "told"),
+    ("night", "expected"),
     [
         (datetime(2027, 3, 28), "2027-03-28T01:30:00+01:00"),  # 02:30 does not exist: an hour earlier, once
         (datetime(2027, 10, 31), "2027-10-31T02:30:00+02:00"),  # 02:30 comes twice: the first of the two
     ],
 )
-def test_a_schedule_within_the_hour_that_changes_runs_once(night: datetime, told: str):
+def test_a_schedule_within_the_hour_that_changes_runs_once(night: datetime, expected: str):
     zone = "Europe/Berlin"
     found = dates("30 2 * * *", zone, night.replace(tzinfo=ZoneInfo(zone)), 2)
-    assert found[0].isoformat() == told
+    assert found[0].isoformat() == expected
     assert found[1].date() == found[0].date() + timedelta(days=1)

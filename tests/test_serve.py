@@ -1,4 +1,4 @@
-"""`corpusflow serve`: everything in one command, and nothing left of it after Ctrl-C."""
+"""`corpusflow serve`: everything in one command, and no process left after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_windows": 4}}
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Whether a process runs; a zombie does not."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
@@ -35,14 +35,14 @@ def start(site: Site) -> subprocess.Popen[str]:
 
 STARTED_IN_A_TERMINAL = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
+signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the tests were started with it ignored
 from flows.cli.main import main
 main()
 """
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_the_middle_of_a_run_leaves_no_process_and_a_run_that_says_how_it_ended(tmp_path: Path):
+def test_ctrl_c_during_a_run_leaves_no_process_and_the_run_as_crashed(tmp_path: Path):
     site = make_site(tmp_path)
     served = start(site)
     assert served.stdout is not None
@@ -56,18 +56,18 @@ def test_ctrl_c_in_the_middle_of_a_run_leaves_no_process_and_a_run_that_says_how
     assert (served.returncode, out, err) == (0, "stopped: worker and server\n", "")
     assert [pid for pid in family if alive(pid)] == []
     assert not list(site.data.glob("06_models/.staged-*"))
-    said = (site.data / "prefect/logs/worker.log").read_text()
-    assert "Finished in state Crashed('Execution was aborted by a termination signal.')" in said
+    log = (site.data / "prefect/logs/worker.log").read_text()
+    assert "Finished in state Crashed('Execution was aborted by a termination signal.')" in log
     with site.server():  # the same database again
         assert site.state(run)["type"] == "CRASHED"
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path):
+def test_a_port_that_is_taken_is_reported(tmp_path: Path):
     site = make_site(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", site.port))
         taken.listen()
         refused = site.python("flows.cli", "serve", "--port", str(site.port))
     assert refused.code == 1
-    told = f"port {site.port} is taken (Address already in use); choose another: corpusflow serve --port 4300"
-    assert refused.err == f"corpusflow: {told}\n"
+    message = f"port {site.port} is taken (Address already in use); choose another: corpusflow serve --port 4300"
+    assert refused.err == f"corpusflow: {message}\n"

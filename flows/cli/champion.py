@@ -1,4 +1,4 @@
-"""`corpusflow champion`: shows which model is in use, and moves it."""
+"""`corpusflow champion`: shows which model is in use, and replaces it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--set", "chosen", metavar="ID", help="Make this model the champion: its fingerprint, or the beginning.")
-@click.option("--rollback", is_flag=True, help="Go back to the champion before this one.")
+@click.option("--set", "chosen", metavar="ID", help="The model to make champion: its fingerprint, or the start of it.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous champion.")
 @config_option
 @json_option
 def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) -> None:
-    """Show the model in use and its history, or move it by hand.
+    """Show the champion, the model in use, or replace it.
 
-    A model that is taken out of use by hand stays so: no run brings it back by itself.
+    A run never promotes a model again that was replaced by hand.
 
     \b
-    corpusflow champion                      where it lies, since when and why
-    corpusflow champion --set 3f9c           the model whose fingerprint begins so
-    corpusflow champion --rollback           the one before it again
+    corpusflow champion                      its folder, and when and why each champion was chosen
+    corpusflow champion --set 3f9c           choose the model whose fingerprint starts with 3f9c
+    corpusflow champion --rollback           go back to the previous champion
     """
     from tasks.shared.store.champion import find_model, read_champion, roll_back, set_champion
 
@@ -41,34 +41,32 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
             set_champion(store, model, "hand", "chosen by hand")
     elif rollback:
         roll_back(store)
-    found = read_champion(store)
-    print_result(_as_json(store, found), as_json, _show, store, found)
+    current = read_champion(store)
+    print_result(_as_json(store, current), as_json, _show, store, current)
 
 
-def _as_json(store: Store, found: Champion | None) -> dict[str, Any]:
+def _as_json(store: Store, current: Champion | None) -> dict[str, Any]:
     from tasks.shared.store.artifacts import damage
     from tasks.shared.store.champion import MODELS
 
-    if found is None:
+    if current is None:
         return {"champion": None, "history": []}
-    place = store.place(MODELS, found.current.model)
-    here = {**found.current.model_dump(), "path": str(place), "damage": damage(place)}
-    return {"champion": here, "history": [promotion.model_dump() for promotion in reversed(found.history)]}
+    place = store.place(MODELS, current.current.model)
+    champion = {**current.current.model_dump(), "path": str(place), "damage": damage(place)}
+    return {"champion": champion, "history": [promotion.model_dump() for promotion in reversed(current.history)]}
 
 
-def _show(store: Store, found: Champion | None) -> None:
+def _show(store: Store, current: Champion | None) -> None:
     from rich.markup import escape
 
     from flows.cli.tables import console
 
-    if found is None:
-        console.print("no champion yet; `corpusflow run` makes the first good model one, --set ID chooses by hand")
+    if current is None:
+        console.print("no champion yet; `corpusflow run` promotes the first good model, --set ID chooses one by hand")
         return
-    here = _as_json(store, found)
-    console.print(f"{escape(here['champion']['path'])}")
-    if here["champion"]["damage"]:
-        console.print(f"[bold]damaged[/bold]  {escape(here['champion']['damage'])}")
-    for promotion in here["history"]:
-        console.print(
-            f"{promotion['since'][:19]}  {promotion['model']}  {promotion['by']:<9}  {escape(promotion['reason'])}"
-        )
+    shown = _as_json(store, current)
+    console.print(f"{escape(shown['champion']['path'])}")
+    if shown["champion"]["damage"]:
+        console.print(f"[bold]damaged[/bold]  {escape(shown['champion']['damage'])}")
+    for entry in shown["history"]:
+        console.print(f"{entry['since'][:19]}  {entry['model']}  {entry['by']:<9}  {escape(entry['reason'])}")

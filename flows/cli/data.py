@@ -1,4 +1,4 @@
-"""`corpusflow why | path | inspect | runs | prune | verify`: looks into the data folder, and keeps it in order."""
+"""`corpusflow why | path | inspect | runs | prune | verify`: shows the data folder's content, and cleans it up."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import config_option, json_option, open_store, print_result, stage_choice
+from flows.cli.options import StageName, config_option, json_option, open_store, print_result, stage_argument
 
 
 @click.command()
-@click.argument("stage", type=stage_choice, metavar="[STAGE]", required=False)
-@click.option("--run", "run_id", metavar="ID", help="The run's id, or its beginning; the newest run by default.")
+@click.argument("stage", type=StageName(), metavar="[STAGE]", required=False)
+@click.option("--run", "run_id", metavar="ID", help="The run's id, or the start of it; by default the newest run.")
 @config_option
 @json_option
 def why(stage: str | None, run_id: str | None, config: Path, as_json: bool) -> None:
-    """Say why each stage of a run was reused or built.
+    """Show why each stage of a run was reused or built.
 
-    A stage is built when one of its ingredients has changed: its settings, the content of what it reads, the code that
-    it reaches, the libraries. Each that did is named, from what to what. `corpusflow runs` lists the runs.
+    A stage is built when something that it depends on has changed: its settings, the content of its inputs, the code
+    that it uses, or its libraries. Lists each change with the old and the new value. `corpusflow runs` lists the runs.
 
     \b
     corpusflow why                      every stage of the newest run
@@ -34,16 +34,16 @@ def why(stage: str | None, run_id: str | None, config: Path, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("stage", type=stage_choice, metavar="STAGE")
+@stage_argument
 @config_option
 def path(stage: str, config: Path) -> None:
-    """Print the folder of what a stage made last.
+    """Print the folder of a stage's newest artifact.
 
-    It stands alone on standard output, for use in a shell; STAGE is one of those that `corpusflow --help` names.
+    Prints nothing else, for use in a shell. `corpusflow --help` lists the stages.
 
     \b
     corpusflow path evaluation           a folder under data/07_reports
-    ls "$(corpusflow path evaluation)"   what is in it: metrics, report, …
+    ls "$(corpusflow path evaluation)"   the files in it: metrics, report, …
     """
     from flows.pipeline.stages import newest
 
@@ -52,39 +52,39 @@ def path(stage: str, config: Path) -> None:
 
 
 @click.command()
-@click.argument("stage", type=stage_choice, metavar="STAGE")
-@click.option("--rows", default=3, show_default=True, type=click.IntRange(0, 100), help="How many sample rows.")
+@stage_argument
+@click.option("--rows", default=3, show_default=True, type=click.IntRange(0, 100), help="Number of sample rows.")
 @config_option
 @json_option
 def inspect(stage: str, rows: int, config: Path, as_json: bool) -> None:
-    """Show what a stage made last, and how its check went.
+    """Show a stage's newest artifact and its check.
 
-    Columns, rows, label balance, lengths and sample rows of each table, and every expectation of the check.
+    Shows columns, rows, label counts, lengths and sample rows of each table, and every expectation of the check.
 
     \b
-    corpusflow inspect cleaning --rows 10    the cleaned texts, ten of them as a sample
+    corpusflow inspect cleaning --rows 10    the cleaned texts, with ten sample rows
     """
     from flows.cli import tables
     from flows.cli.inspection import inspect_artifact
     from flows.pipeline.stages import newest
 
     store = open_store(config)
-    found = inspect_artifact(store, newest(store, stage), rows)
-    print_result(found, as_json, tables.show_inspection, found)
+    inspected = inspect_artifact(store, newest(store, stage), rows)
+    print_result(inspected, as_json, tables.show_inspection, inspected)
 
 
 @click.command()
-@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="How many runs, newest first.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(1), help="Number of runs, newest first.")
 @config_option
 @json_option
 def runs(last: int, config: Path, as_json: bool) -> None:
-    """List past runs, and what the data folder takes on the disk.
+    """List past runs and the disk usage of the data folder.
 
-    A line per run: its id (for `corpusflow why --run`), how it ended, how many stages it built and reused, how well its
-    model did on the test part, and why it failed. One that was killed is shown as interrupted.
+    A line per run: its id (for `corpusflow why --run`), its status, how many stages it built and reused, its model's
+    scores on the test split, and, if it failed, why. A run that was killed is shown as interrupted.
 
     \b
-    corpusflow runs --last 5                 the five newest
+    corpusflow runs --last 5                 the five newest runs
     """
     from itertools import islice
 
@@ -97,25 +97,23 @@ def runs(last: int, config: Path, as_json: bool) -> None:
     for record in records:
         if record.status == "running" and not is_held(store, record.id):
             record.status = "interrupted"
-    found = {"runs": [tables.run_as_json(r) for r in records], "disk": disk}
-    print_result(found, as_json, tables.show_runs, records, disk)
+    result = {"runs": [tables.run_as_json(r) for r in records], "disk": disk}
+    print_result(result, as_json, tables.show_runs, records, disk)
 
 
 @click.command()
-@click.option("--keep", required=True, type=click.IntRange(1), help="How many artifacts of each stage to keep.")
-@click.option(
-    "--champions", default=3, show_default=True, type=click.IntRange(0), help="How many former champions stay."
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--keep", required=True, type=click.IntRange(1), help="Artifacts to keep per stage.")
+@click.option("--champions", default=3, show_default=True, type=click.IntRange(0), help="Former champions to keep.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed, without removing it.")
 @config_option
 @json_option
 def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool) -> None:
     """Remove old artifacts.
 
-    What the newest artifacts, the champion and running runs need always stays.
+    What the newest artifacts, the champion and current runs need is always kept.
 
     \b
-    corpusflow prune --keep 3 --dry-run      what would go
+    corpusflow prune --keep 3 --dry-run      list what would be removed
     corpusflow prune --keep 3                remove it
     """
     from flows.cli import tables
@@ -129,17 +127,17 @@ def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool)
 @config_option
 @json_option
 def verify(config: Path, as_json: bool) -> None:
-    """Look for damage: hash every file of every artifact again.
+    """Check every artifact for damage.
 
-    A file that is missing, was changed or does not belong there is named, and what to do about it. `corpusflow run`
-    looks at what it reuses in the same way, and makes anew what is damaged.
+    Hashes every file again, and lists the files that are missing, changed or unexpected. `corpusflow run` checks the
+    artifacts that it reuses in the same way, and builds damaged ones again.
 
-    Exit codes: 0 all are whole, 1 something is damaged.
+    Exit codes: 0 all artifacts are intact, 1 at least one is damaged.
     """
     from flows.cli import tables
     from flows.ops.housekeeping import verify_store
 
-    found = verify_store(open_store(config))
-    print_result({"artifacts": found}, as_json, tables.show_verified, found)
-    if any(entry["damage"] for entry in found):
+    artifacts = verify_store(open_store(config))
+    print_result({"artifacts": artifacts}, as_json, tables.show_verified, artifacts)
+    if any(entry["damage"] for entry in artifacts):
         sys.exit(1)

@@ -1,34 +1,34 @@
-"""`corpusflow serve | automations`: what a deployed pipeline needs besides Prefect's own commands."""
+"""`corpusflow serve | automations`: what a deployed pipeline needs in addition to Prefect's own commands."""
 
 from __future__ import annotations
 
 import click
 
-from flows.ops import environment
+from flows.ops.environment import PROJECT, configure_prefect, require_server
 
 
 @click.command()
 @click.option("--port", default=4200, show_default=True, type=click.IntRange(1, 65535), help="The server's port.")
 def serve(port: int) -> None:
-    """Start Prefect on this machine, deployments and all.
+    """Run Prefect on this machine, with all deployments.
 
-    Server, work pool, deployments and worker, until Ctrl-C stops them all.
+    Starts a server, a work pool, the deployments and a worker; Ctrl-C stops them all.
     """
-    environment.settle()
+    configure_prefect()
     from flows.ops.serve import serve as serve_all
 
-    serve_all(port, environment.PROJECT / "data" / "prefect" / "logs")
+    serve_all(port, PROJECT / "data" / "prefect" / "logs")
 
 
 @click.command()
 def automations() -> None:
-    """Bring what stands in automations/ to Prefect's server.
+    """Create or update the automations on Prefect's server.
 
-    Automations that are there already are renewed; their names are printed.
+    The automations are the files of automations/; prints their names.
     """
-    environment.settle()
-    environment.reach_server()
-    from flows.ops.automations import bring_automations
+    configure_prefect()
+    require_server()
+    from flows.ops.automations import apply_automations
 
-    for name in bring_automations(environment.PROJECT / "automations"):
+    for name in apply_automations(PROJECT / "automations"):
         click.echo(name)

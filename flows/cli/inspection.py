@@ -1,4 +1,4 @@
-"""Looks into an artifact: columns, counts, lengths, sample rows, and how its check went."""
+"""What an artifact contains: columns, counts, lengths and sample rows, and the results of its check."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXCERPT = 160
 
 
 def inspect_artifact(store: Store, artifact: Artifact, rows: int) -> dict[str, Any]:
-    """Everything that `corpusflow inspect` shows, as plain values."""
+    """Everything that `corpusflow inspect` shows, as JSON values."""
     path = store.locate(artifact)
     decoder = getattr(STAGES[artifact.stage].show, "decoder", None)
     decode = decoder(store, artifact) if decoder else None
@@ -51,7 +51,7 @@ def _dataset(files: list[Path], rows: int, decode: Decode | None) -> dict[str, A
 
 
 def _lengths(files: list[Path], schema: pa.Schema) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    """Characters of texts and items of lists, part by part."""
+    """Lengths of texts, in characters, and of lists, in items; reads one part at a time."""
     for name in schema.names:
         kind = schema.field(name).type
         measure = pc.utf8_length if name == "text" and pa.types.is_string(kind) else None

@@ -18,21 +18,21 @@ from tasks.shared.errors import CorpusflowError
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="corpusflow")
 def cli() -> None:
-    """Labelled texts in, a trained and evaluated classifier out.
+    """Train and evaluate a document classifier on labelled texts.
 
-    The pipeline is a chain of stages, each of which keeps what it made as Parquet (or a model, or a report) under
-    data/: extraction, cleaning, splitting, vocabulary, tokenization, training, evaluation; then promotion and drift,
-    which compare the model and the texts with the champion's. A stage runs again only when something that matters to it
-    has changed.
+    The pipeline is a chain of stages: extraction, cleaning, splitting, vocabulary, tokenization, training, evaluation,
+    promotion and drift. Each stage writes an artifact under data/: Parquet files, a model or a report. The last two
+    compare the new model and texts with those of the champion, the model in use. A stage runs again only when something
+    that it depends on has changed.
 
     \b
-    corpusflow run                          make everything that is not there yet
-    corpusflow run --set training.epochs=3  the same, with one setting changed
-    corpusflow why training                 why a stage ran, or was reused
-    corpusflow inspect tokenization         look into what a stage made
-    corpusflow predict letter.txt           label a text with the champion, the model in use
+    corpusflow run                          build everything that is missing or out of date
+    corpusflow run --set training.epochs=3  the same with one setting changed
+    corpusflow why training                 show why a stage was built or reused
+    corpusflow inspect tokenization         show a stage's newest artifact
+    corpusflow predict letter.txt           label a text with the champion
 
-    Exit codes: 0 fine, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted.
+    Exit codes: 0 success, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted.
     """
 
 
@@ -44,7 +44,7 @@ for command in (
 
 
 def main() -> None:
-    """Runs the command; the user's mistakes and a run's failure end in one line on standard error."""
+    """Runs the command; a user's mistake or a failed run prints one line on standard error."""
     try:
         cli(standalone_mode=False)
     except CorpusflowError as error:
@@ -53,7 +53,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _stop("interrupted; nothing is half-written, and the next run goes on from here", 130)
+        _stop("interrupted; no file is half-written, and the next run continues from here", 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

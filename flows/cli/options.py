@@ -8,17 +8,18 @@ from typing import Any
 
 import click
 
-STAGE_NAMES = (
-    "extraction",
-    "cleaning",
-    "splitting",
-    "vocabulary",
-    "tokenization",
-    "training",
-    "evaluation",
-    "promotion",
-    "drift",
-)
+
+class StageName(click.ParamType[str]):
+    """The name of a stage; the stages are imported only when one is given, so that `--help` stays fast."""
+
+    name = "stage"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, if there is such a stage."""
+        from flows.pipeline.stages import STAGES
+
+        return click.Choice(tuple(STAGES)).convert(value, param, ctx)
+
 
 config_option = click.option(
     "--config",
@@ -26,17 +27,17 @@ config_option = click.option(
     default="pipeline.yaml",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The settings file; its folder is where relative paths start.",
+    help="The settings file; paths in it are relative to its folder.",
 )
 set_option = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override one setting for this call, for example --set training.epochs=3. May be given many times.",
+    help="Override one setting for this call, for example --set training.epochs=3. May be given several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-stage_choice = click.Choice(STAGE_NAMES)
+stage_argument = click.argument("stage", type=StageName(), metavar="STAGE")
 
 
 def open_store(config: Path) -> Any:

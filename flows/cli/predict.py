@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli.options import config_option, json_option, open_store, print_result
-from flows.ops import environment
+from flows.ops.environment import prefect_session
 
 
 @click.command()
@@ -18,9 +18,9 @@ from flows.ops import environment
 def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: bool) -> None:
     """Label texts with the champion, the model in use.
 
-    Each FILE holds one text in UTF-8; `-` reads one from standard input. A line per text: the likeliest label, and the
-    probabilities of the three likeliest; --json has those of all labels. Where there is no champion, the newest model
-    answers. `corpusflow predict-batch` labels whole folders and tables.
+    Each FILE holds one text in UTF-8; `-` reads one from standard input. Prints a line per text: the most probable
+    label, and the probabilities of the three most probable ones; --json has the probabilities of all labels. Without a
+    champion, the newest model is used. `corpusflow predict-batch` labels whole folders and tables.
 
     \b
     corpusflow predict letter.txt report.txt
@@ -40,16 +40,16 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
     if not as_json:
         click.echo(f"model {model.name}, {chosen}", err=True)
     predictions = predict_files(model, files)
-    found = {"model": str(model), "chosen": chosen, "predictions": predictions}
-    print_result(found, as_json, tables.show_predictions, predictions)
+    result = {"model": str(model), "chosen": chosen, "predictions": predictions}
+    print_result(result, as_json, tables.show_predictions, predictions)
 
 
 @click.command("predict-batch")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--text-column", default="text", show_default=True, help="The table's column with the text.")
-@click.option("--doc-id-column", help="The table's column with a name for each text; file and row by default.")
+@click.option("--doc-id-column", help="The table's column with a unique name of each text; by default file and row.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the files in a folder.")
-@click.option("--part-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Texts in a part.")
+@click.option("--part-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Texts per Parquet part.")
 @config_option
 @json_option
 def predict_batch(
@@ -61,18 +61,16 @@ def predict_batch(
     config: Path,
     as_json: bool,
 ) -> None:
-    """Label all texts of a folder or a table, into Parquet.
+    """Label every text of a folder or a table, into Parquet.
 
-    The champion answers. Call it again after an interruption: parts that are finished are not done again.
+    Uses the champion. After an interruption, run the same command again: finished parts are kept.
 
     \b
     corpusflow predict-batch letters                                 every file of a folder
     corpusflow predict-batch mail.csv --text-column body             every row of a table
     """
-    environment.settle()
-    environment.reach_server()
-    from flows.predict import predict
+    with prefect_session():
+        from flows.predict import predict
 
-    environment.speak_plainly()
-    found = predict(str(source), text_column, doc_id_column, encoding, part_rows, str(config))
-    print_result(found, as_json, click.echo, found["path"])
+        result = predict(str(source), text_column, doc_id_column, encoding, part_rows, str(config))
+    print_result(result, as_json, click.echo, result["path"])

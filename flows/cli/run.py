@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli.options import config_option, json_option, print_result, set_option
-from flows.ops import environment
+from flows.ops.environment import prefect_session
 
 
 @click.command()
@@ -15,23 +15,21 @@ from flows.ops import environment
 @set_option
 @json_option
 def run(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Run the pipeline: reuse what is unchanged, make the rest.
+    """Run the pipeline: reuse what is unchanged, build the rest.
 
-    Then print what each stage made and where it lies, the scores beside the baselines' and what became of the champion.
+    Prints the folder of each stage's artifact, the scores of the model and of the baselines, and whether the model
+    became the champion.
 
     \b
-    corpusflow run --set training.epochs=1 --set training.seed=7   two settings changed for this run alone
+    corpusflow run --set training.epochs=1 --set training.seed=7   two settings changed for this run only
     """
     from flows.pipeline.settings import load_settings, merge_overrides
 
     nested = merge_overrides(overrides)
-    load_settings(config, nested)  # a mistake shows before anything starts
-    environment.settle()
-    environment.reach_server()
-    from flows.retrain import retrain
+    load_settings(config, nested)  # reports a mistake before anything starts
+    with prefect_session():
+        from flows.retrain import retrain
 
-    environment.speak_plainly()
-    with environment.telling_when_the_server_is_lost():
         record = retrain(str(config), nested)
     from flows.cli import tables
 

@@ -1,9 +1,9 @@
-"""What the commands show: tables for people; the JSON for scripts holds the same."""
+"""What the commands print: tables for people, and for scripts JSON with the same content."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -32,7 +32,7 @@ def run_as_json(record: RunRecord) -> dict[str, Any]:
 
 
 def show_run(record: RunRecord) -> None:
-    """Stages, then the metrics beside the baselines, then where the report lies."""
+    """The stages, the scores of the model and the baselines, the report's path, and the decision about the champion."""
     table = _table("stage", "", ">rows", ">seconds", ">size", "where")
     for entry in record.stages:
         row = (entry.stage, entry.status, f"{entry.rows:,}", f"{entry.seconds:.1f}", size(entry.bytes), entry.path)
@@ -53,14 +53,13 @@ def _path(record: RunRecord, stage: str) -> str:
 def _show_metrics(metrics: Mapping[str, Any]) -> None:
     table = _table("test split", ">accuracy", ">95 % interval", ">macro-F1", ">95 % interval")
     for name, scores in {"model": metrics, **metrics["baselines"]}.items():
-        cells = [f"{scores[key]:.3f}" for key in ("accuracy", "macro_f1")]
-        intervals = ["–".join(f"{v:.3f}" for v in scores[f"{key}_interval"]) for key in ("accuracy", "macro_f1")]
-        table.add_row(escape(name), cells[0], intervals[0], cells[1], intervals[1])
+        cells = _score_cells((scores[key], scores[f"{key}_interval"]) for key in ("accuracy", "macro_f1"))
+        table.add_row(escape(name), *cells)
     console.print(table)
 
 
 def why_as_json(record: RunRecord, stages: Sequence[StageRecord]) -> dict[str, Any]:
-    """A run's reasons as `why --json` prints them."""
+    """Why each stage was built or reused, as `why --json` prints it."""
     kept = {"stage", "status", "reasons", "fingerprint"}
     return {"run": record.id, "stages": [entry.model_dump(mode="json", include=kept) for entry in stages]}
 
@@ -69,7 +68,7 @@ def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
     """A line per stage, and one per reason."""
     console.print(f"run {record.id}, {record.status}")
     for entry in stages:
-        console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing that matters changed"))
+        console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing relevant has changed"))
         for reason in entry.reasons:
             console.print(f"{'':<13} {escape(reason)}")
     if record.status == "failed":
@@ -77,7 +76,7 @@ def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
 
 
 def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
-    """A line per run, and one about the disk."""
+    """A line per run, and one about disk usage."""
     table = _table("run", "flow", "status", ">seconds", ">built", ">reused", ">accuracy", ">macro-F1", "")
     for r in records:
         built = sum(entry.status == "built" for entry in r.stages)
@@ -91,13 +90,14 @@ def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
         console.print(f"\ndisk    {size(sum(disk.values()))}: {escape(folders)}")
 
 
-def show_inspection(found: Mapping[str, Any]) -> None:
-    """What `inspect` found, dataset by dataset."""
-    console.print(f"{found['stage']}  {found['rows']:,} rows, {size(found['bytes'])}, made {found['created']}")
-    console.print(escape(found["path"]))
-    for key, value in found["summary"].items():
+def show_inspection(inspected: Mapping[str, Any]) -> None:
+    """The result of `inspect_artifact`, dataset by dataset."""
+    summary = f"{inspected['rows']:,} rows, {size(inspected['bytes'])}, made {inspected['created']}"
+    console.print(f"{inspected['stage']}  {summary}")
+    console.print(escape(inspected["path"]))
+    for key, value in inspected["summary"].items():
         console.print(f"  {escape(key)}: {escape(str(value))}")
-    for name, dataset in found["datasets"].items():
+    for name, dataset in inspected["datasets"].items():
         console.print(f"\n[bold]{escape(name)}[/bold]  {dataset['rows']:,} rows")
         for column, kind in dataset["schema"].items():
             console.print(f"  {escape(column):<24} {escape(kind)}")
@@ -109,12 +109,12 @@ def show_inspection(found: Mapping[str, Any]) -> None:
             console.print(f"  length of {escape(column)}: {line}")
         for row in dataset["sample"]:
             console.print("  · " + escape("  ".join(f"{k}={v}" for k, v in row.items())))
-    _show_checks(found["checks"])
+    _show_checks(inspected["checks"])
 
 
 def _show_checks(checks: Sequence[Mapping[str, Any]] | None) -> None:
     if checks is None:
-        console.print("\nno check results kept")
+        console.print("\nno check results")
         return
     console.print(f"\nchecks: {sum(c['success'] for c in checks)} of {len(checks)} expectations hold")
     for c in checks:
@@ -133,27 +133,57 @@ def show_predictions(predictions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_pruned(removed: Sequence[Mapping[str, Any]], dry_run: bool) -> None:
-    """A line per folder, and the sum."""
+    """A line per folder, and the total."""
     for entry in removed:
         console.print(f"{size(entry['bytes']):>10}  {escape(entry['path'])}")
     verb = "would be removed" if dry_run else "removed"
     console.print(f"{size(sum(entry['bytes'] for entry in removed))} in {len(removed)} folders {verb}")
 
 
-def show_verified(found: Sequence[Mapping[str, Any]]) -> None:
-    """A line per damaged artifact and one about what to do, and the count of whole ones."""
-    for entry in found:
+def show_verified(artifacts: Sequence[Mapping[str, Any]]) -> None:
+    """A line per damaged artifact, what to do about it, and the number of intact ones."""
+    for entry in artifacts:
         if entry["damage"]:
             console.print(f"damaged  {escape(entry['damage'])}")
-    whole = sum(not entry["damage"] for entry in found)
-    if whole < len(found):
+    intact = sum(not entry["damage"] for entry in artifacts)
+    if intact < len(artifacts):
         console.print(
-            "`corpusflow run` makes anew what it needs of them; delete the folders that are named even after it"
+            "`corpusflow run` builds what it needs of them again; delete those that are still damaged after it"
         )
-    console.print(f"{whole} of {len(found)} artifacts are whole")
+    console.print(f"{intact} of {len(artifacts)} artifacts are intact")
+
+
+def show_crossvalidation(summary: Mapping[str, Any]) -> None:
+    """A table of the model's and the baselines' scores, one of the labels' scores, and the path of the result."""
+    table = _table("all documents", ">accuracy", ">", ">macro-F1", ">", ">model ahead by", ">", ">p")
+    measures = ("accuracy", "macro_f1")
+    model = [(summary[name]["mean"], (summary[name]["low"], summary[name]["high"])) for name in measures]
+    table.add_row("model", *_score_cells(model))
+    for name, b in summary["baselines"].items():
+        scores = [(b[measure], b[f"{measure}_interval"]) for measure in measures]
+        lead = " … ".join(f"{bound:+.3f}" for bound in b["accuracy_difference_interval"])
+        table.add_row(
+            escape(name), *_score_cells(scores), f"{b['accuracy_difference']:+.3f}", lead, f"{b['p_value']:.2g}"
+        )
+    console.print(table)
+    labels = _table("label", ">texts", ">precision", ">recall", ">F1", ">")
+    for name, b in summary["per_label"].items():
+        cells = (f"{b['precision']:.3f}", f"{b['recall']:.3f}", *_score_cells([(b["f1"], b["f1_interval"])]))
+        labels.add_row(escape(name), str(b["support"]), *cells)
+    console.print(labels)
+    folds = f"{len(summary['folds']) // summary['repeats']} folds × {summary['repeats']}"
+    console.print(f"{folds}, {summary['documents']:,} texts, seed {summary['seed']}")
+    console.print(f"training took {summary['seconds_per_fold']:.1f} s per fold")
+    console.print(f"result  {escape(summary['path'])}")
+
+
+def _score_cells(scores: Iterable[tuple[float, Sequence[float]]]) -> list[str]:
+    """Two cells for each score: the score and its interval."""
+    return [cell for score, interval in scores for cell in (f"{score:.3f}", "–".join(f"{v:.3f}" for v in interval))]
 
 
 def _table(*columns: str) -> Table:
+    """A table with these titles; a `>` before a title aligns its column to the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Brings the project's automations (`automations/*.yaml`) to a Prefect server."""
+"""Applies the project's automations (`automations/*.yaml`) to a Prefect server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pydantic import ValidationError
 from tasks.shared.errors import SettingsError, first_fault, one_line
 
 
-def bring_automations(folder: Path) -> list[str]:
-    """Creates each automation of the folder, or renews the one of the same name; returns their names."""
+def apply_automations(folder: Path) -> list[str]:
+    """Creates each automation of the folder, or updates the one of the same name; returns their names."""
     automations = [_read(path) for path in sorted(folder.glob("*.yaml"))]
     with get_client(sync_client=True) as client:
         for automation in automations:
-            there = client.read_automations_by_name(automation.name)
-            if not there:
+            existing = client.read_automations_by_name(automation.name)
+            if not existing:
                 client.create_automation(automation)
-            elif AutomationCore.model_validate(there[0].model_dump()) != automation:
-                client.update_automation(there[0].id, automation)  # which makes it forget what it waits for
+            elif AutomationCore.model_validate(existing[0].model_dump()) != automation:
+                client.update_automation(existing[0].id, automation)  # discards its counted events
     return [automation.name for automation in automations]
 
 
@@ -29,6 +29,6 @@ def _read(path: Path) -> AutomationCore:
     try:
         return AutomationCore.model_validate(yaml.safe_load(path.read_bytes()))
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML ({one_line(error)})") from None
+        raise SettingsError(f"{path}: not valid YAML ({one_line(error)})") from None
     except ValidationError as error:
-        raise SettingsError(f"{path}: {first_fault(error)}; Prefect's documentation says what it may hold") from None
+        raise SettingsError(f"{path}: {first_fault(error)}; see Prefect's documentation of automations") from None

@@ -1,4 +1,4 @@
-"""Keeps the data folder in order: verifies artifacts, removes old ones."""
+"""Verifies the artifacts of the data folder, and removes old ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.shared.store.records import running
 
 
 def verify_store(store: Store) -> list[dict[str, Any]]:
-    """Every committed artifact, with what is wrong with it (None when it is whole)."""
+    """Every committed artifact with its damage (None if it is intact)."""
     return [
         {"stage": stage.name, "path": str(path), "damage": damage(path)}
         for stage in STAGES.values()
@@ -29,9 +29,8 @@ def verify_store(store: Store) -> list[dict[str, Any]]:
 def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int = 3) -> list[dict[str, Any]]:
     """Removes all but the `keep` newest artifacts of each stage, and what interrupted builds left behind.
 
-    What a `latest` link points at stays, and so does all that it was made from; likewise the champion, the `champions`
-    models that were champion before it, and what runs that are going on have come by. A build that is going on is left
-    alone.
+    Kept as well: the targets of `latest` links, the champion and the `champions` former champions, all that these were
+    made from, the artifacts that current runs have used, and builds in progress.
     """
     needed = set(_needed(store, champions))
     removed = []
@@ -42,17 +41,17 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
             if (stage.name, path.name) in needed:
                 continue
             try:
-                with FileLock(_lock(store, stage.name, fingerprint), timeout=0):  # a run that comes by waits
+                with FileLock(_lock(store, stage.name, fingerprint), timeout=0):  # a run that needs it waits
                     removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
                     if not dry_run:
                         _remove(path)
             except Timeout:
-                continue  # it is being built, or looked at
+                continue  # it is being built or verified
     return removed
 
 
 def prune_quarantine(store: Store, before: datetime) -> list[dict[str, Any]]:
-    """Removes what was put into quarantine before a moment."""
+    """Removes what was put into quarantine before `before`."""
     removed = []
     for path in sorted((store.root / "quarantine").glob("*/")):
         if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
@@ -68,7 +67,7 @@ def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
         try:
             kept.append(read_manifest(store.place(MODELS, model)))
         except ArtifactError:
-            yield "training", model  # damaged: what is left of it stays
+            yield "training", model  # damaged: what is left of it is kept
     for artifact in kept:
         yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
     for record in running(store):
@@ -76,7 +75,7 @@ def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
 
 
 def disk_use(store: Store) -> dict[str, int]:
-    """Bytes of each folder in the data folder, in the order of their names."""
+    """Bytes of each folder in the data folder, by name."""
     return {path.name: _bytes(path) for path in sorted(store.root.glob("*/")) if not path.is_symlink()}
 
 
@@ -103,7 +102,7 @@ def _bytes(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    """Out of sight in one step, so that no reader meets half an artifact; then deleted."""
+    """Hides the folder in one step, so that no reader sees half an artifact; then deletes it."""
     hidden = path.with_name(f".removed-{path.name}")
     path.rename(hidden)
     shutil.rmtree(hidden)

@@ -1,4 +1,4 @@
-"""What Prefect remembers of earlier runs: its result records on disk, and the flow runs on its server."""
+"""Prefect's records of earlier runs: result records on disk, and flow runs on its server."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store, read_manifest
 
-FLOWS = ("retrain", "predict", "crossvalidate", "maintenance")
-AT_ONCE = 200
+FLOWS = ("retrain", "predict", "crossvalidate", "fold", "maintenance")
+BATCH_SIZE = 200
 
 
-def forget_results(store: Store, limits: Mapping[str, Section], before: datetime) -> int:
-    """Removes old result records of stages and checks that no artifact needs; returns how many.
+def delete_results(store: Store, limits: Mapping[str, Section], before: datetime) -> int:
+    """Deletes old result records of stages and checks that no artifact needs; returns how many.
 
-    A record that is forgotten too early costs time and nothing else: an artifact that is whole is found all the same.
+    Deleting one too early only costs time: an intact artifact is found without it.
     """
     storage = Path(get_current_settings().results.local_storage_path)
     needed = set(_needed(store, limits))
     names = tuple(f"{prefix}{stage}-" for stage in STAGES for prefix in ("", "check-"))
-    gone = [
+    unneeded = [
         path
         for path in (storage.iterdir() if storage.is_dir() else ())
         if path.name.startswith(names)
         and path.name not in needed
         and datetime.fromtimestamp(path.stat().st_mtime, UTC) < before
     ]
-    for path in gone:
+    for path in unneeded:
         path.unlink(missing_ok=True)
-    return len(gone)
+    return len(unneeded)
 
 
 def _needed(store: Store, limits: Mapping[str, Section]) -> Iterator[str]:
@@ -53,8 +53,8 @@ def _needed(store: Store, limits: Mapping[str, Section]) -> Iterator[str]:
             yield f"check-{stage.name}-{stage.check_key(artifact, limits[stage.name])}"
 
 
-def forget_flow_runs(before: datetime) -> int:
-    """Deletes this project's flow runs that ended before a moment, with their logs, from Prefect's server."""
+def delete_flow_runs(before: datetime) -> int:
+    """Deletes this project's flow runs that ended before `before`, and their logs, from Prefect's server."""
     count = 0
     flows = FlowFilter.model_validate({"name": {"any_": list(FLOWS)}})
     old = FlowRunFilter.model_validate(
@@ -62,12 +62,12 @@ def forget_flow_runs(before: datetime) -> int:
     )
     with get_client(sync_client=True) as client:
         while runs := client.read_flow_runs(
-            flow_filter=flows, flow_run_filter=old, limit=AT_ONCE, sort=FlowRunSort.END_TIME_DESC
+            flow_filter=flows, flow_run_filter=old, limit=BATCH_SIZE, sort=FlowRunSort.END_TIME_DESC
         ):
             for run in runs:
                 try:
                     client.delete_flow_run(run.id)
                     count += 1
-                except ObjectNotFound:  # somebody else was faster
+                except ObjectNotFound:  # another maintenance run has deleted it
                     continue
     return count

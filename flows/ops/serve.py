@@ -1,4 +1,4 @@
-"""All that a deployed pipeline needs, on this machine, for a first look: server, work pool, deployments, worker."""
+"""Everything that a deployed pipeline needs, on this machine, to try it: server, work pool, deployments, worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ START_SECONDS, STOP_SECONDS = 180, 30
 
 
 def serve(port: int, logs: Path) -> None:
-    """Runs server and worker until Ctrl-C, or until one of them ends; what they say goes into `logs`."""
+    """Runs server and worker until Ctrl-C, or until one of them ends; their output goes to files in `logs`.
+
+    Raises RunError if the port is taken, or if the server or the worker ends.
+    """
     _require_free(port)
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
@@ -64,7 +67,7 @@ def _require(done: subprocess.CompletedProcess[str]) -> None:
 
 @contextmanager
 def _running(name: str, logs: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Prefect process in a session of its own, so that Ctrl-C reaches it only by way of this one, and in order."""
+    """A Prefect process in a session of its own: Ctrl-C reaches only this process, which stops the others in order."""
     with (logs / f"{name}.log").open("ab") as log:
         command = [sys.executable, "-m", "prefect", *arguments]
         process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)
@@ -75,9 +78,9 @@ def _running(name: str, logs: Path, *arguments: str) -> Iterator[subprocess.Pope
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started: its children first, for a worker waits for its runs, however long.
+    """Stops a process and its descendants, these first, since a worker waits for its runs however long they take.
 
-    Each is asked before it is killed: a run has a state to report and files to put away.
+    Each gets SIGTERM before SIGKILL: a run has a state to report and files to clean up.
     """
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     children = _descendants(process.pid)
@@ -102,19 +105,19 @@ def _wait_for_end(pids: Sequence[int]) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """The processes that a process started, the youngest generation first."""
+    """The process ids of a process's descendants, the youngest generation first."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
     pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
-    found: list[int] = []
+    pids: list[int] = []
     generation = {pid}
     while generation:
         generation = {child for child, parent in pairs if parent in generation}
-        found = [*generation, *found]
-    return found
+        pids = [*generation, *pids]
+    return pids
 
 
 def _signal(pids: Sequence[int], number: int) -> int:
-    """Sends a signal to those that are still there (0 only asks); returns how many that are."""
+    """Sends a signal to those that still exist (0 sends none); returns their number."""
     reached = 0
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -129,8 +132,8 @@ def _require_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            why = f"port {port} is taken ({error.strerror})"
-            raise RunError(f"{why}; choose another: corpusflow serve --port 4300") from None
+            reason = f"port {port} is taken ({error.strerror})"
+            raise RunError(f"{reason}; choose another: corpusflow serve --port 4300") from None
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, logs: Path) -> None:
@@ -141,12 +144,12 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, logs: Pat
                 return
         except OSError:
             time.sleep(0.3)
-    raise RunError(f"the server did not start; look at {logs / 'server.log'}")
+    raise RunError(f"the server did not start; see {logs / 'server.log'}")
 
 
 def _wait_for_any(server: subprocess.Popen[bytes], worker: subprocess.Popen[bytes], logs: Path) -> None:
     while True:
         for name, process in {"server": server, "worker": worker}.items():
             if process.poll() is not None:
-                raise RunError(f"the {name} ended with code {process.returncode}; look at {logs / f'{name}.log'}")
+                raise RunError(f"the {name} ended with code {process.returncode}; see {logs / f'{name}.log'}")
         time.sleep(0.5)

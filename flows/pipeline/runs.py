@@ -1,4 +1,4 @@
-"""Opens and closes a run: settings, the run's record, and what is left of it when it fails."""
+"""A pipeline run: its name, settings, record and result, and what the UI shows when it fails."""
 
 from __future__ import annotations
 
@@ -13,22 +13,50 @@ from pathlib import Path
 from typing import Any, cast
 
 from filelock import FileLock
+from prefect import Flow, runtime
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Completed
 
 from flows.pipeline.settings import Pipeline, load_settings
 from tasks.shared.engine.run import Run
-from tasks.shared.errors import ArtifactError
+from tasks.shared.errors import ArtifactError, CorpusflowError
 from tasks.shared.files import storage_faults
+from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, going_on
-from tasks.shared.ui.publish import publish_run
+from tasks.shared.ui.publish import publish_failure, publish_run
+
+
+def run_name() -> str:
+    """`retrain-brown-2026-11-22`: the flow, the pipeline's name, the date."""
+    current = runtime.flow_run
+    return f"{current.flow_name}-{_pipeline_name(current.parameters)}-{datetime.now().astimezone():%Y-%m-%d}"
+
+
+def explain_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Hook of a flow: publishes what went wrong, at which stage, and what to do next."""
+    error = state.result(raise_on_failure=False)
+    if not isinstance(error, BaseException):
+        error = RuntimeError(state.message or "failed")
+    pipeline = _pipeline_name(flow_run.parameters)
+    publish_failure(pipeline, flow.name, error, flow_run.id)
+    logger("flow").info("%s: what to do next is in the artifact %s-failure", flow.name, pipeline)
+
+
+def _pipeline_name(parameters: Mapping[str, Any]) -> str:
+    """The name in the settings that a flow was called with; `unknown` if they cannot be read."""
+    try:
+        return load_settings(Path(parameters.get("config", "pipeline.yaml")), parameters.get("overrides")).name
+    except CorpusflowError:
+        return "unknown"
 
 
 @contextmanager
 def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest: bool = True) -> Iterator[Run]:
-    """A run over the stages of one pipeline; its record says afterwards how it went.
+    """A run of the stages of one pipeline; its record is saved when the block ends, however it ends.
 
-    Without `latest`, the stages' `latest` links stay where they are.
+    Without `latest`, the stages' `latest` links do not change. Raises ArtifactError if the data folder cannot be
+    written, or disappears during the run.
     """
     settings, store = open_pipeline(config, overrides)
     if flow == "retrain" and settings.retrain.when == "always":
@@ -39,62 +67,62 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings.model_dump(mode="json"),
     )
-    started, here = time.monotonic(), _identity(store)
+    started, folder = time.monotonic(), _identity(store)
     alive = going_on(store, record.id)
     alive.acquire()
     try:
         with storage_faults(store.root):
             yield Run(store, settings.sections, settings.limits, record, latest)
-        record.status, record.message = "completed", _said(record)
+        record.status, record.message = "completed", _run_message(record)
         publish_run(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
         error.add_note(record.at)
-        if _identity(store) != here:
+        if _identity(store) != folder:
             raise ArtifactError(
-                f"{store.root}: the storage went away in the middle of the run; bring it back and run again, "
-                "what was finished lies there"
+                f"{store.root}: the storage disappeared during the run; make it available and run again, "
+                "finished stages are kept there"
             ) from error
         raise
     finally:
         record.seconds = round(time.monotonic() - started, 3)
-        if _identity(store) == here:
+        if _identity(store) == folder:
             _close(store, record, alive)
 
 
 def _identity(store: Store) -> tuple[int, int] | None:
-    """Which folder lies at the data folder's path: another one, once a disk was unmounted."""
+    """Device and inode of the data folder, which differ once a disk is unmounted; None if there is no folder."""
     try:
-        found = store.root.stat()
+        status = store.root.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _close(store: Store, record: RunRecord, alive: FileLock) -> None:
-    """Keeps the record; where that fails, what stopped the run is still what people read."""
+    """Saves the record; only warns if that fails, so that it does not hide the error that stopped the run."""
     try:
         record.save(store)
         alive.release()
         Path(alive.lock_file).unlink(missing_ok=True)
     except OSError as error:
-        logging.getLogger("corpusflow").warning("the record of run %s cannot be kept: %s", record.id, error)
+        logger("flow").warning("the record of run %s cannot be saved: %s", record.id, error)
 
 
 def open_pipeline(config: str, overrides: Mapping[str, Any] | None = None) -> tuple[Pipeline, Store]:
     """Settings and data folder of a flow; from here on its log lines reach Prefect's UI."""
-    logging.getLogger("corpusflow").setLevel(logging.INFO)  # in a worker nobody else does
+    logging.getLogger("corpusflow").setLevel(logging.INFO)  # a worker does not call configure_logging
     settings = load_settings(Path(config), overrides)
     return settings, open_store(settings)
 
 
 def _with_new_seed(settings: Pipeline) -> Pipeline:
-    """The settings with a seed of this run's own, so that it trains a new model."""
+    """The settings with a random training seed, so that the run trains a new model."""
     training = settings.training.model_copy(update={"seed": secrets.randbelow(2**31)})
     return settings.model_copy(update={"training": training})
 
 
-def _said(record: RunRecord) -> str:
+def _run_message(record: RunRecord) -> str:
     built = [entry.stage for entry in record.stages if entry.status == "built"]
     if not built:
         return f"nothing new: all {len(record.stages)} stages reused"
@@ -102,12 +130,12 @@ def _said(record: RunRecord) -> str:
 
 
 def open_store(settings: Pipeline) -> Store:
-    """The data folder, made if need be; raises ArtifactError where it cannot be written."""
+    """The data folder, created if missing; raises ArtifactError if it cannot be written."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         probe = settings.data / ".writable"
         probe.touch()
-        probe.unlink(missing_ok=True)  # another run may look at the same moment
+        probe.unlink(missing_ok=True)  # another run may probe at the same moment
     except OSError as error:
         raise ArtifactError(
             f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"
@@ -115,12 +143,12 @@ def open_store(settings: Pipeline) -> Store:
     return Store(settings.data)
 
 
-def ended(record: RunRecord) -> RunRecord:
-    """What a flow returns: for the caller the record, for the UI a state whose message says what there was to do."""
+def completed_state(record: RunRecord) -> RunRecord:
+    """A flow's return value: the record for its caller, and for the UI a state with the record's message."""
     state: Any = Completed(message=record.message, data=record)
-    return cast(RunRecord, state)  # Prefect hands the caller the state's data
+    return cast(RunRecord, state)  # Prefect returns the state's data to the caller
 
 
 def read_metrics(report: Path) -> dict[str, Any]:
-    """The figures of a report."""
+    """The metrics of a report."""
     return dict(json.loads((report / "metrics.json").read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""The stages, in their order."""
+"""The stages, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES: dict[str, Stage] = {
 
 
 def newest(store: Store, name: str) -> Artifact:
-    """The newest artifact of a stage; raises InputError where there is none."""
+    """The newest artifact of a stage; raises InputError if there is none."""
     artifact = store.latest(STAGES[name].folder)
     if artifact is None:
         raise InputError(f"{store.root / STAGES[name].folder}: no {name} artifact yet; `corpusflow run` makes one")

@@ -1,4 +1,4 @@
-"""Compares today's texts with the champion's, and tells Prefect when they have moved too far."""
+"""Compares today's texts with the champion's, and emits a Prefect event if they have drifted too far."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect.events import emit_event
 
-from flows.steps.promotion import made_with
+from flows.steps.promotion import ancestor
 from tasks.cleaning.task import clean
 from tasks.drift.schema import FIGURES
 from tasks.drift.task import compare
@@ -27,26 +27,26 @@ REFERENCE = {
 
 
 def watch_drift(run: Run, *, cleaned: Artifact) -> None:
-    """Runs the comparison where there is something to compare: a champion, and other texts than it was trained from.
+    """Measures the drift if there is a champion and it was trained on other texts than today's.
 
-    Emits an event when a limit is passed; raises CheckFailed when the settings say that the run stops then.
+    Emits an event if a limit is exceeded; raises CheckFailed if the settings say that this stops the run.
     """
     reference = _reference(run)
     if reference is None or reference["champion_cleaned"].digest == cleaned.digest:
         return
     before = len(run.record.stages)
     try:
-        found = run(compare, cleaned=cleaned, **reference)
+        drift = run(compare, cleaned=cleaned, **reference)
     except CheckFailed as error:
-        _tell(run, STOPPED, str(error), {})
+        _emit(run, STOPPED, str(error), {})
         raise
-    beyond = passed(found.summary, run.limits["drift"].model_dump(), found.rows)
-    if beyond and run.record.stages[before].status == "built":  # once, not at every run until the texts change again
-        _tell(run, WARNED, "; ".join(beyond), {name: found.summary[name] for name in FIGURES})
+    exceeded = exceeded_limits(drift.summary, run.limits["drift"].model_dump(), drift.rows)
+    if exceeded and run.record.stages[before].status == "built":  # once, not in every run
+        _emit(run, WARNED, "; ".join(exceeded), {name: drift.summary[name] for name in FIGURES})
 
 
-def passed(figures: dict[str, Any], limits: dict[str, Any], documents: int) -> list[str]:
-    """The limits that the figures pass, in words."""
+def exceeded_limits(figures: dict[str, Any], limits: dict[str, Any], documents: int) -> list[str]:
+    """A phrase for each limit that a figure exceeds."""
     if limits["beyond"] == "ignore" or documents < limits["min_documents"]:
         return []
     return [
@@ -57,19 +57,19 @@ def passed(figures: dict[str, Any], limits: dict[str, Any], documents: int) -> l
 
 
 def _reference(run: Run) -> dict[str, Artifact] | None:
-    """What the champion was trained on; None without a champion, or where it is gone."""
+    """The artifacts that the champion was trained on; None if there is no champion or they are gone."""
     try:
         champion = read_champion(run.store)
         if champion is None:
             return None
         model = read_manifest(run.store.place(MODELS, champion.current.model))
-        return {name: made_with(run.store, model, stage) for name, stage in REFERENCE.items()}
+        return {name: ancestor(run.store, model, stage) for name, stage in REFERENCE.items()}
     except ArtifactError as error:
         logger("drift").warning("drift: not compared with the champion's texts: %s", error)
         return None
 
 
-def _tell(run: Run, event: str, message: str, figures: dict[str, Any]) -> None:
+def _emit(run: Run, event: str, message: str, figures: dict[str, Any]) -> None:
     name = run.record.settings["name"]
     resource = {"prefect.resource.id": f"corpusflow.pipeline.{name}", "prefect.resource.name": name}
     emit_event(event=event, resource=resource, payload={"message": message, "run": run.record.id, "figures": figures})

@@ -1,4 +1,4 @@
-"""Which fold a cross-validation runs, and what comes of it."""
+"""Which fold a cross-validation runs, and its result."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ BAG: dict[str, dict[str, Any]] = {
         "class_weight_power": 0.5,
     },
 }
-"""The recipe of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
+"""Settings of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
 
 
-class FoldOrder(BaseModel):
+class FoldSpec(BaseModel):
     """Which fold to run, with which settings, on which documents."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,19 +49,19 @@ class FoldOrder(BaseModel):
         return load_settings(Path(self.config), self.settings())
 
     def settings(self) -> dict[str, Any]:
-        """The overrides, and those that make the fold; baselines that were named in them stand."""
+        """The overrides, and those that define the fold; if the overrides name baselines, these are used."""
         fold = {"seed": self.seed, "fold": {"count": self.folds, "index": self.fold}}
         named = self.overrides.get("evaluation", {})
         return with_sections(self.overrides, splitting=fold, evaluation={"baselines": list(BASELINES), **named})
 
-    def bag(self) -> Pipeline:
-        """The settings of the bag of embeddings: its own recipe."""
+    def bag_of_embeddings(self) -> Pipeline:
+        """The settings of the bag of embeddings on this fold."""
         bag = with_sections(self.settings(), **BAG)
         return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
 
 
 class FoldResult(BaseModel):
-    """How a fold went, and where its predictions lie."""
+    """The scores of a fold, and the folder of its report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,13 +72,13 @@ class FoldResult(BaseModel):
     status: str
     """Whether the model was built or reused."""
     seconds: float
-    """What its training took, an interruption between epochs not counted."""
+    """Training time; time between an interruption and its resumption is not counted."""
     documents: int
     accuracy: float
     macro_f1: float
     report: str
     bag_of_embeddings: str | None
-    """The report of the bag of embeddings; None where the model itself is one."""
+    """The report of the bag of embeddings; None if the model itself is one."""
 
 
 def with_sections(overrides: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The last step of retraining: the new model is compared with the champion, and takes its place or does not."""
+"""The last step of retraining: compares the new model with the champion, and replaces it if the new one is better."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ BY_HAND = "`corpusflow champion --set` makes it the champion"
 
 
 def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact, report: Artifact) -> None:
-    """Lets the model compete for the champion's place; the run's record says in one sentence how it went.
+    """Compares the model with the champion and applies the decision; the run's record says in one sentence how it went.
 
-    A model that already is the champion has nothing to win, and one that a person took out of use is not brought back.
+    A model that a person took out of use is not promoted again.
     """
     champion = read_champion(run.store)
     if champion is not None and champion.current.digest == model.digest:
-        _find_again(run, champion, model)
+        _relocate(run, champion, model)
         run.record.decision = f"{model.fingerprint} is the champion already"
     elif champion is not None and model.digest in champion.withdrawn:
         run.record.decision = f"{model.fingerprint} was taken out of use by hand and stays so; {BY_HAND}"
@@ -34,19 +34,19 @@ def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact,
             )
         else:
             decision = run(promote, cleaned=cleaned, splits=splits, model=model, report=report, **rival)
-            run.record.decision = _settle(run, champion, model, decision)
+            run.record.decision = _apply_decision(run, champion, model, decision)
     log.info("promotion: %s", run.record.decision)
 
 
-def _find_again(run: Run, champion: Champion, model: Artifact) -> None:
-    """Where the champion's own folder is gone or damaged, the same model, built again, stands in for it."""
+def _relocate(run: Run, champion: Champion, model: Artifact) -> None:
+    """Points to the same model, built again, if the champion's own folder is gone or damaged."""
     before = champion.current.model
     if before != model.fingerprint and damage(run.store.place(MODELS, before)) is not None:
         replace_champion_if(run.store, before, model, f"the same model as {before}, built again", run.record.id)
 
 
 def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
-    """The champion and its division as inputs; nothing if it is damaged, None if it is whole but cannot be compared."""
+    """The champion and its splits as inputs; empty if it is damaged, None if it is intact but cannot be compared."""
     place = store.place(MODELS, champion.current.model)
     fault = damage(place)
     if fault is not None:
@@ -54,14 +54,14 @@ def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
         return {}
     model = read_manifest(place)
     try:
-        splits = made_with(store, model, split)
+        splits = ancestor(store, model, split)
     except ArtifactError as error:
         log.warning("promotion: %s", error)
         return None
     return {"champion": model, "champion_splits": splits}
 
 
-def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Artifact) -> str:
+def _apply_decision(run: Run, champion: Champion | None, model: Artifact, decision: Artifact) -> str:
     reason = decision.summary["reason"]
     if not decision.summary["promote"]:
         return f"{'no champion yet' if champion is None else 'champion kept'}: {reason}"
@@ -73,7 +73,7 @@ def _settle(run: Run, champion: Champion | None, model: Artifact, decision: Arti
     return f"champion kept: it changed while {model.fingerprint} was compared with {rival or 'none'}; run again"
 
 
-def made_with(store: Store, model: Artifact, stage: Stage) -> Artifact:
+def ancestor(store: Store, model: Artifact, stage: Stage) -> Artifact:
     """The stage's artifact that a model was made from; raises ArtifactError if it is missing or damaged."""
     place = store.place(stage.folder, str(model.lineage.get(stage.name, {}).get("fingerprint")))
     fault = damage(place)
