@@ -34,7 +34,7 @@ from tasks.training.preflight import check_labels, check_memory, check_part, nee
 from tasks.training.runtime import device
 from tasks.training.runtime.device import choose_device
 from tasks.training.schema import HISTORY
-from tasks.training.show import notes
+from tasks.training.show import pages
 from tasks.training.task import train as stage
 
 CPU = torch.device("cpu")
@@ -180,9 +180,9 @@ def test_the_note_leaves_out_figures_that_the_objective_does_not_have(model: Pat
     rows = pq.read_table(model / "history.parquet").to_pylist()
     absent = dict.fromkeys(("validation_window_accuracy", "validation_accuracy", "validation_macro_f1"))
     pq.write_table(pa.Table.from_pylist([row | absent for row in rows], HISTORY), tmp_path / "history.parquet")
-    note = next(notes(tmp_path))
-    assert isinstance(note, Markdown)
-    assert "nan" not in note.text.rsplit("| epoch", 1)[1]
+    page = next(pages(tmp_path))
+    assert isinstance(page, Markdown)
+    assert "nan" not in page.text.rsplit("| epoch", 1)[1]
     whole, without = (training_curves(read_history(folder)) for folder in (model, tmp_path))
     assert len(whole) == len(without) + 1  # no curve of macro-F1
     history = {"train_loss": np.ones(3), "validation_macro_f1": np.array([np.nan, np.nan, 0.5])}

@@ -77,7 +77,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         publish_run(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
-        error.add_note(record.at)
+        error.add_note(record.current_stage)
         if _identity(store) != folder:
             raise ArtifactError(
                 f"{store.root}: the storage disappeared during the run; make it available and run again, "

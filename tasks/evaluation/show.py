@@ -13,10 +13,10 @@ from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
 from tasks.evaluation.schema import METRICS
 from tasks.shared.plots.drawing import opaque
-from tasks.shared.ui.markdown import Markdown, Note, table
+from tasks.shared.ui.markdown import Markdown, Page, table
 
 
-def notes(artifact: Path) -> Iterator[Note]:
+def pages(artifact: Path) -> Iterator[Page]:
     """The content of metrics.json as pages."""
     metrics = json.loads((artifact / METRICS).read_text(encoding="utf-8"))
     yield Markdown(

@@ -1,4 +1,4 @@
-"""Progress for work that takes more than two seconds: log lines, and a share of the work for whoever listens."""
+"""Progress for work that takes more than two seconds: log lines, and the share of the work for a listener."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def logger(stage: str) -> logging.Logger:
 
 @contextmanager
 def listening(hear: Hear) -> Iterator[None]:
-    """Has `hear` called with the share of the work that is done, as often as the work tells it."""
+    """Calls `hear` with the finished share of the work, from 0 to 1, whenever the stage reports it."""
     token = _listener.set(hear)
     try:
         yield
@@ -31,21 +31,21 @@ def listening(hear: Hear) -> Iterator[None]:
 
 
 def tell(share: float) -> None:
-    """Says which share of a stage's work is done, from 0 to 1, to whoever listens."""
+    """Reports the finished share of a stage's work, from 0 to 1, to the listener, if there is one."""
     hear = _listener.get()
     if hear is not None:
         hear(share)
 
 
 def progress(items: Iterable[T], stage: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Passes `items` on; every two seconds a line says how many have gone by, how fast, and what is left."""
+    """Yields `items`; every two seconds it logs how many are done and, with a `total`, the time left."""
     log, started = logger(stage), time.monotonic()
-    spoken = started
+    last_line = started
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - spoken >= SECONDS_BETWEEN_LINES:
-            spoken = now
+        if now - last_line >= SECONDS_BETWEEN_LINES:
+            last_line = now
             rate = done / (now - started)
             left = f" of {total:,}, {(total - done) / rate:.0f} s left" if total else ""
             log.info("%s: %s %s%s", stage, f"{done:,}", unit, left)

@@ -9,20 +9,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
 class _Location:
-    """Marks a value that says where something lies, not what comes out of the stage."""
+    """Marks a setting that says where something is, and does not shape the output."""
 
 
-def _beside_the_settings(path: Path, info: ValidationInfo) -> Path:
+def _relative_to_settings(path: Path, info: ValidationInfo) -> Path:
     root = (info.context or {}).get("root")
     return path if root is None else Path(root, path.expanduser())
 
 
-LocalPath = Annotated[Path, AfterValidator(_beside_the_settings), _Location()]
-"""A path in pipeline.yaml: relative to the folder of that file, and no part of a fingerprint."""
+LocalPath = Annotated[Path, AfterValidator(_relative_to_settings), _Location()]
+"""A path in pipeline.yaml: relative to the folder of that file, and not part of a fingerprint."""
 
 
 class Section(BaseModel):
-    """One section of pipeline.yaml: frozen, and without a place for unknown keys."""
+    """One section of pipeline.yaml: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

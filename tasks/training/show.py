@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.shared.plots.curves import training_curves
 from tasks.shared.plots.drawing import opaque
-from tasks.shared.ui.markdown import Markdown, Note, table
+from tasks.shared.ui.markdown import Markdown, Page, table
 from tasks.training.history import read_history
 
 PICTURES = 2
@@ -21,7 +21,7 @@ COLUMNS = {
 }
 
 
-def notes(artifact: Path) -> Iterator[Note]:
+def pages(artifact: Path) -> Iterator[Page]:
     """Loss and accuracy over the epochs."""
     history = read_history(artifact)
     pictures = training_curves(history)[:PICTURES]

@@ -1,8 +1,8 @@
 """Finds the earlier artifact that a stage continues.
 
-Splits must stay where they were when texts are added, so the splits of today depend on those of yesterday. Yesterday's
-artifact is then an ingredient like any other, but must not make a run that changes nothing build again: an artifact
-that was made from the same ingredients, whatever it continued itself, is the one to reuse.
+Splits must not change when texts are added, so new splits depend on the previous ones. The previous artifact is then an
+ingredient like any other, but must not make a run that changes nothing build again: an artifact that was made from the
+same other ingredients is reused, whichever artifact it continued.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREVIOUS = "previous"
 
 
 def continued(store: Store, stage: Stage, settings: Section, inputs: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """The input `previous` of a stage, or nothing when it starts afresh."""
+    """The input `previous` of a stage; empty if it has nothing to continue."""
     if stage.continues is None:
         return {}
     recipe = stage.recipe(settings, inputs)
@@ -26,9 +26,10 @@ def continued(store: Store, stage: Stage, settings: Section, inputs: Mapping[str
     by_digest = {artifact.digest: artifact for artifact in earlier}
     for artifact in earlier:
         before = dict(artifact.recipe.inputs)
-        given = before.pop(PREVIOUS, None)
-        if artifact.recipe.model_copy(update={"inputs": before}) == recipe and (given is None or given in by_digest):
-            return {} if given is None else {PREVIOUS: by_digest[given]}
+        previous = before.pop(PREVIOUS, None)
+        same = artifact.recipe.model_copy(update={"inputs": before}) == recipe
+        if same and (previous is None or previous in by_digest):
+            return {} if previous is None else {PREVIOUS: by_digest[previous]}
     paths = {name: store.locate(artifact) for name, artifact in inputs.items()}
     for artifact in earlier:
         path = store.locate(artifact)
@@ -39,11 +40,11 @@ def continued(store: Store, stage: Stage, settings: Section, inputs: Mapping[str
 
 
 def _earlier(store: Store, stage: Stage) -> list[Artifact]:
-    """The stage's committed artifacts, the newest first."""
-    found = []
+    """The stage's committed artifacts, newest first."""
+    artifacts = []
     for path in store.all(stage.folder):
         try:
-            found.append(read_manifest(path))
+            artifacts.append(read_manifest(path))
         except ArtifactError:
-            continue  # without a manifest there is nothing to continue; `corpusflow verify` names it
-    return sorted(found, key=lambda artifact: artifact.created, reverse=True)
+            continue  # `corpusflow verify` names it
+    return sorted(artifacts, key=lambda artifact: artifact.created, reverse=True)

@@ -127,7 +127,7 @@ class Run:
         """
         _require_inputs(stage, inputs)
         started = time.monotonic()
-        self.record.at = stage.name
+        self.record.current_stage = stage.name
         settings = self.sections[stage.name]
         self._fetch_missing(stage, settings)
         inputs |= continued(self.store, stage, settings, inputs)

@@ -1,4 +1,4 @@
-"""What is remembered of each run: `runs/<id>.json` in the data folder."""
+"""The record of each run: `runs/<id>.json` in the data folder."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class RunRecord(BaseModel):
     flow: str
     started: str
     status: Literal["running", "completed", "failed", "interrupted"] = "running"
-    """As written when it began or ended; a run that was killed is "running" in its file, and shown as interrupted."""
+    """The file of a killed run still says "running"; it is shown as interrupted."""
     seconds: float = 0.0
     message: str = ""
     settings: dict[str, Any]
     stages: list[StageRecord] = []
     metrics: dict[str, Any] | None = None
-    at: str = ""
-    """The stage at work, or the last one."""
+    current_stage: str = ""
+    """The stage that is running, or the last one."""
     decision: str = ""
-    """What became of the champion, in a sentence."""
+    """What happened to the champion, in a sentence."""
 
     def save(self, store: Store) -> None:
         """Writes the record, replacing the one before."""
@@ -58,17 +58,17 @@ class RunRecord(BaseModel):
 
 
 def going_on(store: Store, run_id: str) -> FileLock:
-    """The lock that a run holds while it goes on, however it ends: what tells a running run from a killed one."""
+    """The lock that a run holds until it ends, which distinguishes a running run from a killed one."""
     return store.lock(f"run-{run_id}")
 
 
 def running(store: Store) -> Iterator[RunRecord]:
-    """The runs that are going on at this moment, on any machine that shares the data folder's locks."""
+    """The runs in progress, on any machine that shares the data folder's locks."""
     return (record for record in all_runs(store) if record.status == "running" and is_held(store, record.id))
 
 
 def is_held(store: Store, run_id: str) -> bool:
-    """Whether somebody holds the run's lock; nobody holds that of a run that was killed."""
+    """Whether the run's lock is held; that of a killed run is not."""
     try:
         with going_on(store, run_id).acquire(timeout=0):
             return False
@@ -77,12 +77,12 @@ def is_held(store: Store, run_id: str) -> bool:
 
 
 def runs_folder(store: Store) -> Path:
-    """Where the records lie."""
+    """The folder of the records."""
     return store.root / "runs"
 
 
 def all_runs(store: Store) -> Iterator[RunRecord]:
-    """Every run that is remembered, the newest first; a record that cannot be read is passed over."""
+    """Every run with a readable record, newest first."""
     for path in sorted(runs_folder(store).glob("*.json"), reverse=True):
         try:
             yield RunRecord.model_validate_json(path.read_bytes())
@@ -91,16 +91,16 @@ def all_runs(store: Store) -> Iterator[RunRecord]:
 
 
 def find_run(store: Store, run_id: str | None) -> RunRecord:
-    """The run of that id (or the start of one), or the newest."""
+    """The run whose id starts with `run_id`, or the newest one."""
     for record in all_runs(store):
         if run_id is None or record.id.startswith(run_id):
             return record
-    wanted = "no run yet" if run_id is None else f"no run {run_id!r}"
-    raise InputError(f"{runs_folder(store)}: {wanted}; `corpusflow runs` lists them, `corpusflow run` starts one")
+    problem = "no run yet" if run_id is None else f"no run {run_id!r}"
+    raise InputError(f"{runs_folder(store)}: {problem}; `corpusflow runs` lists them, `corpusflow run` starts one")
 
 
 def why_built(recipe: Recipe, before: Artifact | None, damage: str | None) -> list[str]:
-    """The reasons for building an artifact, given the stage's newest one and what was found wrong with this one."""
+    """The reasons for building an artifact, given the stage's newest one and the damage to this one."""
     if damage is not None:
         return [f"damaged: {damage}"]
     if before is None:

@@ -1,6 +1,6 @@
-"""What a stage has to show, in Markdown; text from a corpus stays text, whatever characters it holds.
+"""Pages for Prefect's UI, in Markdown; text from a corpus is escaped, whatever characters it has.
 
-A module `tasks/<stage>/show.py` with `notes(artifact, title)` adds to what is said of every stage.
+A function `pages(folder)` in `tasks/<stage>/show.py` adds pages to those that every stage has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
 
 
-Note = Markdown | Table
+Page = Markdown | Table
 
 
 def plain(value: object, most: int = SHORT) -> str:

@@ -1,4 +1,4 @@
-"""What people see of a run in Prefect's UI: what each stage made, how its check went, what to do after a failure."""
+"""The pages of a run in Prefect's UI: each stage's output and check, and what to do after a failure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 def about_artifact(
     artifact: Artifact, folder: Path, place: Path, reasons: Sequence[str], decode: Decode | None
 ) -> Markdown:
-    """What a stage made, and why. `folder` is where it lies now, `place` where it will lie once it is checked."""
+    """A stage's output, and why it was built. `folder` is where it is now, `place` where it will be after the check."""
     facts = {
         "rows": f"{artifact.rows:,}",
         "size": size(artifact.bytes),
         "made in": f"{artifact.seconds:.1f} s",
-        "lies in": place,
-        "built because": "; ".join(reasons) or "its artifact was asked for again",
+        "folder": place,
+        "built because": "; ".join(reasons) or "its artifact was missing",
     }
     found = [(name, files, count_values(files)) for name, files in datasets(folder)]
     counted = [counts for _, _, columns in found for counts in columns.values()]
@@ -47,7 +47,7 @@ def about_artifact(
 
 
 def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
-    """The stage's own figures; a mapping (labels, drops by reason) gets a table of its own."""
+    """The stage's own figures; a mapping (labels, drops by reason) gets its own table."""
     single = [(key.replace("_", " "), value) for key, value in summary.items() if not isinstance(value, dict)]
     if single:
         yield table(("figure", "value"), single)
@@ -81,7 +81,7 @@ def _dataset(
 
 
 def about_check(stage: str, report: CheckReport) -> Table:
-    """Every expectation with what was observed; what does not hold comes first."""
+    """Every expectation with what was observed; failures come first."""
     results = sorted(report.results, key=lambda r: (r.success, r.severity != "critical"))
     failed = len(report.failures)
     verdict = f"{failed} of {len(results)} expectations failed" if failed else f"{len(results)} expectations checked"
@@ -124,12 +124,12 @@ def about_run(record: RunRecord) -> Markdown:
     overview = table(("stage", "", ">rows", ">size", ">took", "because"), rows)
     decision = f"\nchampion: {escape(record.decision)}\n" if record.decision else ""
     last = record.stages[-1].path if record.stages else ""
-    where = f"\nThe data lies in {escape(Path(last).parents[1])}, the newest artifact of each stage under `latest`.\n"
+    where = f"\nThe data is in {escape(Path(last).parents[1])}; `latest` in each folder is the newest artifact.\n"
     return Markdown(record.flow, record.message, f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}")
 
 
 def about_failure(flow: str, error: BaseException) -> Markdown:
-    """What went wrong, where, and what to do next."""
+    """What failed, in which stage, and what to do next."""
     stage = _stage(error)
     facts: dict[str, object] = {"stage": stage} if stage else {}
     if isinstance(error, CheckFailed) and error.quarantine:
@@ -141,13 +141,13 @@ def about_failure(flow: str, error: BaseException) -> Markdown:
         f"{escape(message, 2000)}\n",
         table(("", ""), facts.items()) if facts else "",
         f"**Next:** {advice}\n\n    {command}\n",
-        "Nothing half-written is left, and stages that are done will be reused.\n",
+        "Nothing is half-written, and finished stages are reused.\n",
     ]
     return Markdown("failure", plain(message), "\n".join(lines))
 
 
 def _stage(error: BaseException | None) -> str:
-    """The stage at work when it went wrong: a run notes it on the error."""
+    """The stage that failed: the run adds it to the error as a note."""
     while error is not None:
         if notes := getattr(error, "__notes__", []):
             return str(notes[0])
@@ -156,12 +156,12 @@ def _stage(error: BaseException | None) -> str:
 
 
 def _next(flow: str, error: BaseException, stage: str) -> tuple[str, str]:
-    """What a person should do, and the command for it."""
+    """What to do, and the command for it."""
     again = AGAIN.get(flow, "corpusflow run")
     if isinstance(error, CheckFailed):
         key = f"`checks.{stage}` in pipeline.yaml"
         return (
-            f"look at the table of the check and at the quarantined files; mend the texts, or the limits {key}",
+            f"look at the table of the check and at the quarantined files; correct the texts, or the limits {key}",
             again,
         )
     if isinstance(error, InputError):
@@ -169,5 +169,5 @@ def _next(flow: str, error: BaseException, stage: str) -> tuple[str, str]:
     if isinstance(error, ArtifactError):
         return "see what is damaged, and whether the disk has room", "corpusflow verify"
     if isinstance(error, TrainingError):
-        return "change what the message names; training goes on from its last checkpoint where it can", again
-    return "the run's log has the traceback; where the cause is gone, run again", again
+        return "change what the message names; training resumes from its last checkpoint if it can", again
+    return "the run's log has the traceback; once the cause is gone, run again", again

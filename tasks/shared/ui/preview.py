@@ -1,4 +1,4 @@
-"""Looks into an artifact's Parquet: its datasets, how often each label or reason occurs, a few rows."""
+"""A preview of an artifact's Parquet: its datasets, the counts of labels or reasons, a few rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Decode = Callable[[list[int]], str]
 
 
 def datasets(path: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Parts of one folder are one dataset; a Parquet file on its own is one too."""
+    """The parts in one folder are one dataset, and so is a single Parquet file."""
     for folder in sorted({file.parent for file in path.rglob("part-*.parquet")}):
         yield folder.relative_to(path).as_posix(), sorted(folder.glob("part-*.parquet"))
     for file in sorted(path.glob("*.parquet")):
@@ -29,7 +29,7 @@ def rows_of(files: Sequence[Path]) -> int:
 
 
 def count_values(files: Sequence[Path]) -> dict[str, dict[str, int]]:
-    """How often each value occurs, of those columns that hold a handful of names; reads no other column."""
+    """The counts of values in the columns of names (`COUNTED`); reads no other column."""
     columns = [name for name in pq.read_schema(files[0]).names if name in COUNTED]
     table = pa.concat_tables(pq.read_table(file, columns=columns, partitioning=None) for file in files)
     return {name: _counts(table[name]) for name in COUNTED if name in columns}
@@ -41,7 +41,7 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def sample_rows(files: Sequence[Path], rows: int, characters: int, decode: Decode | None) -> list[dict[str, Any]]:
-    """The first rows, each value cut to so many characters and on one line."""
+    """The first rows, each value on one line and cut to `characters`."""
     if not rows:
         return []
     with pq.ParquetFile(files[0]) as file:

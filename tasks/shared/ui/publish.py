@@ -1,6 +1,6 @@
-"""Publishes notes as Prefect artifacts under stable keys, so that the UI shows their history over runs.
+"""Publishes pages as Prefect artifacts under stable keys, so that the UI shows their history over runs.
 
-A note that cannot be published is only logged: what a stage made is worth more than the page about it.
+A page that cannot be published is only logged: a stage's output is worth more than the page about it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prefect.exceptions import PrefectException
 
 from tasks.shared.checks.report import CheckReport
 from tasks.shared.progress import listening, logger
-from tasks.shared.ui.markdown import Markdown, Note
+from tasks.shared.ui.markdown import Markdown, Page
 from tasks.shared.ui.pages import about_artifact, about_check, about_failure, about_run
 
 if TYPE_CHECKING:
@@ -42,22 +42,22 @@ log = logger("publish")
 def publish_artifact(
     pipeline: str | None, store: Store, artifact: Artifact, reasons: Sequence[str], show: ModuleType | None
 ) -> None:
-    """What a stage made; called while it is being built. Without a pipeline's name nothing is published.
+    """Publishes a stage's output, inside its task. Without a pipeline's name nothing is published.
 
-    `show` is the stage's module of that name: `decoder(store, artifact)` and `notes(folder)`, each if it is there.
+    `show` is the stage's module of that name: `decoder(store, artifact)` and `pages(folder)`, if it has them.
     """
     if pipeline is None:
         return
     folder, place = store.locate(artifact), store.place(artifact.folder, artifact.fingerprint)
-    decoder, notes = getattr(show, "decoder", None), getattr(show, "notes", None)
+    decoder, pages = getattr(show, "decoder", None), getattr(show, "pages", None)
     decode = decoder(store, artifact) if decoder else None
     _publish(pipeline, about_artifact(artifact, folder, place, reasons, decode))
-    for note in notes(folder) if notes else ():
-        _publish(pipeline, note)
+    for page in pages(folder) if pages else ():
+        _publish(pipeline, page)
 
 
 def publish_check(pipeline: str | None, store: Store, artifact: Artifact) -> None:
-    """How the check of an artifact went; its results must have been written."""
+    """Publishes the results of an artifact's check, which must have been written."""
     if pipeline is None:
         return
     results = store.check_results(artifact.stage, artifact.fingerprint)
@@ -65,20 +65,20 @@ def publish_check(pipeline: str | None, store: Store, artifact: Artifact) -> Non
 
 
 def publish_run(record: RunRecord) -> None:
-    """All stages of a run at a glance."""
+    """Publishes a run: all its stages at a glance."""
     _publish(record.settings["name"], about_run(record))
 
 
 def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id: UUID) -> None:
-    """What to do after a failure."""
-    note = about_failure(flow, error)
-    with _only_logged(note.key), get_client(sync_client=True) as client:
+    """Publishes what to do after a failure."""
+    page = about_failure(flow, error)
+    with _only_logged(page.key), get_client(sync_client=True) as client:
         client.create_artifact(
             ArtifactCreate(
-                key=f"{pipeline}-{note.key}",
+                key=f"{pipeline}-{page.key}",
                 type="markdown",
-                description=note.description,
-                data=note.text,
+                description=page.description,
+                data=page.text,
                 flow_run_id=flow_run_id,
             )
         )
@@ -86,11 +86,11 @@ def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id:
 
 @contextmanager
 def showing_progress(pipeline: str | None, stage: str) -> Iterator[None]:
-    """Shows, as a bar that moves, what the stage tells of its progress; one that tells nothing has no bar."""
+    """Shows the progress that the stage reports as a bar; a stage that reports nothing has none."""
     if pipeline is None:
         yield
         return
-    bar = _Bar(f"{pipeline}-{stage}-progress", f"{stage}: share of the work that is done")
+    bar = _Bar(f"{pipeline}-{stage}-progress", f"{stage}: progress")
     with listening(bar):
         yield
     bar.finish()
@@ -109,7 +109,7 @@ class _Bar:
             self._show(share)
 
     def _show(self, share: float) -> None:
-        if _Pause.now():
+        if _Pause.is_paused():
             return
         percent = round(100 * share, 1)
         with _only_logged(self.key):
@@ -125,7 +125,7 @@ class _Bar:
 
 
 class _Pause:
-    """Spares a run the wait for a server that has just not answered; without it every note would cost seconds."""
+    """After a failure to publish, pauses publishing: each attempt would wait for the server again."""
 
     until = 0.0
 
@@ -134,19 +134,19 @@ class _Pause:
         cls.until = time.monotonic() + SECONDS_OF_PAUSE
 
     @classmethod
-    def now(cls) -> bool:
+    def is_paused(cls) -> bool:
         return time.monotonic() < cls.until
 
 
-def _publish(pipeline: str, note: Note) -> None:
-    if _Pause.now():
+def _publish(pipeline: str, page: Page) -> None:
+    if _Pause.is_paused():
         return
-    key = f"{pipeline}-{note.key}"
+    key = f"{pipeline}-{page.key}"
     with _only_logged(key):
-        if isinstance(note, Markdown):
-            create_markdown_artifact(note.text, key=key, description=note.description)
+        if isinstance(page, Markdown):
+            create_markdown_artifact(page.text, key=key, description=page.description)
         else:
-            create_table_artifact([dict(row) for row in note.rows], key=key, description=note.description)
+            create_table_artifact([dict(row) for row in page.rows], key=key, description=page.description)
 
 
 @contextmanager
