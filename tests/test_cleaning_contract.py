@@ -31,12 +31,12 @@ def check(tmp_path):
         rows = damage(pd.read_parquet(part).set_index("doc_id")).reset_index()
         schema = DOCUMENTS if table == "documents" else DROPPED
         pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), part)
-        report = run_contract(
+        results = run_contract(
             contract, out, {"documents": tmp_path / "in"}, chosen, CleaningLimits(**limits), tmp_path / "pages"
         )
         return {
             f"{result.batch}: {result.arguments.get('column') or result.arguments.get('column_A')}"
-            for result in report.results
+            for result in results
             if not result.success
         }
 

@@ -141,8 +141,8 @@ def check(cleaned, tmp_path):
         rows = damage(pd.read_parquet(part).set_index("doc_id")).reset_index()
         schema = pa.schema([(column, pa.string()) for column in rows.columns])
         pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), part)
-        report = run_contract(contract, out, inputs, chosen, SplittingLimits(), tmp_path / "pages")
-        return {f"{result.batch}: {result.arguments.get('column')}" for result in report.results if not result.success}
+        results = run_contract(contract, out, inputs, chosen, SplittingLimits(), tmp_path / "pages")
+        return {f"{result.batch}: {result.arguments.get('column')}" for result in results if not result.success}
 
     return failing
 

@@ -48,7 +48,8 @@ def check_vocabulary(built: Built, limits: VocabularyLimits | None = None) -> Ch
     from tasks.vocabulary import contract
 
     pages = built.tokens.parent / "pages"
-    return run_contract(contract, built.vocabulary, built.inputs, VOCABULARY, limits or VocabularyLimits(), pages)
+    limits = limits or VocabularyLimits()
+    return CheckReport(results=run_contract(contract, built.vocabulary, built.inputs, VOCABULARY, limits, pages))
 
 
 def check_tokens(
@@ -58,7 +59,8 @@ def check_tokens(
     from tasks.tokenization import contract
 
     settings, limits = settings or TokenizationSettings(), limits or TokenizationLimits()
-    return run_contract(contract, built.tokens, built.inputs, settings, limits, built.tokens.parent / "pages")
+    pages = built.tokens.parent / "pages"
+    return CheckReport(results=run_contract(contract, built.tokens, built.inputs, settings, limits, pages))
 
 
 def rewrite(dataset: Path, change: Callable[[Rows], object], metadata: dict[bytes, bytes] | None = None) -> None:
