@@ -99,14 +99,14 @@ def measure(steps: int) -> Iterator[Run]:
         yield look(model, cell, "untrained")
         largest = learn(model, steps, 1.0)
         yield look(model, cell, "trained", largest)
-    for clip_norm, name in ((1.0, "trained, clipped"), (UNCLIPPED, "trained, not clipped")):
+    for max_grad_norm, name in ((1.0, "trained, clipped"), (UNCLIPPED, "trained, not clipped")):
         torch.manual_seed(0)
         model = Recall("rnn")
         with torch.no_grad():
             model.get_parameter("cells.0.layer.weight_hh_l0").mul_(SCALED)
-        if clip_norm == 1:
+        if max_grad_norm == 1:
             yield look(model, "rnn, recurrent weights × 4", "untrained")
-        largest = learn(model, steps, clip_norm)
+        largest = learn(model, steps, max_grad_norm)
         yield look(model, "rnn, recurrent weights × 4", name, largest)
 
 
@@ -117,7 +117,7 @@ def windows(length: int, count: int, generator: torch.Generator) -> Tensor:
     return ids
 
 
-def learn(model: Recall, steps: int, clip_norm: float) -> float:
+def learn(model: Recall, steps: int, max_grad_norm: float) -> float:
     """Trains; gives the largest gradient norm of a step, before clipping."""
     generator, largest = torch.Generator().manual_seed(1), 0.0
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -125,7 +125,7 @@ def learn(model: Recall, steps: int, clip_norm: float) -> float:
         ids = windows(int(torch.randint(2, LONGEST + 1, (), generator=generator)), BATCH, generator)
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(model(ids), ids[0]).backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
         largest = max(largest, float(norm))
         optimizer.step()
     return largest

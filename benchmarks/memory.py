@@ -36,9 +36,9 @@ SETTINGS: dict[str, Any] = {
     "embedding_size": 8,
     "hidden_size": 8,
     "bidirectional": False,
-    "batch_windows": 128,
+    "batch_size": 128,
     "shuffle_tokens": 2**20,
-    "predicted_share": 0.05,
+    "prediction_ratio": 0.05,
     "epochs": 1,
 }
 MIB = 2**20

@@ -26,7 +26,7 @@ TRAINING = TrainingSettings(
     window=16,
     stride=16,
     epochs=2,
-    batch_windows=16,
+    batch_size=16,
     dropout=0,
     learning_rate=0.01,
 )

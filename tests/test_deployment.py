@@ -8,7 +8,7 @@ import pytest
 from deployed import Site, descendants, given, kill, make_site, statuses, wait_until
 
 pytestmark = pytest.mark.slow
-MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_windows": 4}}
+MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_size": 4}}
 
 
 @pytest.fixture(scope="module")

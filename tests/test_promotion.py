@@ -254,7 +254,7 @@ def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_com
 
 @pytest.mark.slow
 def test_a_champion_for_other_labels_is_replaced(pipeline: Pipeline):
-    pipeline.configure(training={"epochs": 1, "head_strength": 500.0})
+    pipeline.configure(training={"epochs": 1, "head_C": 500.0})
     run(pipeline)
     first = champion_of(pipeline)
     assert first is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from deployed import Site, descendants, make_site, wait_until
 
-MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_windows": 4}}
+MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_size": 4}}
 
 
 def alive(pid: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.pipeline.settings import Limits, Pipeline, load_settings, merge_overrides
+from flows.pipeline.settings import RENAMED_KEYS, Limits, Pipeline, load_settings, merge_overrides
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import Section
@@ -52,6 +52,14 @@ def test_an_error_names_the_problem_in_one_line(tmp_path: Path, text: str, messa
     with pytest.raises(SettingsError, match=message) as caught:
         load_settings(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("key", "name"), RENAMED_KEYS.items())
+def test_a_renamed_key_is_refused_with_its_present_name(tmp_path: Path, key: str, name: str):
+    section, _, old = key.partition(".")
+    with pytest.raises(SettingsError, match=rf"{key}: unknown key; it is called {name} now$"):
+        load_settings(write(tmp_path, f"{section}: {{{old}: 1}}"))
+    assert name in type(getattr(Pipeline(), section)).model_fields
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

@@ -101,7 +101,7 @@ def test_schedules_start_peak_and_end_where_they_should() -> None:
 
 @pytest.mark.parametrize("cell", ["none", "rnn", "gru", "lstm", "mingru", "minlstm"])
 def test_every_cell_learns_to_tell_the_labels_apart(cell: str) -> None:
-    settings = small(cell=cell, epochs=12, dropout=0, layers=2, pooling="mean_max", learning_rate=0.02)
+    settings = small(cell=cell, epochs=12, dropout=0, num_layers=2, pooling="mean_max", learning_rate=0.02)
     trained = learn(settings, documents(12), documents(12, seed=1))
     assert max(row["validation_accuracy"] for row in trained.history) > 0.8
     assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
@@ -255,15 +255,15 @@ def test_parts_that_cannot_be_trained_on_are_refused_before_the_first_step() -> 
 
 
 def test_a_training_that_does_not_fit_into_memory_is_refused_with_the_estimate() -> None:
-    huge = small(batch_windows=65_536, window=65_536, hidden_size=8192)
-    with pytest.raises(TrainingError, match=r"about [\d.]+ GiB on cpu.*training.batch_windows"):
+    huge = small(batch_size=65_536, window=65_536, hidden_size=8192)
+    with pytest.raises(TrainingError, match=r"about [\d.]+ GiB on cpu.*training.batch_size"):
         check_memory(needed_bytes(huge, 8000, 15, 10**6), CPU)
     check_memory(needed_bytes(small(), VOCABULARY, 3, 60), CPU)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mingru", "minlstm"])
 def test_the_memory_estimate_is_near_what_a_step_keeps(cell: str) -> None:
-    settings = small(cell=cell, embedding_size=32, hidden_size=32, layers=2, window=64, batch_windows=32)
+    settings = small(cell=cell, embedding_size=32, hidden_size=32, num_layers=2, window=64, batch_size=32)
     model = WindowClassifier(Architecture.of(settings, VOCABULARY, 3), Noise(0.1, 0.1, 0.1))
     kept: dict[int, int] = {}
 

@@ -221,14 +221,14 @@ def test_ten_times_the_texts_take_no_more_memory(tmp_path: Path, monkeypatch: py
 
 
 def test_what_comes_after_the_epochs_is_part_of_the_estimate() -> None:
-    settings = small(objective="language", codes=65_536)
+    settings = small(objective="language", codebook_size=65_536)
     huge = head_bytes(settings, 65_536, 5000, 100)
     with pytest.raises(
-        TrainingError, match=r"after the epochs, would take about \d+.* GiB on cpu.*lower training.codes"
+        TrainingError, match=r"after the epochs, would take about \d+.* GiB on cpu.*lower training.codebook_size"
     ):
         check_memory(huge, CPU, AFTERWARDS)
     assert head_bytes(settings, 65_536, 5000, 101) > huge
-    few, many = (reading_bytes(small(objective="language", codes=codes), 2000, 60) for codes in (8, 65_536))
+    few, many = (reading_bytes(small(objective="language", codebook_size=codes), 2000, 60) for codes in (8, 65_536))
     assert many - few > 4 * 16_384 * 65_000
 
 
@@ -258,7 +258,7 @@ def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.Monk
         pass
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    estimate = head_bytes(small(objective="language", codes=100), 300, labels, 0)
+    estimate = head_bytes(small(objective="language", codebook_size=100), 300, labels, 0)
     assert 0.7 < estimate / taken < 2
 
 

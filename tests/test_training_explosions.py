@@ -41,7 +41,7 @@ def explosive(**changes: Any) -> TrainingSettings:
         "bidirectional": False,
         "skip": False,
         "window": STEPS,
-        "batch_windows": 5,
+        "batch_size": 5,
     }
     rate = {"learning_rate": 0.02, "weight_decay": 1, "schedule": "constant"}
     return small(**quiet | given | rate | changes)
@@ -61,7 +61,7 @@ def trained(settings: TrainingSettings, factor: float) -> Trained:
 
 def test_clipping_holds_an_explosion_that_else_brings_training_to_a_standstill() -> None:
     """AdamW bounds each step by itself, but one huge gradient fills its second moments for a thousand steps."""
-    clipped, unclipped = (trained(explosive(epochs=14, clip_norm=norm), factor=4) for norm in (1, 1e30))
+    clipped, unclipped = (trained(explosive(epochs=14, max_grad_norm=norm), factor=4) for norm in (1, 1e30))
     for run in (clipped, unclipped):
         assert max(row["gradient_norm_max"] for row in run.history) > 1e6
         assert all(bool(weight.isfinite().all()) for weight in run.weights.values())

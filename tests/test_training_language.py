@@ -203,7 +203,7 @@ def test_the_temperature_undoes_what_logits_were_multiplied_with():
 
 def test_it_learns_to_tell_tokens_and_then_tells_labels_apart(tmp_path: Path):
     training, validation = documents(12, seed=0), documents(6, seed=1)
-    how = small(**LANGUAGE, epochs=6, learning_rate=0.02, predicted_share=0.5, codes=8)
+    how = small(**LANGUAGE, epochs=6, learning_rate=0.02, prediction_ratio=0.5, codebook_size=8)
     objective = LanguageObjective(how, training, validation, CPU)
     before = objective.validate()
     assert before.loss == pytest.approx(np.log(VOCABULARY), rel=0.2)
@@ -222,7 +222,7 @@ def test_the_validation_texts_say_what_to_choose_as_unseen_ones_and_then_are_lea
     training, (first, *others) = documents(12, seed=0), list(documents(6, seed=1))
     right = documents(6, seed=1).labels
     validation = part_of([first, *others], np.append((right[0] + 1) % 3, right[1:]), "with one wrong label")
-    objective = LanguageObjective(small(**LANGUAGE, codes=8, head_strength=500.0), training, validation, CPU)
+    objective = LanguageObjective(small(**LANGUAGE, codebook_size=8, head_C=500.0), training, validation, CPU)
     classifier, judged = objective.complete(Watch(), tmp_path)
     answers = classifier.log_probabilities(np.concatenate(list(validation)), validation.offsets)
     assert answers[0].argmax() == validation.labels[0]
@@ -234,7 +234,7 @@ def test_what_is_read_after_the_epochs_is_told_as_a_share_of_all_of_it(
 ):
     monkeypatch.setattr("tasks.training.task.SECONDS_BETWEEN_LINES", 0.0)
     training, validation = documents(12, run=9), documents(6, seed=1, run=9)
-    objective = LanguageObjective(small(**LANGUAGE, codes=8), training, validation, CPU)
+    objective = LanguageObjective(small(**LANGUAGE, codebook_size=8), training, validation, CPU)
     with caplog.at_level(logging.INFO, "corpusflow.training"):
         objective.complete(Afterwards(objective.reads), tmp_path)
     begin = "training: reading the texts with the trained reader, "
@@ -253,7 +253,7 @@ def test_the_model_folder_gives_the_same_answers_and_says_how_the_kept_epoch_doe
     answers = []
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        how = small(**LANGUAGE, epochs=2, codes=8)
+        how = small(**LANGUAGE, epochs=2, codebook_size=8)
         summary = train.function(how, tmp_path / name, **inputs, scratch=tmp_path / f"{name}-scratch")
         answers.append(load_classifier(tmp_path / name, "cpu").log_probabilities(list(documents(seed=2))))
     np.testing.assert_array_equal(*answers)

@@ -107,12 +107,12 @@ def test_more_processes_than_there_is_room_for_are_refused() -> None:
         check_processes(2, torch.device("mps"))
     with pytest.raises(SettingsError, match=r"but there are \d+ GPUs here"):
         check_processes(torch.cuda.device_count() + 1, torch.device("cuda"))
-    with pytest.raises(ValidationError, match="processes 9 exceed batch_windows 8"):
+    with pytest.raises(ValidationError, match="processes 9 exceed batch_size 8"):
         small(processes=9)
 
 
 def test_a_process_needs_memory_for_its_share_of_the_batch() -> None:
-    alone, shared = (needed_bytes(small(processes=count, batch_windows=64), 40, 3, 60) for count in (1, 4))
+    alone, shared = (needed_bytes(small(processes=count, batch_size=64), 40, 3, 60) for count in (1, 4))
     assert shared < alone < 4 * shared
 
 
@@ -123,7 +123,7 @@ def test_two_processes_learn_what_one_learns(inputs: dict[str, Path], tmp_path: 
     rows: list[list[dict[str, Any]]] = []
     weights = []
     for count in (1, 2):
-        settings = small(cell=cell, processes=count, class_weight_power=1, batch_windows=2, epochs=3, **QUIET)
+        settings = small(cell=cell, processes=count, class_weight_power=1, batch_size=2, epochs=3, **QUIET)
         out = build(inputs, tmp_path / str(count), settings)
         rows.append(pq.read_table(out / "history.parquet").to_pylist())
         weights.append(load_file(out / "model.safetensors"))
@@ -136,7 +136,7 @@ def test_two_processes_learn_what_one_learns(inputs: dict[str, Path], tmp_path: 
 
 @pytest.mark.slow
 def test_a_killed_process_fails_the_run_and_the_next_one_goes_on(inputs: dict[str, Path], tmp_path: Path) -> None:
-    settings = small(processes=3, epochs=20, batch_windows=6)
+    settings = small(processes=3, epochs=20, batch_size=6)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(build, inputs, tmp_path / "killed", settings)
         wait_for(lambda: run.done() or reached(tmp_path / "killed", 3))

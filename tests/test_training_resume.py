@@ -134,7 +134,7 @@ from training_texts import small
 from tasks.training.task import train
 base, work = Path(sys.argv[1]), Path(sys.argv[2])
 (work / "out").mkdir(parents=True, exist_ok=True)
-settings = small(epochs=8, hidden_size=48, embedding_size=32, batch_windows=2, cell="minlstm")
+settings = small(epochs=8, hidden_size=48, embedding_size=32, batch_size=2, cell="minlstm")
 train.function(settings, work / "out", tokens=base / "tokens", vocabulary=base / "vocabulary", scratch=work / "scratch")
 """
 

@@ -39,7 +39,7 @@ def small(**changes: Any) -> TrainingSettings:
         "hidden_size": 6,
         "window": 12,
         "stride": 6,
-        "batch_windows": 8,
+        "batch_size": 8,
     }
     return TrainingSettings.model_validate(given | changes)
 

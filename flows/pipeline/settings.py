@@ -80,6 +80,18 @@ class Pipeline(Section):
 
 _SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isinstance(field.default, Section))
 
+RENAMED_KEYS = {
+    "promotion.least_gain": "min_gain",
+    "training.batch_windows": "batch_size",
+    "training.clip_norm": "max_grad_norm",
+    "training.codes": "codebook_size",
+    "training.head_strength": "head_C",
+    "training.layers": "num_layers",
+    "training.predicted_share": "prediction_ratio",
+    "training.warmup_share": "warmup_fraction",
+}
+"""Keys of earlier versions, each with its present name in the same section."""
+
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
     """Reads pipeline.yaml; `overrides`, nested like the file, override its values.
@@ -163,6 +175,8 @@ def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) ->
     """One of pydantic's errors, in plain words."""
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
+        if where in RENAMED_KEYS:
+            return f"{path}: {where}: unknown key; it is called {RENAMED_KEYS[where]} now"
         allowed = list(_fields(fault["loc"][:-1]))
         close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

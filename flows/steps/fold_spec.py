@@ -21,7 +21,7 @@ BAG: dict[str, dict[str, Any]] = {
         "skip": True,
         "epochs": 8,
         "learning_rate": 1e-2,
-        "warmup_share": 0.3,
+        "warmup_fraction": 0.3,
         "embedding_dropout": 0.3,
         "token_dropout": 0.3,
         "dropout": 0.5,

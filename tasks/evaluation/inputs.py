@@ -72,7 +72,7 @@ def read_gradient_profiles(model: Path) -> list[GradientProfile] | None:
 def read_max_grad_norm(model: Path) -> float | None:
     """The norm above which gradients were clipped; None if unknown."""
     try:
-        return float(json.loads((model / CONFIG).read_text(encoding="utf-8"))["settings"]["clip_norm"])
+        return float(json.loads((model / CONFIG).read_text(encoding="utf-8"))["settings"]["max_grad_norm"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -104,7 +104,7 @@ def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Exp
             column=column,
             min_value=0,
             max_value=limits.max_gradient_norm,
-            notes="larger gradients have exploded: lower training.learning_rate or training.clip_norm",
+            notes="larger gradients have exploded: lower training.learning_rate or training.max_grad_norm",
         )
     shares = ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy", "validation_macro_f1")
     for column in (*shares, "clipped_share"):

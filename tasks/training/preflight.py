@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 FLOAT, DOUBLE = 4, 8
-TRAINING = "training", "training.batch_windows, training.window, training.hidden_size or training.embedding_size"
+TRAINING = "training", "training.batch_size, training.window, training.hidden_size or training.embedding_size"
 AFTERWARDS = (
     "classifying by what was read, after the epochs,",
-    "training.codes, training.hidden_size or vocabulary.size",
+    "training.codebook_size, training.hidden_size or vocabulary.size",
 )
 """What takes memory, and what people can lower."""
 VALUES_PER_UNIT = {"none": 0, "rnn": 4, "gru": 10, "lstm": 20, "mingru": 6, "minlstm": 8}
@@ -96,10 +96,10 @@ def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, 
         if settings.objective == "language":
             model = Reader(ReaderArchitecture.of(settings, vocabulary_size))
     parameters = sum(weight.numel() for weight in model.parameters())
-    tokens = -(-settings.batch_windows // settings.processes) * min(settings.window, longest)
+    tokens = -(-settings.batch_size // settings.processes) * min(settings.window, longest)
     recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
     logits = (
-        settings.predicted_share * VALUES_PER_LOGIT * min(vocabulary_size, TOLD)
+        settings.prediction_ratio * VALUES_PER_LOGIT * min(vocabulary_size, TOLD)
         if settings.objective == "language"
         else 0
     )
@@ -117,13 +117,13 @@ def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int
     features = architecture.embedding_size + architecture.state_size
     tokens = max(TOKENS_AT_ONCE, min(settings.window, longest))
     sampling = (2 * SAMPLE + 3 * tokens) * features
-    learning = 3 * SAMPLE * features + 2 * VECTORS_AT_ONCE * settings.codes
+    learning = 3 * SAMPLE * features + 2 * VECTORS_AT_ONCE * settings.codebook_size
     return FLOAT * (2 * parameters + max(sampling, learning))
 
 
 def head_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, texts: int) -> int:
     """Roughly what learning the head takes: slices of features, the weights, and the answers to validation texts."""
-    weights = labels * (vocabulary_size + settings.codes)
+    weights = labels * (vocabulary_size + settings.codebook_size)
     numbers = VALUES_PER_WEIGHT * weights + HEADS * labels * texts
     return (SLICES + SLICES_KEPT // 2) * SLICE_BYTES + DOUBLE * numbers
 

@@ -32,15 +32,15 @@ class TrainingSettings(Section):
     )
     embedding_size: int = Field(128, ge=1, le=4096, description="Dimensions of a token's embedding.")
     hidden_size: int = Field(128, ge=1, le=8192, description="Units of a layer, in each direction.")
-    layers: int = Field(1, ge=1, le=16, description="Recurrent layers.")
+    num_layers: int = Field(1, ge=1, le=16, description="Recurrent layers.")
     bidirectional: bool = Field(True, description="Read every window in both directions.")
-    predicted_share: float = Field(
+    prediction_ratio: float = Field(
         0.2, gt=0, le=1, description="Objective language: share of a window's tokens that a step asks for."
     )
-    codes: int = Field(
+    codebook_size: int = Field(
         1024, ge=1, le=65_536, description="Objective language: kinds of states that are counted in a text, at most."
     )
-    head_strength: float = Field(
+    head_C: float = Field(  # noqa: N815 (what scikit-learn calls it)
         5.0,
         gt=0,
         description="Objective language: inverse of the penalty on the regression's weights; validation may choose 6 "
@@ -65,7 +65,7 @@ class TrainingSettings(Section):
     stride: int = Field(
         64, ge=1, le=65_536, description="Objective labels: tokens from window to window when predicting."
     )
-    batch_windows: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
+    batch_size: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
     shuffle_tokens: int = Field(
         2**23,
         ge=1,
@@ -78,10 +78,10 @@ class TrainingSettings(Section):
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         "one_cycle", description="Learning rate over the epochs: up and down, down, or flat."
     )
-    warmup_share: float = Field(0.2, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
+    warmup_fraction: float = Field(0.2, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
     learning_rate: float = Field(5e-3, gt=0, le=10, description="The highest learning rate.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW).")
-    clip_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
     gradient_flow: bool = Field(
         False, description="Record after each epoch how far gradients reach; of the kept one it is always recorded."
     )
@@ -90,14 +90,14 @@ class TrainingSettings(Section):
     def _fits_together(self) -> TrainingSettings:
         if self.stride > self.window:
             raise ValueError(f"stride {self.stride} is larger than window {self.window}: texts would have gaps")
-        if self.processes > self.batch_windows:
-            raise ValueError(f"processes {self.processes} exceed batch_windows {self.batch_windows}: some would idle")
+        if self.processes > self.batch_size:
+            raise ValueError(f"processes {self.processes} exceed batch_size {self.batch_size}: some would idle")
         if self.objective == "language" and self.cell == "none":
             raise ValueError("cell none reads nothing: it needs objective: labels")
-        if self.objective == "language" and self.bidirectional and self.layers > 1:
+        if self.objective == "language" and self.bidirectional and self.num_layers > 1:
             raise ValueError(
-                f"layers {self.layers} that read in both directions would see the token that they have to tell; "
-                "take layers: 1, or bidirectional: false, or objective: labels"
+                f"num_layers {self.num_layers} in both directions would see the token to predict; "
+                "set num_layers: 1, or bidirectional: false, or objective: labels"
             )
         if self.cell == "none" and not self.skip:
             raise ValueError("cell none needs skip: true, else nothing reaches the classifier")

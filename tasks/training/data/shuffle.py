@@ -49,15 +49,15 @@ class Epoch:
         self,
         documents: TokenizedDocuments,
         window: int,
-        batch_windows: int,
+        batch_size: int,
         buffer_tokens: int,
         rng: np.random.Generator,
     ) -> None:
-        self.documents, self.window, self.batch_windows = documents, window, batch_windows
+        self.documents, self.window, self.batch_size = documents, window, batch_size
         self.buffer_tokens, self.rng = buffer_tokens, rng
         self.shifts = rng.integers(window, size=len(documents))
         self.windows = int(count_windows(np.diff(documents.offsets), window, window, self.shifts).sum())
-        self.steps = -(-self.windows // batch_windows)
+        self.steps = -(-self.windows // batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         held: list[tuple[NDArray[Any], Windows]] = []
@@ -66,15 +66,15 @@ class Epoch:
             if sum(len(ids) for ids, _ in held) >= self.buffer_tokens:
                 ids, windows = _join(held)
                 held.clear()
-                groups = list(batches(windows, self.batch_windows, self.rng))
-                whole = [number for number, group in enumerate(groups) if len(group) == self.batch_windows]
+                groups = list(batches(windows, self.batch_size, self.rng))
+                whole = [number for number, group in enumerate(groups) if len(group) == self.batch_size]
                 going = set(whole[: -(-len(whole) // 2)])
                 yield from (Batch(ids, windows, groups[number]) for number in sorted(going))
                 staying = [group for number, group in enumerate(groups) if number not in going]
                 held.append(_keep(ids, windows, np.concatenate([np.empty(0, np.int64), *staying])))
         if held:
             ids, windows = _join(held)
-            yield from (Batch(ids, windows, group) for group in batches(windows, self.batch_windows, self.rng))
+            yield from (Batch(ids, windows, group) for group in batches(windows, self.batch_size, self.rng))
 
     def _cut(self, chunk: Chunk) -> Windows:
         """The windows of a chunk; their documents as positions in the part."""

@@ -61,7 +61,7 @@ def learn_documents(
     with repeatable(device, settings.deterministic):
         codebook = learn_codebook(
             sample_states(reader, training, settings.window, settings.seed, device, watch),
-            settings.codes,
+            settings.codebook_size,
             torch.Generator().manual_seed(settings.seed),
         )
         reading = (settings.window, device, watch, folder)
@@ -100,7 +100,7 @@ def choose(
 
     options: dict[str, Sequence[Any]] = {
         "exponent": EXPONENTS,
-        "strength": [settings.head_strength * factor for factor in STRENGTH_FACTORS],
+        "strength": [settings.head_C * factor for factor in STRENGTH_FACTORS],
         "shares": [(1.0, share) for share in CODES_SHARES],
     }
     done = count(1)

@@ -82,7 +82,7 @@ class Steps:
     def _loss(self) -> float:
         return float(np.average(self.rows[:, 0], weights=self.sizes))
 
-    def summary(self, clip_norm: float) -> dict[str, float]:
+    def summary(self, max_grad_norm: float) -> dict[str, float]:
         """The epoch's figures, named as in the history."""
         if self.waiting:
             self._fetch()
@@ -92,6 +92,6 @@ class Steps:
             "train_window_accuracy": float(self.rows[:, 1].sum() / self.windows),
             "gradient_norm_mean": float(norms.mean()),
             "gradient_norm_max": float(norms.max()),
-            "clipped_share": float((norms > clip_norm).mean()),
+            "clipped_share": float((norms > max_grad_norm).mean()),
             "tokens_per_second": self.tokens / max(time.monotonic() - self.started, 1e-9),
         }

@@ -76,7 +76,7 @@ def _not_finite(found: NotFiniteError, checkpoints: Checkpoints | None) -> str:
     kept = checkpoints.newest() if checkpoints else None
     return (
         f"epoch {found.epoch}, batch {found.batch}: the {found.what} is not finite; lower training.learning_rate or "
-        f"training.clip_norm (last finite checkpoint: {kept or 'none'})"
+        f"training.max_grad_norm (last finite checkpoint: {kept or 'none'})"
     )
 
 
@@ -115,12 +115,12 @@ class _Run:
         rng = np.random.default_rng((self.settings.seed, number))
         torch.manual_seed(int(rng.integers(2**63)) + processes.rank())  # processes drop out each on its own
         settings = self.settings
-        epoch = Epoch(self.training, settings.window, settings.batch_windows, settings.shuffle_tokens, rng)
+        epoch = Epoch(self.training, settings.window, settings.batch_size, settings.shuffle_tokens, rng)
         steps = Steps(number, settings.epochs, epoch, listener)
         for step, batch in enumerate(epoch):
             self._set_rate((number - 1 + step / epoch.steps) / settings.epochs)
             steps.add(batch, self._step(batch))
-        trained = steps.summary(settings.clip_norm)
+        trained = steps.summary(settings.max_grad_norm)
         validation = processes.from_first(self.objective.validate)
         if not math.isfinite(validation.loss):
             raise NotFiniteError(number, epoch.steps, "validation loss")
@@ -143,7 +143,7 @@ class _Run:
         listener.learned(self.history[-1])
 
     def _set_rate(self, done: float) -> None:
-        share = rate_share(self.settings.schedule, done, self.settings.warmup_share)
+        share = rate_share(self.settings.schedule, done, self.settings.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * share
 
@@ -156,7 +156,7 @@ class _Run:
             loss, right = self.loss(ids, lengths, batch.windows.documents[mine])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         figures = processes.summed(torch.stack([loss.detach(), right.to(loss) / processes.takers(batch.chosen)]))
         return torch.cat([figures, norm.detach().reshape(1)])

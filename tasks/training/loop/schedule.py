@@ -8,7 +8,7 @@ START, END = 1 / 25, 1e-4
 """Where one_cycle starts and ends, as shares of the highest rate."""
 
 
-def rate_share(schedule: str, done: float, warmup_share: float) -> float:
+def rate_share(schedule: str, done: float, warmup_fraction: float) -> float:
     """Share of the highest learning rate when `done` (0 … 1) of all epochs lie behind.
 
     one_cycle: half a cosine up from START, another down to END (Smith & Topin 2018); cosine: down to zero; constant: 1.
@@ -17,9 +17,9 @@ def rate_share(schedule: str, done: float, warmup_share: float) -> float:
         return 1.0
     if schedule == "cosine":
         return _between(1.0, 0.0, done)
-    if done < warmup_share:
-        return _between(START, 1.0, done / warmup_share)
-    return _between(1.0, END, (done - warmup_share) / (1 - warmup_share))
+    if done < warmup_fraction:
+        return _between(START, 1.0, done / warmup_fraction)
+    return _between(1.0, END, (done - warmup_fraction) / (1 - warmup_fraction))
 
 
 def _between(begin: float, end: float, share: float) -> float:

@@ -50,7 +50,7 @@ class ReaderArchitecture:
             settings.cell,
             settings.embedding_size,
             settings.hidden_size,
-            settings.layers,
+            settings.num_layers,
             settings.bidirectional,
         )
 

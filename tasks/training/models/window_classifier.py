@@ -49,7 +49,7 @@ class Architecture:
             settings.cell,
             settings.embedding_size,
             settings.hidden_size,
-            settings.layers,
+            settings.num_layers,
             settings.bidirectional,
             settings.pooling,
             settings.skip,

@@ -41,7 +41,7 @@ class LanguageObjective:
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
         """Mean over the tokens that are asked for; a window is as right as the share of its tokens."""
-        asked = max(1, round(len(ids) * self.settings.predicted_share))
+        asked = max(1, round(len(ids) * self.settings.prediction_ratio))
         positions = torch.randperm(len(ids), device=ids.device)[:asked].sort().values
         losses, right, count = self.model.told(ids, lengths, positions)
         share = right / count.clamp(min=1) * ids.shape[1]
