@@ -65,8 +65,8 @@ def test_wrong_settings_are_refused(values: object, message: str) -> None:
 
 def test_the_fingerprint_sees_neither_paths_nor_other_sources(tmp_path: Path) -> None:
     settings = folder_settings(tmp_path, x_1="one")
-    assert settings.shaping() == {"source": "folder", "folder": {"encoding": "utf-8"}}
-    assert ExtractionSettings().shaping() == {"source": "brown", "brown": {}}
+    assert settings.cache_values() == {"source": "folder", "folder": {"encoding": "utf-8"}}
+    assert ExtractionSettings().cache_values() == {"source": "brown", "brown": {}}
 
 
 def test_paths_are_relative_to_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,10 @@ def write(folder: Path, text: str) -> Path:
         ),
         ("\x00", r"pipeline\.yaml: not valid YAML"),
         ("extraction: {source: folder}", r"extraction: .*folder.*path"),
-        ("training: {window: 32}", r"^\S*pipeline\.yaml: training: stride 64 is larger than window 32"),
+        (
+            "training: {objective: labels, window: 32}",
+            r"^\S*pipeline\.yaml: training: stride 64 is larger than window 32",
+        ),
         ("training: {epochs: {x: 3}}", r"training\.epochs: given {\"x\": 3}; should be a valid integer"),
     ],
 )
@@ -94,7 +97,7 @@ def test_paths_are_relative_to_the_file_and_not_part_of_a_stages_recipe(tmp_path
     settings = load_settings(path)
     assert settings.data == tmp_path / "out"
     assert settings.extraction.folder.path == tmp_path / "texts"
-    assert str(tmp_path) not in str(settings.extraction.shaping())
+    assert str(tmp_path) not in str(settings.extraction.cache_values())
 
 
 def test_an_edited_file_is_read_again_and_a_caller_can_change_what_it_got(tmp_path: Path):
@@ -112,6 +115,11 @@ def test_every_stage_has_a_section_and_limits_in_the_order_of_the_stages():
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path):
     assert load_settings(write(tmp_path, "")).training == Pipeline().training
+
+
+def test_a_window_shorter_than_the_stride_is_fine_when_the_objective_has_no_stride(tmp_path: Path):
+    settings = load_settings(write(tmp_path, ""), merge_overrides(["training.window=32"]))
+    assert (settings.training.objective, settings.training.window) == ("language", 32)
 
 
 def _keys(values: dict[str, Any], prefix: str = "") -> set[str]:

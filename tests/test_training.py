@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, Train
 from tasks.shared.plots.curves import training_curves
 from tasks.shared.ui.markdown import Markdown
 from tasks.training.classifier import load_classifier
+from tasks.training.config import identity, model_config
 from tasks.training.data.windows import batches, count_windows, cut, pool_documents
 from tasks.training.history import read_history
 from tasks.training.loop.epoch_metrics import Listener, Progress
@@ -34,6 +36,7 @@ from tasks.training.preflight import check_labels, check_memory, check_part, nee
 from tasks.training.runtime import device
 from tasks.training.runtime.device import choose_device
 from tasks.training.schema import HISTORY
+from tasks.training.settings import TrainingSettings
 from tasks.training.show import pages
 from tasks.training.task import train as stage
 
@@ -291,6 +294,31 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         small(**changes)
+
+
+OTHERS = {
+    "language": {"prediction_ratio": 0.5, "codebook_size": 8, "head_C": 1.0},
+    "labels": {"pooling": "mean_max", "skip": False, "label_smoothing": 0.2, "stride": 3},
+}
+"""Settings that one objective alone reads."""
+
+
+@pytest.mark.parametrize(
+    ("objective", "name", "value"),
+    [(objective, *item) for objective in OTHERS for settings in OTHERS.values() for item in settings.items()],
+)
+def test_a_setting_that_the_objective_does_not_read_retrains_nothing(objective: str, name: str, value: object) -> None:
+    """Neither fingerprint nor checkpoints nor the model's configuration depend on it."""
+    architecture: Any = SimpleNamespace(architecture=SimpleNamespace(as_json=dict))
+    kept = {"epoch": 1, "precision": "float32"}
+
+    def results(settings: TrainingSettings) -> list[object]:
+        part = documents(1)
+        config = model_config(settings, part, architecture, kept)
+        return [stage.recipe(settings, {}).fingerprint, identity(settings, part, part), config]
+
+    before, after = (results(small(objective=objective, **change)) for change in ({}, {name: value}))
+    assert [one == two for one, two in zip(before, after, strict=True)] == [name not in OTHERS[objective]] * 3
 
 
 def test_what_a_container_may_take_counts_cached_files_as_free(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def _report(
     from tasks.evaluation.baselines import BASELINES
     from tasks.evaluation.report import Report, find_mistakes, stages
 
-    lineage = {**read_lineage(model), "evaluation": {"settings": settings.shaping()}}
+    lineage = {**read_lineage(model), "evaluation": {"settings": settings.cache_values()}}
     return Report(
         evaluation=evaluation,
         titles={name: BASELINES[name].title for name in evaluation.baselines},

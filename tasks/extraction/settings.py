@@ -24,9 +24,9 @@ class _SourceWithPath(Section):
 
     path: LocalPath | None = None
 
-    def shaping(self) -> dict[str, Any]:
+    def cache_values(self) -> dict[str, Any]:
         """All values except the path."""
-        return {name: value for name, value in super().shaping().items() if name != "path"}
+        return {name: value for name, value in super().cache_values().items() if name != "path"}
 
 
 class BrownSource(Section):
@@ -87,9 +87,9 @@ class ExtractionSettings(Section):
             raise ValueError(f"source: {self.source} needs {self.source}.path; set extraction.{self.source}.path")
         return self
 
-    def shaping(self) -> dict[str, Any]:
+    def cache_values(self) -> dict[str, Any]:
         """The source and its own values; those of the other sources have no effect."""
-        return {"source": self.source, self.source: getattr(self, self.source).shaping()}
+        return {"source": self.source, self.source: getattr(self, self.source).cache_values()}
 
 
 class ExtractionLimits(Section):

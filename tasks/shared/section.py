@@ -26,13 +26,13 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def shaping(self) -> dict[str, Any]:
-        """The values that shape what the stage makes, as plain JSON values; locations are left out."""
+    def cache_values(self) -> dict[str, Any]:
+        """The values that the stage's output depends on, for its fingerprint, as plain JSON; locations are left out."""
         values = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if any(isinstance(mark, _Location) for mark in field.metadata):
                 del values[name]
             elif isinstance(value, Section):
-                values[name] = value.shaping()
+                values[name] = value.cache_values()
         return values

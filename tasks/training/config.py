@@ -33,11 +33,14 @@ def model_config(
         "architecture": classifier.architecture.as_json(),
         "label_names": list(names),
         "training_documents": dict(zip(names, counts, strict=True)),
-        "window": {"size": settings.window, "stride": settings.stride},
+        "window": {
+            "size": settings.window,
+            "stride": settings.stride if settings.objective == "labels" else settings.window,
+        },
         "vocabulary_digest": training.vocabulary_digest,
         "kept_epoch": kept["epoch"],
         "precision": kept["precision"],
-        "settings": settings.shaping(),
+        "settings": settings.cache_values(),
     }
 
 
@@ -46,7 +49,7 @@ def identity(
 ) -> dict[str, Any]:
     """Settings (less device and processes: a checkpoint may move), vocabulary and texts, flat, named for messages."""
     moving = {"device", "processes"}
-    named = {f"training.{key}": value for key, value in settings.shaping().items() if key not in moving}
+    named = {f"training.{key}": value for key, value in settings.cache_values().items() if key not in moving}
     return {
         **named,
         "the vocabulary's digest": training.vocabulary_digest,

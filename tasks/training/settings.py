@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from tasks.shared.section import Section
+
+UNREAD = {
+    "language": {"pooling", "skip", "label_smoothing", "stride"},
+    "labels": {"prediction_ratio", "codebook_size", "head_C"},
+}
+"""Settings that an objective does not read."""
 
 
 class TrainingSettings(Section):
@@ -88,7 +94,7 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainingSettings:
-        if self.stride > self.window:
+        if self.objective == "labels" and self.stride > self.window:
             raise ValueError(f"stride {self.stride} is larger than window {self.window}: texts would have gaps")
         if self.processes > self.batch_size:
             raise ValueError(f"processes {self.processes} exceed batch_size {self.batch_size}: some would idle")
@@ -102,6 +108,10 @@ class TrainingSettings(Section):
         if self.cell == "none" and not self.skip:
             raise ValueError("cell none needs skip: true, else nothing reaches the classifier")
         return self
+
+    def cache_values(self) -> dict[str, Any]:
+        """The values that the chosen objective reads."""
+        return {name: value for name, value in super().cache_values().items() if name not in UNREAD[self.objective]}
 
 
 class TrainingLimits(Section):

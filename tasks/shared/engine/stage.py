@@ -56,7 +56,7 @@ class Stage:
         """What the artifact would be made of."""
         return Recipe(
             stage=self.name,
-            settings=settings.shaping(),
+            settings=settings.cache_values(),
             inputs={name: artifact.digest for name, artifact in inputs.items()},
             sources=self.external(settings) if self.external else {},
             code=code_digests(self.function.__module__),
@@ -67,7 +67,7 @@ class Stage:
         """What a check's verdict depends on, as one digest."""
         judged = {
             "artifact": [artifact.fingerprint, artifact.digest],
-            "limits": limits.shaping(),
+            "limits": limits.cache_values(),
             "code": code_digests(self.contract),
             "libraries": library_versions(("great-expectations", "pandas", "pyarrow")),
         }
