@@ -102,23 +102,22 @@ def train(folder: Path, objective: str) -> dict[str, float]:
 
     from tasks.tokenization.store import open_tokens
     from tasks.training.config import identity
-    from tasks.training.head.progress import Watch
     from tasks.training.loop import loop
     from tasks.training.loop.checkpoint import Checkpoints
     from tasks.training.objectives.objective import objective_of
-    from tasks.training.preflight import ready_device
+    from tasks.training.preflight import run_preflight
     from tasks.training.settings import TrainingSettings
 
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
     before = peak()
     settings = TrainingSettings.model_validate({**SETTINGS, "objective": objective})
     training, validation = open_tokens(folder, "train"), open_tokens(folder, "validation")
-    device = ready_device(settings, training, validation)
+    device = run_preflight(settings, training, validation)
     checkpoints = Checkpoints(folder / "checkpoints", identity(settings, training, validation))
     learned = objective_of(settings, training, validation, device)
     trained = loop.train(settings, learned, training, device, checkpoints)
     learned.model.load_state_dict(trained.weights)
-    learned.complete(Watch(), folder)
+    learned.finalize(folder)
     return {"mib_with_torch": before, "mib_at_the_peak": peak(), "mib_of_training": peak() - before}
 
 

@@ -32,7 +32,7 @@ from tasks.training.loop.epoch_metrics import Listener, Progress
 from tasks.training.loop.schedule import rate_share
 from tasks.training.models.validation import macro_f1
 from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
-from tasks.training.preflight import check_labels, check_memory, check_part, needed_bytes
+from tasks.training.preflight import check_labels, check_memory, check_split, needed_bytes
 from tasks.training.runtime import device
 from tasks.training.runtime.device import choose_device
 from tasks.training.schema import HISTORY
@@ -75,7 +75,7 @@ def test_batches_hold_every_window_once(lengths: list[int], seed: int | None) ->
     assert sorted(np.concatenate(groups)) == list(range(len(windows)))
 
 
-def test_training_cuts_each_epoch_elsewhere_and_prediction_always_alike() -> None:
+def test_training_shifts_its_windows_each_epoch_and_prediction_does_not() -> None:
     offsets = np.array([0, 1000])
     rng = np.random.default_rng(0)
     first, second = (cut(offsets, 100, 100, rng.integers(100, size=1)).starts.tolist() for _ in range(2))
@@ -95,7 +95,7 @@ def test_macro_f1_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     assert macro_f1(labels, predicted) == pytest.approx(f1_score(labels, predicted, average="macro"))
 
 
-def test_schedules_start_peak_and_end_where_they_should() -> None:
+def test_schedules_start_peak_and_end() -> None:
     assert [rate_share("one_cycle", done, 0.3) for done in (0, 0.3, 1)] == pytest.approx([0.04, 1, 1e-4])
     assert [rate_share("one_cycle", done, 0.0) for done in (0, 1)] == pytest.approx([1, 1e-4])
     assert [rate_share("cosine", done, 0.3) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
@@ -103,7 +103,7 @@ def test_schedules_start_peak_and_end_where_they_should() -> None:
 
 
 @pytest.mark.parametrize("cell", ["none", "rnn", "gru", "lstm", "mingru", "minlstm"])
-def test_every_cell_learns_to_tell_the_labels_apart(cell: str) -> None:
+def test_every_cell_learns_the_labels(cell: str) -> None:
     settings = small(cell=cell, epochs=12, dropout=0, num_layers=2, pooling="mean_max", learning_rate=0.02)
     trained = learn(settings, documents(12), documents(12, seed=1))
     assert max(row["validation_accuracy"] for row in trained.history) > 0.8
@@ -121,7 +121,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept_and_training_stops
     assert [row["train_loss"] for row in again.history[: len(losses)]] == [row["train_loss"] for row in trained.history]
 
 
-def test_training_leaves_the_callers_random_numbers_alone() -> None:
+def test_training_does_not_change_the_callers_random_state() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -129,13 +129,13 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_progress_is_told_while_an_epoch_runs() -> None:
-    told: list[Progress] = []
-    learn(small(epochs=2), documents(), documents(seed=1), listener=Listener(told.append, every=0))
-    assert [progress.epoch for progress in told] == sorted(progress.epoch for progress in told)
-    assert {progress.epoch for progress in told} == {1, 2}
-    assert told[-1].share == 1.0
-    assert all(progress.tokens_per_second > 0 and np.isfinite(progress.loss) for progress in told)
+def test_progress_is_reported_within_an_epoch() -> None:
+    reports: list[Progress] = []
+    learn(small(epochs=2), documents(), documents(seed=1), listener=Listener(reports.append, every=0))
+    assert [progress.epoch for progress in reports] == sorted(progress.epoch for progress in reports)
+    assert {progress.epoch for progress in reports} == {1, 2}
+    assert reports[-1].share == 1.0
+    assert all(progress.tokens_per_second > 0 and np.isfinite(progress.loss) for progress in reports)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_same_inputs_and_settings_give_the_same_bytes(inputs: dict[str, Path], m
     assert (other / "model.safetensors").read_bytes() != (model / "model.safetensors").read_bytes()
 
 
-def test_the_model_folder_stands_alone(model: Path, tmp_path: Path) -> None:
+def test_the_model_folder_is_self_contained(model: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(model, tmp_path / "elsewhere")
     part = documents(seed=2)
     texts = list(part)
@@ -179,7 +179,7 @@ def test_the_model_folder_stands_alone(model: Path, tmp_path: Path) -> None:
     assert classifier.log_probabilities([]).shape == (0, len(LABELS))
 
 
-def test_the_note_leaves_out_figures_that_the_objective_does_not_have(model: Path, tmp_path: Path) -> None:
+def test_the_ui_leaves_out_metrics_that_the_objective_does_not_have(model: Path, tmp_path: Path) -> None:
     rows = pq.read_table(model / "history.parquet").to_pylist()
     absent = dict.fromkeys(("validation_window_accuracy", "validation_accuracy", "validation_macro_f1"))
     pq.write_table(pa.Table.from_pylist([row | absent for row in rows], HISTORY), tmp_path / "history.parquet")
@@ -193,9 +193,9 @@ def test_the_note_leaves_out_figures_that_the_objective_does_not_have(model: Pat
     assert len(training_curves({name: values[-1:] for name, values in history.items()})) == 2
 
 
-@pytest.mark.parametrize(("ids", "told"), [([], "no tokens"), ([3, VOCABULARY], "token ids 3 … 40")])
-def test_texts_that_cannot_be_classified_are_named(model: Path, ids: list[int], told: str) -> None:
-    with pytest.raises(CorpusError, match=f"text 1: .*{told}"):
+@pytest.mark.parametrize(("ids", "message"), [([], "no tokens"), ([3, VOCABULARY], "token ids 3 … 40")])
+def test_texts_that_cannot_be_classified_are_named(model: Path, ids: list[int], message: str) -> None:
+    with pytest.raises(CorpusError, match=f"text 1: .*{message}"):
         load_classifier(model, "cpu").log_probabilities([np.array([5]), np.array(ids, dtype=np.int64)])
 
 
@@ -229,7 +229,7 @@ def test_a_damaged_model_folder_is_an_artifact_error(model: Path, tmp_path: Path
         load_classifier(folder, "cpu")
 
 
-def test_a_vocabulary_that_the_tokens_are_not_of_is_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_vocabulary_that_does_not_match_the_tokens_is_refused(inputs: dict[str, Path], tmp_path: Path) -> None:
     other = tmp_path / "vocabulary"
     other.mkdir()
     (other / "tokenizer.json").write_text("{}")
@@ -237,23 +237,23 @@ def test_a_vocabulary_that_the_tokens_are_not_of_is_refused(inputs: dict[str, Pa
         build(inputs | {"vocabulary": other}, tmp_path)
 
 
-def test_parts_that_cannot_be_trained_on_are_refused_before_the_first_step() -> None:
+def test_unsuitable_splits_are_refused_before_the_first_step() -> None:
     whole = documents()
     nothing = replace(whole, doc_ids=[], labels=whole.labels[:0], offsets=np.array([0]), bounds=np.array([0]))
-    with pytest.raises(TrainingError, match="validation part has no documents"):
-        check_part("validation", nothing)
+    with pytest.raises(TrainingError, match="validation split has no documents"):
+        check_split("validation", nothing)
     with pytest.raises(TrainingError, match=r"document 0-000 .* has no tokens"):
-        check_part("train", replace(whole, offsets=np.concatenate([[0, 0], whole.offsets[2:]])))
+        check_split("train", replace(whole, offsets=np.concatenate([[0, 0], whole.offsets[2:]])))
     with pytest.raises(TrainingError, match=r"has token id \d+, but the vocabulary has 5 tokens"):
-        check_part("train", replace(whole, vocabulary_size=5))
+        check_split("train", replace(whole, vocabulary_size=5))
     in_runs = documents(run=4)
     largest = max(max(ids) for ids in in_runs)
     named = next(doc_id for doc_id, ids in zip(in_runs.doc_ids, in_runs, strict=True) if largest in ids)
-    with pytest.raises(TrainingError, match=f"document {named} of the train part has token id {largest}, but"):
-        check_part("train", replace(in_runs, vocabulary_size=largest))
+    with pytest.raises(TrainingError, match=f"document {named} of the train split has token id {largest}, but"):
+        check_split("train", replace(in_runs, vocabulary_size=largest))
     with pytest.raises(TrainingError, match="no training text has the label verse"):
         check_labels(replace(whole, label_names=(*LABELS, "verse")))
-    with pytest.raises(TrainingError, match="only the label fable"):
+    with pytest.raises(TrainingError, match="the only label is fable"):
         check_labels(replace(whole, label_names=LABELS[:1]))
 
 
@@ -265,7 +265,7 @@ def test_a_training_that_does_not_fit_into_memory_is_refused_with_the_estimate()
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mingru", "minlstm"])
-def test_the_memory_estimate_is_near_what_a_step_keeps(cell: str) -> None:
+def test_the_memory_estimate_of_a_step_is_near_the_truth(cell: str) -> None:
     settings = small(cell=cell, embedding_size=32, hidden_size=32, num_layers=2, window=64, batch_size=32)
     model = WindowClassifier(Architecture.of(settings, VOCABULARY, 3), Noise(0.1, 0.1, 0.1))
     kept: dict[int, int] = {}
@@ -280,7 +280,7 @@ def test_the_memory_estimate_is_near_what_a_step_keeps(cell: str) -> None:
     assert 0.9 < estimate / sum(kept.values()) < 3
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_a_missing_device_is_named() -> None:
     missing = "mps" if not torch.backends.mps.is_available() else "cuda"
     with pytest.raises(SettingsError, match=f"training.device: {missing} is not available here"):
         choose_device(missing)
@@ -288,11 +288,11 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [({"stride": 13}, "stride 13 is larger than window 12"), ({"cell": "none", "skip": False}, "none needs skip")],
 )
-def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         small(**changes)
 
 
@@ -321,7 +321,7 @@ def test_a_setting_that_the_objective_does_not_read_retrains_nothing(objective: 
     assert [one == two for one, two in zip(before, after, strict=True)] == [name not in OTHERS[objective]] * 3
 
 
-def test_what_a_container_may_take_counts_cached_files_as_free(tmp_path: Path) -> None:
+def test_cached_files_count_as_free_memory_in_a_container(tmp_path: Path) -> None:
     assert device._left_in_group(tmp_path) is None
     for name, text in {
         "max": "1000\n",

@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path
 
 
 def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pages: Path) -> set[tuple[str, str]]:
-    """(batch, column or expectation) of what does not hold."""
+    """(batch, column or expectation) of each failure."""
     from tasks.shared.checks.runner import run_contract
     from tasks.training import contract
 
@@ -46,7 +46,7 @@ def test_a_good_model_passes(made: tuple[Path, dict[str, Path]], tmp_path: Path)
     assert failures(*made, TrainingLimits(), tmp_path) == set()
 
 
-def test_a_bias_may_well_be_zero(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+def test_a_bias_may_be_zero(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     artifact, inputs = made
     copy = shutil.copytree(artifact, tmp_path / "copy")
     weights(lambda tensors: tensors["classifier.bias"].fill(0))(copy)
@@ -112,18 +112,18 @@ def test_a_bad_model_is_stopped(made: tuple[Path, dict[str, Path]], tmp_path: Pa
 @pytest.mark.parametrize(
     ("texts", "limit", "behind", "holds"),
     [
-        (6, -0.1, 2, True),  # a third of the texts, and yet chance
+        (6, -0.1, 2, True),  # a third of the texts, and yet by chance
         (6, -0.1, 3, False),
         (7, -0.1, 2, True),
         (30, -0.1, 3, True),
         (30, -0.1, 4, False),
         (6, 0.0, 0, True),
-        (6, 0.0, 1, False),  # what is not below zero is asked for as it stands
+        (6, 0.0, 1, False),  # a limit of zero or more is exact
         (6, 0.5, -3, True),
         (6, 0.5, -2, False),
     ],
 )
-def test_a_few_validation_texts_may_go_wrong_by_chance(texts: int, limit: float, behind: int, holds: bool) -> None:
+def test_a_limit_below_zero_allows_for_chance(texts: int, limit: float, behind: int, holds: bool) -> None:
     from tasks.training.contract import kept_epoch
 
     share = 2 / 3
@@ -132,12 +132,10 @@ def test_a_few_validation_texts_may_go_wrong_by_chance(texts: int, limit: float,
     (floor,) = (one for one in batch.expectations if getattr(one, "column", None) == "gain")
     assert (batch.frame["gain"] >= floor.min_value).tolist() == [holds]
     if limit < 0:
-        assert f"{max(2, texts // 10)} texts fewer right (of {texts} in the validation part)" in floor.notes
+        assert f"{max(2, texts // 10)} texts fewer right (of {texts} in the validation split)" in floor.notes
 
 
-def test_a_floor_for_the_accuracy_is_checked_where_it_is_given(
-    made: tuple[Path, dict[str, Path]], tmp_path: Path
-) -> None:
+def test_a_minimum_accuracy_is_checked_if_it_is_given(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     limits = TrainingLimits(min_validation_accuracy=1.0)
     assert failures(*made, limits, tmp_path) == {("kept epoch", "validation_accuracy")}
 

@@ -1,4 +1,4 @@
-"""Counts of texts in files, and the head that is learned from them a slice of texts at a time."""
+"""Counts of texts on disk, and the head fitted to them by blocks of rows."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from sklearn.linear_model import LogisticRegression
 from training_texts import VOCABULARY, documents, small
 
 from tasks.shared.errors import TrainingError
-from tasks.training import preflight as readiness
-from tasks.training.head import count_store as stored
-from tasks.training.head import head as document_head
-from tasks.training.head.codebook import Codebook, learn_codebook
-from tasks.training.head.count_store import Joined, room_of, slices, stored_counts
-from tasks.training.head.counts import count_all, count_part, count_slices
+from tasks.training import preflight
+from tasks.training.head import count_store
+from tasks.training.head import head as head_module
+from tasks.training.head.codebook import Codebook, fit_codebook
+from tasks.training.head.count_store import Concatenated, mean_row_size, on_disk_csr, row_blocks
+from tasks.training.head.counts import count_all, count_row_blocks, count_split
 from tasks.training.head.features import PRIOR, Features, Scaling
 from tasks.training.head.fit import CODES_SHARES
-from tasks.training.head.head import Choice, learn_head, learn_heads, learn_scaling, log_softmax
-from tasks.training.head.progress import Watch
+from tasks.training.head.head import HeadConfig, fit_head, fit_heads, fit_scaling, log_softmax
+from tasks.training.head.progress import HeadProgress
 from tasks.training.models.language_model import Reader, ReaderArchitecture
 from tasks.training.models.window_classifier import Noise
-from tasks.training.preflight import AFTERWARDS, check_memory, head_bytes, reading_bytes, ready_device
+from tasks.training.preflight import HEAD_PHASE, check_memory, head_bytes, reading_bytes, run_preflight
 
 CPU = torch.device("cpu")
 
 
-def reads() -> tuple[Reader, Codebook]:
-    """A reader as it is before it learns, and codes of its states."""
+def model_and_codebook() -> tuple[Reader, Codebook]:
+    """An untrained language model, and a codebook of random states."""
     torch.manual_seed(0)
     reader = Reader(ReaderArchitecture(VOCABULARY, "mingru", 6, 5, 1, True), Noise())
-    return reader, learn_codebook(torch.randn(200, 16), 9, torch.Generator().manual_seed(0))
+    return reader, fit_codebook(torch.randn(200, 16), 9, torch.Generator().manual_seed(0))
 
 
 def counted(texts: int, columns: int, labels: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts that the labels differ in, and class ids."""
+    """Counts [texts, columns] that differ between labels, and class ids."""
     rng = np.random.default_rng(seed)
     own = rng.permutation(np.arange(texts) % labels)
     return rng.poisson(rng.gamma(1.0, 1.0, (labels, columns))[own]), own
 
 
-def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> Scaling:
-    """The formula as one would write it with all texts in memory."""
+def scaling_in_memory(counts: NDArray[np.int64], labels: NDArray[np.int64]) -> Scaling:
+    """The scaling computed with all texts in memory."""
     prior = counts.sum(axis=0) / max(counts.sum(), 1)
     roots = np.sqrt((counts + PRIOR * prior) / (counts.sum(axis=1, keepdims=True) + PRIOR))
     mean, deviation = roots.mean(axis=0), roots.std(axis=0)
@@ -61,14 +61,14 @@ def scaling_of_all_at_once(counts: NDArray[np.int64], labels: NDArray[np.int64])
         within = sum(((g - m) ** 2).sum(axis=0) for g, m in zip(groups, means, strict=True))
         within = within / (len(labels) - len(groups))
         kept = np.where(between > 1e-25, np.clip(1 - within / np.maximum(between, 1e-25), 0, 1), 0)
-        kept[kept < 1e-9] = 0  # F is 1 but for rounding
+        kept[kept < 1e-9] = 0  # F is 1 except for rounding
         weight = weight * (kept if kept.any() else 1)
     norm = np.sqrt((((roots - mean) * weight) ** 2).sum(axis=1).mean())
     return Scaling(prior, mean, weight / norm if norm > 0 else weight)
 
 
 def dense(scaling: Scaling, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Features as one would write them."""
+    """The features as a dense array."""
     shares = (counts + PRIOR * scaling.prior) / (counts.sum(axis=1, keepdims=True) + PRIOR)
     return (np.sqrt(shares) - scaling.mean) * scaling.weight
 
@@ -76,7 +76,7 @@ def dense(scaling: Scaling, counts: NDArray[np.int64]) -> NDArray[np.float64]:
 @given(
     seed=st.integers(0, 99), filled=st.sampled_from([0.0, 0.05, 0.5, 1.0]), texts=st.integers(0, 7), n=st.integers(1, 3)
 )
-def test_products_with_features_are_those_of_the_dense_ones(seed: int, filled: float, texts: int, n: int) -> None:
+def test_products_with_features_equal_those_of_dense_ones(seed: int, filled: float, texts: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     blocks = [rng.integers(0, 9, (texts, width)) * (rng.random((texts, width)) < filled) for width in (30, 5)]
     scalings = [Scaling(rng.dirichlet(np.ones(width)), rng.random(width), rng.random(width)) for width in (30, 5)]
@@ -92,14 +92,14 @@ def test_products_with_features_are_those_of_the_dense_ones(seed: int, filled: f
     labels=st.integers(1, 3),
     at_once=st.integers(1, 9),
 )
-def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
+def test_a_scaling_fitted_by_row_blocks_equals_that_of_all_texts_at_once(
     counts: NDArray[np.int64], labels: int, at_once: int
 ) -> None:
     own = np.arange(len(counts)) % labels
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stored, "SLICE_BYTES", 8 * counts.shape[1] * at_once)
-        found = learn_scaling(counts, own, 0.75)
-    expected = scaling_of_all_at_once(counts, own)
+        patch.setattr(count_store, "ROW_BLOCK_BYTES", 8 * counts.shape[1] * at_once)
+        found = fit_scaling(counts, own, 0.75)
+    expected = scaling_in_memory(counts, own)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(found.prior, expected.prior, rtol=1e-12)
     np.testing.assert_allclose(found.weight, expected.weight, rtol=1e-6, atol=1e-9)
@@ -107,29 +107,31 @@ def test_a_scaling_learned_by_slices_is_that_of_all_texts_at_once(
 
 @pytest.mark.parametrize(("labels", "power"), [(2, 0.0), (2, 1.0), (5, 0.0), (5, 1.0)])
 @pytest.mark.parametrize("columns", [12, 90])
-def test_the_regression_is_that_of_scikit_learn(
+def test_the_regression_equals_scikit_learns(
     monkeypatch: pytest.MonkeyPatch, labels: int, power: float, columns: int
 ) -> None:
-    """Of two labels scikit-learn learns one's weights, whose squares are half as many: its penalty counts double."""
-    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * columns * 7)
+    """With two labels scikit-learn fits the weights of one, whose squared norm is half as large: C doubles."""
+    monkeypatch.setattr(count_store, "ROW_BLOCK_BYTES", 8 * columns * 7)
     (seen, own), (asked, _) = (counted(61, columns, labels, seed) for seed in (0, 1))
-    head = learn_head([seen], (1,), own, labels, strength=5.0, class_weight_power=power)
+    head = fit_head([seen], (1,), own, labels, inverse_regularization=5.0, class_weight_power=power)
     weights = np.bincount(own) ** -power
     weights *= len(own) / (weights * np.bincount(own)).sum()
-    strength = 10.0 if labels == 2 else 5.0
-    expected = LogisticRegression(C=strength, class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=10_000)
+    inverse_regularization = 10.0 if labels == 2 else 5.0
+    expected = LogisticRegression(
+        C=inverse_regularization, class_weight=dict(enumerate(weights)), tol=1e-8, max_iter=10_000
+    )
     expected.fit(dense(head.scalings[0], seen), own)
     answers = np.exp(log_softmax(head.logits([asked])))
     np.testing.assert_allclose(answers, expected.predict_proba(dense(head.scalings[0], asked)), atol=3e-4)
 
 
-def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
+def test_heads_fitted_together_equal_those_fitted_alone() -> None:
     (tokens, own), (codes, _) = counted(60, 30, 3), counted(60, 12, 3, seed=4)
-    choices = [Choice((1, share), strength) for share, strength in ((0.0, 5.0), (0.3, 5.0), (1.0, 20.0))]
-    together = list(learn_heads([tokens, codes], choices, own, 3, 1.0))
-    again = learn_heads([tokens, codes], choices, own, 3, 1.0)
-    for head, same, choice in zip(together, again, choices, strict=True):
-        alone = learn_head([tokens, codes], choice.shares, own, 3, choice.strength, 1.0)
+    configs = [HeadConfig((1, share), C) for share, C in ((0.0, 5.0), (0.3, 5.0), (1.0, 20.0))]
+    together = list(fit_heads([tokens, codes], configs, own, 3, 1.0))
+    again = fit_heads([tokens, codes], configs, own, 3, 1.0)
+    for head, same, config in zip(together, again, configs, strict=True):
+        alone = fit_head([tokens, codes], config.shares, own, 3, config.inverse_regularization, 1.0)
         answers = [np.exp(log_softmax(one.logits([tokens, codes]))) for one in (head, alone)]
         np.testing.assert_allclose(*answers, atol=5e-4)
         np.testing.assert_array_equal(head.weights, same.weights)
@@ -142,10 +144,10 @@ def test_heads_that_are_learned_together_are_those_learned_alone() -> None:
     begin=st.integers(0, 25),
     length=st.integers(0, 25),
 )
-def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin: int, length: int) -> None:
+def test_counts_on_disk_are_read_like_an_array(rows: list[int], most: int, begin: int, length: int) -> None:
     rng = np.random.default_rng(0)
     pieces = [rng.integers(0, most, (count, 3), endpoint=True) for count in rows]
-    with stored_counts(Path(gettempdir()), 3, most) as found:
+    with on_disk_csr(Path(gettempdir()), 3, most) as found:
         for piece in pieces:
             found.append(piece)
         whole, some = np.concatenate(pieces), slice(begin, begin + length)
@@ -155,24 +157,27 @@ def test_stored_counts_are_read_like_an_array(rows: list[int], most: int, begin:
 
 
 @given(sizes=st.tuples(st.integers(0, 4), st.integers(0, 4)), begin=st.integers(0, 9), length=st.integers(0, 9))
-def test_joined_counts_are_read_like_one_array(sizes: tuple[int, int], begin: int, length: int) -> None:
+def test_concatenated_counts_are_read_like_one_array(sizes: tuple[int, int], begin: int, length: int) -> None:
     pieces = [np.arange(3 * size).reshape(size, 3) + 250 * number for number, size in enumerate(sizes)]
     folder = Path(gettempdir())
-    with stored_counts(folder, 3, 255) as first, stored_counts(folder, 3, 300) as second:
+    with on_disk_csr(folder, 3, 255) as first, on_disk_csr(folder, 3, 300) as second:
         for part, piece in zip((first, second), pieces, strict=True):
             part.append(piece)
         whole, some = np.concatenate(pieces), slice(begin, begin + length)
-        found = Joined(first, second)
+        found = Concatenated(first, second)
         assert found.shape == whole.shape
         np.testing.assert_array_equal(found[some].toarray(), whole[some])
 
 
-def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * (VOCABULARY + 9) * 2)
-    reader, codebook = reads()
+def test_counting_a_split_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count_store, "ROW_BLOCK_BYTES", 8 * (VOCABULARY + 9) * 2)
+    reader, codebook = model_and_codebook()
     part = documents(run=5)
-    with pytest.raises(KeyboardInterrupt), count_part(reader, codebook, part, 12, CPU, Watch(), tmp_path) as blocks:
-        assert list(tmp_path.iterdir()) == []  # a process that is killed here leaves nothing either
+    with (
+        pytest.raises(KeyboardInterrupt),
+        count_split(reader, codebook, part, 12, CPU, HeadProgress(part.tokens), tmp_path) as blocks,
+    ):
+        assert list(tmp_path.iterdir()) == []  # nor does a process that is killed here leave any
         expected = count_all(reader, codebook, np.concatenate(list(part)), part.offsets, 12, CPU)
         for block, counts in zip(blocks, expected, strict=True):
             np.testing.assert_array_equal(block[0 : len(part)].toarray(), counts)
@@ -180,22 +185,22 @@ def test_a_part_is_counted_in_files_that_nothing_is_left_of(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_texts_are_counted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, codebook = reads()
+def test_texts_are_counted_by_row_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, codebook = model_and_codebook()
     texts = [np.full(300, 7), np.arange(2, 9), np.array([5])]
     flat, offsets = np.concatenate(texts), np.cumsum([0, *map(len, texts)])
     expected = count_all(reader, codebook, flat, offsets, 12, CPU)
     assert expected[0][0, 7] == 300
-    monkeypatch.setattr(stored, "SLICE_BYTES", 1)  # of one text there must be room
-    found = list(count_slices(reader, codebook, flat, offsets, 12, CPU))
+    monkeypatch.setattr(count_store, "ROW_BLOCK_BYTES", 1)  # a block has at least one text
+    found = list(count_row_blocks(reader, codebook, flat, offsets, 12, CPU))
     assert [len(tokens) for tokens, _ in found] == [1, 1, 1]
     for block, pieces in zip(expected, zip(*found, strict=True), strict=True):
         np.testing.assert_array_equal(np.concatenate(pieces), block)
 
 
-def test_reading_many_texts_meets_few_sizes_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CPU's products keep what they prepared for each size: with any size, memory grew with the runs read."""
-    reader, codebook = reads()
+def test_batches_have_few_different_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN caches what it prepares for each size: with arbitrary sizes, memory grew with the number of texts."""
+    reader, codebook = model_and_codebook()
     sizes: list[int] = []
     plain = reader.read
     monkeypatch.setattr(reader, "read", lambda ids, lengths: (sizes.append(ids.shape[1]), plain(ids, lengths))[1])
@@ -204,87 +209,87 @@ def test_reading_many_texts_meets_few_sizes_of_a_batch(monkeypatch: pytest.Monke
     assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32]
 
 
-def test_ten_times_the_texts_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ten_times_the_texts_need_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns, peaks = 200, []
-    monkeypatch.setattr(document_head, "SLICES_KEPT", 2)
-    monkeypatch.setattr(stored, "SLICE_BYTES", 8 * columns * 100)
+    monkeypatch.setattr(head_module, "ROW_BLOCKS_KEPT", 2)
+    monkeypatch.setattr(count_store, "ROW_BLOCK_BYTES", 8 * columns * 100)
     for texts in (300, 3000):
         counts, own = counted(texts, columns, 3)
-        with stored_counts(tmp_path, columns, int(counts.max())) as block:
+        with on_disk_csr(tmp_path, columns, int(counts.max())) as block:
             block.append(counts)
             del counts
             tracemalloc.start()
-            learn_head([block], (1,), own, 3, 5.0, 1.0)
+            fit_head([block], (1,), own, 3, 5.0, 1.0)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0] + 100 * 3000  # what is known of each text
+    assert peaks[1] < 1.2 * peaks[0] + 100 * 3000  # bytes of values kept per text
 
 
-def test_what_comes_after_the_epochs_is_part_of_the_estimate() -> None:
+def test_the_estimate_includes_fitting_the_head() -> None:
     settings = small(objective="language", codebook_size=65_536)
     huge = head_bytes(settings, 65_536, 5000, 100)
     with pytest.raises(
         TrainingError, match=r"after the epochs, would take about \d+.* GiB on cpu.*lower training.codebook_size"
     ):
-        check_memory(huge, CPU, AFTERWARDS)
+        check_memory(huge, CPU, HEAD_PHASE)
     assert head_bytes(settings, 65_536, 5000, 101) > huge
     few, many = (reading_bytes(small(objective="language", codebook_size=codes), 2000, 60) for codes in (8, 65_536))
     assert many - few > 4 * 16_384 * 65_000
 
 
 @pytest.mark.parametrize("refused", ["reading_bytes", "head_bytes"])
-def test_what_does_not_fit_after_the_epochs_is_refused_before_them(
+def test_a_head_that_does_not_fit_into_memory_is_refused_before_the_epochs(
     monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    monkeypatch.setattr(readiness, refused, lambda *_: 2**60)
+    monkeypatch.setattr(preflight, refused, lambda *_: 2**60)
     given = (documents(), documents(seed=1))
     with pytest.raises(TrainingError, match="after the epochs, would take about 1073741824"):
-        ready_device(small(objective="language"), *given)
-    assert ready_device(small(objective="labels"), *given) == CPU
+        run_preflight(small(objective="language"), *given)
+    assert run_preflight(small(objective="labels"), *given) == CPU
 
 
-def test_the_estimate_of_the_head_is_near_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of memory that NumPy gives; the workspace of L-BFGS, 26 numbers per weight and choice, is among it."""
+def test_the_memory_estimate_of_the_head_is_near_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of NumPy's allocations; these include the workspace of L-BFGS, 26 numbers per weight and head."""
     labels, columns = 30, 400
-    for module in (stored, readiness):
-        monkeypatch.setattr(module, "SLICE_BYTES", 8 * columns * 500)
-    for module in (document_head, readiness):
-        monkeypatch.setattr(module, "SLICES_KEPT", 2)
+    for module in (count_store, preflight):
+        monkeypatch.setattr(module, "ROW_BLOCK_BYTES", 8 * columns * 500)
+    for module in (head_module, preflight):
+        monkeypatch.setattr(module, "ROW_BLOCKS_KEPT", 2)
     counts, own = counted(2000, columns, labels)
     small_counts = counts.astype(np.uint8)
     tracemalloc.start()
-    choices = [Choice((1, share), 5.0) for share in CODES_SHARES[1:]]
-    for _ in learn_heads([small_counts[:, :300], small_counts[:, 300:]], choices, own, labels, 1.0):
+    configs = [HeadConfig((1, share), 5.0) for share in CODES_SHARES[1:]]
+    for _ in fit_heads([small_counts[:, :300], small_counts[:, 300:]], configs, own, labels, 1.0):
         pass
-    taken = tracemalloc.get_traced_memory()[1]
+    used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     estimate = head_bytes(small(objective="language", codebook_size=100), 300, labels, 0)
-    assert 0.7 < estimate / taken < 2
+    assert 0.7 < estimate / used < 2
 
 
-def test_slices_hold_every_text_once_and_no_more_than_there_is_room_for() -> None:
-    found = slices(10_000, 3000)
+def test_row_blocks_hold_every_text_once_and_keep_to_their_size() -> None:
+    found = row_blocks(10_000, 3000)
     assert [text for some in found for text in range(some.start, some.stop)] == list(range(10_000))
-    assert max(some.stop - some.start for some in found) * 3000 * 8 <= stored.SLICE_BYTES
-    assert slices(0, 3000) == []
+    assert max(some.stop - some.start for some in found) * 3000 * 8 <= count_store.ROW_BLOCK_BYTES
+    assert row_blocks(0, 3000) == []
 
 
-def test_stored_counts_may_be_more_than_an_int32_numbers(tmp_path: Path) -> None:
-    with stored_counts(tmp_path, 3, 255) as found:
+def test_counts_on_disk_may_exceed_the_range_of_int32(tmp_path: Path) -> None:
+    with on_disk_csr(tmp_path, 3, 255) as found:
         found.append(np.array([[1, 2, 3]]))
-        found._ends[-1] = 2**31 - 2  # as if texts with as many counts stood before: the files get a hole
+        found._ends[-1] = 2**31 - 2  # as if texts with this many counts came before: the files get a hole
         found.append(np.array([[4, 0, 5], [6, 7, 8]]))
         np.testing.assert_array_equal(found[1:3].toarray(), [[4, 0, 5], [6, 7, 8]])
         assert found.nnz == 2**31 + 3
 
 
-def test_texts_that_use_few_of_many_tokens_are_taken_many_at_a_time() -> None:
+def test_row_blocks_of_sparse_counts_have_more_texts() -> None:
     few = np.eye(1000, dtype=np.uint8)
-    with stored_counts(Path(gettempdir()), 1000, 255) as found:
+    with on_disk_csr(Path(gettempdir()), 1000, 255) as found:
         found.append(few)
-        assert room_of([found]) == stored.SPARSE
-        assert room_of([found, found]) == 2 * stored.SPARSE
-        assert room_of([Joined(found, found)]) == stored.SPARSE
-        assert room_of([found, few]) == 2000  # an array has its zeros in memory
+        assert mean_row_size([found]) == count_store.SPARSE
+        assert mean_row_size([found, found]) == 2 * count_store.SPARSE
+        assert mean_row_size([Concatenated(found, found)]) == count_store.SPARSE
+        assert mean_row_size([found, few]) == 2000  # a dense array keeps its zeros in memory
         found.append(np.ones((1000, 1000), np.uint8))
-        assert room_of([found]) == 1000
+        assert mean_row_size([found]) == 1000

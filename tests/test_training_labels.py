@@ -1,4 +1,4 @@
-"""The objective that names labels: what a window weighs."""
+"""The label objective: the weights of windows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tasks.training.objectives.labels import LabelObjective
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_rare_label_weighs_its_own_windows_and_nobody_elses(smoothing: float) -> None:
-    """Weights say how much a window counts, so that they cancel where all windows are of one label."""
+def test_the_weight_of_a_label_applies_to_its_own_windows_only(smoothing: float) -> None:
+    """Weights are relative, so that they cancel if all windows have the same label."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(len(LABELS)), (40, 40, 1))
     training = part_of([text(label, 12, rng) for label in labels], labels, "train")

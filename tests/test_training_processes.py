@@ -1,4 +1,4 @@
-"""Several processes train one model: the same weights as one process; none left over, whatever happens to them."""
+"""Distributed training: the same weights as with one process, and no process left running after a failure."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from tasks.training.settings import TrainingSettings
 from tasks.training.task import train as stage
 
 QUIET = {"dropout": 0, "token_dropout": 0, "embedding_dropout": 0}
-"""Without dropout, of which every process has its own."""
+"""Without dropout, which differs between processes."""
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Texts of which the first label has fewer than the others, so that windows weigh differently."""
+    """Texts with fewer of the first label, so that windows have different weights."""
     made = write_inputs(tmp_path_factory.mktemp("inputs"), per_label=12)
     for path in (made["tokens"] / DATASET).iterdir():
         table = pq.read_table(path)
-        few = pc.and_(pc.equal(table["label"], "fable"), pc.greater(table["doc_id"], "0-015"))
-        keep = pc.or_(pc.invert(few), pc.invert(pc.equal(table["split"], "train")))
+        surplus = pc.and_(pc.equal(table["label"], "fable"), pc.greater(table["doc_id"], "0-015"))
+        keep = pc.or_(pc.invert(surplus), pc.invert(pc.equal(table["split"], "train")))
         pq.write_table(table.filter(keep), path)
     return made
 
@@ -56,7 +56,7 @@ def build(inputs: dict[str, Path], folder: Path, settings: TrainingSettings) -> 
 
 
 def processes_below(pid: int) -> list[int]:
-    """The training processes among a process's descendants, in the order of their start."""
+    """The training processes among a process's descendants, in order of their start."""
     listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
     rows = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
     below = {pid}
@@ -82,7 +82,7 @@ def reached(folder: Path, epoch: int) -> bool:
     return any((folder / "scratch").glob(f"epoch-{epoch:05d}-*.safetensors"))
 
 
-def test_processes_share_a_batch_without_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_cover_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "count", lambda: 3)
     shares = []
     for rank in range(3):
@@ -93,7 +93,7 @@ def test_processes_share_a_batch_without_a_rest(monkeypatch: pytest.MonkeyPatch)
     assert [processes.takers(np.arange(windows)) for windows in (8, 3, 2)] == [1, 1, 3]
 
 
-def test_the_mean_over_a_batch_is_pytorchs() -> None:
+def test_the_mean_over_a_batch_equals_pytorchs() -> None:
     torch.manual_seed(0)
     logits, labels, weights = torch.randn(9, 4), torch.arange(9) % 4, torch.rand(4)
     total = functional.cross_entropy(logits, labels, weights, label_smoothing=0.1, reduction="sum")
@@ -101,7 +101,7 @@ def test_the_mean_over_a_batch_is_pytorchs() -> None:
     torch.testing.assert_close(processes.batch_mean(total, weights[labels].sum()), mean)
 
 
-def test_more_processes_than_there_is_room_for_are_refused() -> None:
+def test_too_many_processes_are_refused() -> None:
     check_processes(64, torch.device("cpu"))
     with pytest.raises(SettingsError, match=r"training.processes: 2, but mps serves one"):
         check_processes(2, torch.device("mps"))
@@ -111,15 +111,15 @@ def test_more_processes_than_there_is_room_for_are_refused() -> None:
         small(processes=9)
 
 
-def test_a_process_needs_memory_for_its_share_of_the_batch() -> None:
+def test_a_process_needs_memory_for_its_shard_of_the_batch() -> None:
     alone, shared = (needed_bytes(small(processes=count, batch_size=64), 40, 3, 60) for count in (1, 4))
     assert shared < alone < 4 * shared
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["mingru", "lstm"])
-def test_two_processes_learn_what_one_learns(inputs: dict[str, Path], tmp_path: Path, cell: str) -> None:
-    """An odd window is left over at the end of some epoch, and both take it."""
+def test_two_processes_learn_the_same_as_one(inputs: dict[str, Path], tmp_path: Path, cell: str) -> None:
+    """Some epochs end with a batch of a single window, which both processes take."""
     rows: list[list[dict[str, Any]]] = []
     weights = []
     for count in (1, 2):
@@ -129,25 +129,25 @@ def test_two_processes_learn_what_one_learns(inputs: dict[str, Path], tmp_path: 
         weights.append(load_file(out / "model.safetensors"))
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=0, atol=2e-5)
-    told = ("train_loss", "train_window_accuracy", "gradient_norm_max", "validation_loss", "validation_accuracy")
+    metrics = ("train_loss", "train_window_accuracy", "gradient_norm_max", "validation_loss", "validation_accuracy")
     for one, two in zip(*rows, strict=True):
-        assert [two[name] for name in told] == pytest.approx([one[name] for name in told], abs=1e-4)
+        assert [two[name] for name in metrics] == pytest.approx([one[name] for name in metrics], abs=1e-4)
 
 
 @pytest.mark.slow
-def test_a_killed_process_fails_the_run_and_the_next_one_goes_on(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_killed_process_fails_the_run_and_the_next_one_resumes(inputs: dict[str, Path], tmp_path: Path) -> None:
     settings = small(processes=3, epochs=20, batch_size=6)
     with ThreadPoolExecutor() as pool:
         run = pool.submit(build, inputs, tmp_path / "killed", settings)
         wait_for(lambda: run.done() or reached(tmp_path / "killed", 3))
         pids = processes_below(os.getpid())
         os.kill(pids[1], signal.SIGKILL)
-        with pytest.raises(TrainingError) as told:
+        with pytest.raises(TrainingError) as caught:
             run.result(60)
     kept = max((tmp_path / "killed" / "scratch").glob("epoch-*"))
-    assert "process 2 of 3 was ended by SIGKILL (as when memory runs out)" in str(told.value)
-    assert f"run again to go on from {kept}" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "process 2 of 3 was ended by SIGKILL (as when memory runs out)" in str(caught.value)
+    assert f"run again to resume from {kept}" in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert alive(pids) == []
     assert len(pids) == 3
     resumed, through = (build(inputs, tmp_path / name, settings) for name in ("killed", "through"))
@@ -156,7 +156,7 @@ def test_a_killed_process_fails_the_run_and_the_next_one_goes_on(inputs: dict[st
 
 
 @pytest.mark.slow
-def test_what_stops_a_process_is_told_as_if_there_were_one(
+def test_an_error_of_a_process_is_raised_as_from_a_single_one(
     inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     explosive = small(cell="none", processes=2, learning_rate=10, weight_decay=10, schedule="constant", epochs=50)
@@ -179,7 +179,7 @@ train.function(small(processes=2, epochs=10_000), work / "out", **inputs, scratc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_the_one_that_ordered_it(
+def test_no_process_outlives_the_one_that_started_it(
     inputs: dict[str, Path], tmp_path: Path, sent: signal.Signals
 ) -> None:
     here = Path(__file__).parent
@@ -187,7 +187,7 @@ def test_no_process_outlives_the_one_that_ordered_it(
         [sys.executable, "-c", STAGE, json.dumps({name: str(path) for name, path in inputs.items()}), str(tmp_path)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]), "TMPDIR": str(tmp_path)},
         stderr=subprocess.DEVNULL,
-        # A shell that starts the tests in the background has them, and so their children, ignore Ctrl-C.
+        # Tests started in the background by a shell ignore Ctrl-C, and so would their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     wait_for(lambda: run.poll() is not None or reached(tmp_path, 2))

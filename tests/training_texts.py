@@ -1,4 +1,4 @@
-"""Small tokenized texts for the training tests, told apart by the ids that are common in them."""
+"""Small tokenized texts for the training tests; labels differ in their common token ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGEST = hashlib.sha256(TOKENIZER).hexdigest()
 
 
 def small(**changes: Any) -> TrainingSettings:
-    """Settings that train these texts in a moment, on the CPU."""
+    """Settings for a quick training on the CPU."""
     given = {
         "device": "cpu",
         "objective": "labels",
@@ -45,13 +45,13 @@ def small(**changes: Any) -> TrainingSettings:
 
 
 def text(label: int, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Half of the ids are those of the label, half are anybody's."""
+    """Half of the ids are typical of the label, half are random."""
     own = rng.integers(2 + 10 * label, 12 + 10 * label, length)
     return np.where(rng.random(length) < 0.5, own, rng.integers(2, VOCABULARY, length)).astype(np.uint16)
 
 
 def part_of(texts: Sequence[np.ndarray], labels: np.ndarray, name: object, run: int = 1000) -> TokenizedDocuments:
-    """These texts as a part of the tokens, `run` of them in a run."""
+    """These texts as a split, `run` texts in each run."""
     bounds = np.append(np.arange(0, len(texts), run), len(texts))
     return TokenizedDocuments(
         doc_ids=[f"{name}-{number:03d}" for number in range(len(texts))],
@@ -75,7 +75,7 @@ def documents(per_label: int = 6, seed: int = 0, run: int = 1000) -> TokenizedDo
 def learn(
     settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments, **others: Any
 ) -> Trained:
-    """Trains on the CPU what the settings ask for."""
+    """Trains on the CPU."""
     cpu = torch.device("cpu")
     return train(settings, objective_of(settings, training, validation, cpu), training, cpu, **others)
 

@@ -20,7 +20,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
 from tasks.shared.statistics.metrics import Ints
-from tasks.training.head.head import learn_head
+from tasks.training.head.head import fit_head
 
 Predict = Callable[[Sequence[str], Ints, Sequence[str]], Ints]
 """Training texts, their class ids, test texts → predicted class ids of the test texts."""
@@ -91,7 +91,7 @@ def logistic_regression(train_texts: Sequence[str], train_labels: Ints, test_tex
     document_frequency = np.asarray((train_counts > 0).sum(axis=0)).ravel()
     selected = np.argsort(-document_frequency, kind="stable")[:3000]
     train_features, test_features = (csr_array(counts[:, selected]) for counts in (train_counts, test_counts))
-    head = learn_head([train_features], (1,), labels, len(known), strength=5.0, class_weight_power=1.0)
+    head = fit_head([train_features], (1,), labels, len(known), inverse_regularization=5.0, class_weight_power=1.0)
     return np.asarray(known[head.logits([test_features]).argmax(axis=1)], np.int64)
 
 

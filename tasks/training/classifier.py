@@ -1,7 +1,7 @@
-"""Classifies texts with a trained model folder, which needs nothing outside itself.
+"""Classifies documents with a trained, self-contained model folder.
 
     classifier = load_classifier(Path("data/06_models/…"))
-    classifier.label_names, classifier.log_probabilities([ids_of_a_text, ids_of_another])
+    classifier.label_names, classifier.log_probabilities([token_ids, other_token_ids])
 
 Prediction is deterministic: no dropout, windows at a fixed stride.
 """
@@ -39,19 +39,19 @@ class Classifier:
     window: int
     stride: int
     vocabulary_digest: str
-    """SHA-256 of the tokenizer.json that the ids must come from, in hexadecimal."""
+    """Hexadecimal SHA-256 of the tokenizer.json that the token ids must come from."""
     device: torch.device
 
     def log_probabilities(self, ids: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-        """Log-probabilities [texts, labels] of texts, each an array of token ids; a row's probabilities sum to one.
+        """Log-probabilities [documents, labels]; `ids` has an array of token ids per document.
 
-        Raises CorpusError for a text without tokens or with ids that the vocabulary does not have.
+        Raises CorpusError for a document without tokens, or with a token id beyond the vocabulary.
         """
         if not ids:
             return np.empty((0, len(self.label_names)))
         for number, text in enumerate(ids):
             if len(text) == 0:
-                raise CorpusError(f"text {number}: has no tokens, so there is nothing to classify")
+                raise CorpusError(f"text {number}: has no tokens to classify")
             if not 0 <= int(text.min()) <= int(text.max()) < self.model.architecture.vocabulary_size:
                 raise CorpusError(
                     f"text {number}: token ids {text.min()} … {text.max()}, but the model's vocabulary has "
@@ -67,9 +67,8 @@ class Classifier:
 
 
 def load_classifier(folder: Path, device: str = "auto") -> Classifier:
-    """The model in `folder`. Raises ArtifactError where a file is missing, damaged or does not fit the others."""
+    """The model in `folder`. Raises ArtifactError if a file is missing, damaged or does not match the others."""
     config = _read_config(folder)
-    where = choose_device(device)
     try:
         model = _build(config["objective"], config["architecture"])
         labels = tuple(config["label_names"])
@@ -79,11 +78,12 @@ def load_classifier(folder: Path, device: str = "auto") -> Classifier:
         raise ArtifactError(f"{folder / CONFIG}: not a model's configuration ({error!r}); train again") from error
     if len(labels) != model.architecture.labels:
         raise ArtifactError(
-            f"{folder / CONFIG}: names {len(labels)} labels, the architecture has {model.architecture.labels}; "
+            f"{folder / CONFIG}: has {len(labels)} label names, but the architecture has {model.architecture.labels}; "
             "train again"
         )
     _load_weights(model, folder / WEIGHTS)
-    return Classifier(model.to(where).eval(), labels, window, stride, digest, where)
+    target = choose_device(device)
+    return Classifier(model.to(target).eval(), labels, window, stride, digest, target)
 
 
 def _build(objective: str, architecture: Any) -> WindowClassifier | DocumentClassifier:
@@ -110,11 +110,11 @@ def _load_weights(model: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: not readable as safetensors ({error}); train again") from error
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
+    stored = {name: tuple(value.shape) for name, value in weights.items()}
+    for name in sorted(expected.keys() | stored.keys()):
+        if expected.get(name) != stored.get(name):
             raise ArtifactError(
-                f"{path}: {name} has size {found.get(name, 'none (it is missing)')}, "
-                f"{CONFIG} beside it asks for {expected.get(name, 'none')}; train again"
+                f"{path}: {name} has shape {stored.get(name, 'none (missing)')}, but {CONFIG} asks for "
+                f"{expected.get(name, 'none')}; train again"
             )
     model.load_state_dict(weights)

@@ -1,4 +1,4 @@
-"""What is written beside the weights, and what a checkpoint must agree with to be gone on from."""
+"""The model's configuration file, and the identity that a checkpoint must match to be resumed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.settings import TrainingSettings
 
+MOVABLE = {"device", "processes"}
+"""Settings that may differ when a checkpoint is resumed."""
+
 
 def model_config(
     settings: TrainingSettings,
@@ -22,17 +25,17 @@ def model_config(
     classifier: WindowClassifier | DocumentClassifier,
     kept: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that predicting needs, and for people the settings that the model was trained with.
+    """Everything that prediction needs besides the weights; and the training settings, for people.
 
-    `kept` is the history's row of the epoch that the weights are from.
+    `kept` is the kept epoch's row of the history.
     """
-    names = training.label_names
-    counts = np.bincount(training.labels, minlength=len(names)).tolist()
+    label_names = training.label_names
+    counts = np.bincount(training.labels, minlength=len(label_names)).tolist()
     return {
         "objective": settings.objective,
         "architecture": classifier.architecture.as_json(),
-        "label_names": list(names),
-        "training_documents": dict(zip(names, counts, strict=True)),
+        "label_names": list(label_names),
+        "training_documents": dict(zip(label_names, counts, strict=True)),
         "window": {
             "size": settings.window,
             "stride": settings.stride if settings.objective == "labels" else settings.window,
@@ -47,21 +50,20 @@ def model_config(
 def identity(
     settings: TrainingSettings, training: TokenizedDocuments, validation: TokenizedDocuments
 ) -> dict[str, Any]:
-    """Settings (less device and processes: a checkpoint may move), vocabulary and texts, flat, named for messages."""
-    moving = {"device", "processes"}
-    named = {f"training.{key}": value for key, value in settings.cache_values().items() if key not in moving}
+    """Settings, vocabulary and documents, flat, with names for error messages."""
+    values = {f"training.{key}": value for key, value in settings.cache_values().items() if key not in MOVABLE}
     return {
-        **named,
+        **values,
         "the vocabulary's digest": training.vocabulary_digest,
-        "the training part's digest": _digest(training),
-        "the validation part's digest": _digest(validation),
+        "the training split's digest": _digest(training),
+        "the validation split's digest": _digest(validation),
     }
 
 
-def _digest(part: TokenizedDocuments) -> str:
-    digest = hashlib.sha256(repr(part.label_names).encode())
-    for array in (part.labels, part.offsets):
+def _digest(documents: TokenizedDocuments) -> str:
+    digest = hashlib.sha256(repr(documents.label_names).encode())
+    for array in (documents.labels, documents.offsets):
         digest.update(array.tobytes())
-    for chunk in part.chunks():
+    for chunk in documents.chunks():
         digest.update(chunk.ids.tobytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What must hold of a model folder before it is evaluated."""
+"""Expectations of a model folder before it is evaluated."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tasks.training.settings import TrainingLimits, TrainingSettings
 from tasks.vocabulary.schema import TOKENIZER
 
 SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY, GRADIENTS_FILE: GRADIENTS}
-LARGEST_LOSS = 1e6
-"""Nothing that learns comes near it; infinity and NaN fail it."""
-BY_CHANCE = 2
-"""Texts that may be wrong whatever the limit below zero is: of few texts they are a large share, and prove nothing."""
+MAX_LOSS = 1e6
+"""Far above any useful loss; infinity fails it."""
+TEXTS_BY_CHANCE = 2
+"""Errors that a limit below zero always allows: among few texts they are a large share but prove nothing."""
 DIGITS = 9
-"""Of shares: as many as rounding errors leave alone."""
+"""To which shares are rounded, to remove rounding errors."""
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TrainingSettings, limits: TrainingLimits
 ) -> Iterator[Batch]:
-    """The history, the kept epoch beside the majority class, the weights' aggregates and the files."""
+    """The history, the kept epoch, the gradients, aggregates of the weights, and the files."""
     history = pq.read_table(artifact / HISTORY_FILE).to_pandas()
     yield Batch("history", history, list(_history(settings, limits)), key="epoch")
     yield kept_epoch(history, *majority(inputs["tokens"]), limits)
@@ -42,28 +42,25 @@ def batches(
     weights = weight_aggregates(artifact / WEIGHTS)
     yield Batch("weights", weights, list(_weights()), key="tensor")
     yield Batch("matrices", weights[weights["dimensions"] > 1], list(_matrices()), key="tensor")
-    yield Batch("files", _files(artifact), list(_in_place()), key="file")
+    yield Batch("files", _files(artifact), list(_complete()), key="file")
 
 
 def majority(tokens: Path) -> tuple[float, int]:
-    """Share of the validation texts that carry the training part's commonest label, and how many texts there are."""
-    commonest = np.bincount(open_tokens(tokens, "train").labels).argmax()
+    """Share of validation texts with the most common training label, and the number of validation texts."""
+    most_common = np.bincount(open_tokens(tokens, "train").labels).argmax()
     labels = open_tokens(tokens, "validation").labels
-    return float((labels == commonest).mean()), len(labels)
+    return float((labels == most_common).mean()), len(labels)
 
 
 def kept_epoch(history: pd.DataFrame, share: float, texts: int, limits: TrainingLimits) -> Batch:
-    """The kept epoch beside the majority class, which is right in `share` of as many validation `texts`."""
+    """The kept epoch, with its gain over the majority class, whose accuracy is `share` on `texts` validation texts."""
     kept = history[history["kept"]]
     gain = (kept["validation_accuracy"] - share).round(DIGITS)
     return Batch("kept epoch", kept.assign(gain=gain), list(_kept(limits, texts)), key="epoch")
 
 
 def weight_aggregates(path: Path) -> pd.DataFrame:
-    """One row a tensor: dimensions, how many values are not finite, and the largest of the others.
-
-    Raises ArtifactError.
-    """
+    """One row per tensor: dimensions, number of non-finite values, largest finite magnitude. Raises ArtifactError."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -90,13 +87,15 @@ def _files(artifact: Path) -> pd.DataFrame:
 
 def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Expectation]:
     yield gxe.ExpectTableRowCountToBeBetween(
-        min_value=1, max_value=settings.epochs, notes="one row an epoch, and no more epochs than the settings allow"
+        min_value=1,
+        max_value=settings.epochs,
+        notes="one row per epoch, and at most as many epochs as the settings allow",
     )
-    yield gxe.ExpectColumnValuesToBeIncreasing(column="epoch", strictly=True, notes="an epoch is trained once")
+    yield gxe.ExpectColumnValuesToBeIncreasing(column="epoch", strictly=True, notes="each epoch is trained once")
     for column in ("train_loss", "validation_loss"):
         yield gxe.ExpectColumnValuesToNotBeNull(column=column, notes="NaN means that training diverged")
         yield gxe.ExpectColumnValuesToBeBetween(
-            column=column, min_value=0, max_value=LARGEST_LOSS, notes="an infinite loss means that training diverged"
+            column=column, min_value=0, max_value=MAX_LOSS, notes="an infinite loss means that training diverged"
         )
     for column in ("gradient_norm_mean", "gradient_norm_max"):
         yield gxe.ExpectColumnValuesToNotBeNull(column=column, notes="NaN means that training diverged")
@@ -108,51 +107,55 @@ def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Exp
         )
     shares = ("train_window_accuracy", "validation_window_accuracy", "validation_accuracy", "validation_macro_f1")
     for column in (*shares, "clipped_share"):
-        yield gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=1, notes="it is a share")
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=column, min_value=0, max_value=1, notes="it is a share, from 0 to 1"
+        )
     for column in ("tokens_per_second", "seconds", "learning_rate"):
         yield gxe.ExpectColumnValuesToBeBetween(
-            column=column, min_value=0, strict_min=True, notes="an epoch without work trained nothing"
+            column=column, min_value=0, strict_min=True, notes="an epoch takes time and trains on tokens"
         )
 
 
 def _kept(limits: TrainingLimits, texts: int) -> Iterator[Expectation]:
-    yield gxe.ExpectTableRowCountToEqual(value=1, notes="the weights are those of exactly one epoch")
-    least = limits.min_gain_over_majority
-    reason = "a model that is worse than always naming the commonest label has learned nothing"
-    if least < 0:
-        fewer = max(BY_CHANCE, math.floor(round(-least * texts, DIGITS)))
-        reason += f"; by chance it may get {fewer} texts fewer right (of {texts} in the validation part)"
-        least = -fewer / texts
-    yield gxe.ExpectColumnValuesToBeBetween(column="gain", min_value=round(least, DIGITS), notes=reason)
+    yield gxe.ExpectTableRowCountToEqual(value=1, notes="exactly one epoch's weights are kept")
+    floor = limits.min_gain_over_majority
+    reason = "a model worse than always predicting the most common label has learned nothing"
+    if floor < 0:
+        fewer = max(TEXTS_BY_CHANCE, math.floor(round(-floor * texts, DIGITS)))
+        reason += f"; by chance it may get {fewer} texts fewer right (of {texts} in the validation split)"
+        floor = -fewer / texts
+    yield gxe.ExpectColumnValuesToBeBetween(column="gain", min_value=round(floor, DIGITS), notes=reason)
     if limits.min_validation_accuracy is not None:
         yield gxe.ExpectColumnValuesToBeBetween(
             column="validation_accuracy",
             min_value=limits.min_validation_accuracy,
             severity="warning",
-            notes="the floor that the settings ask for",
+            notes="the minimum in the settings",
         )
 
 
 def _gradients() -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToNotBeNull(column="norm", notes="NaN means that the weights are not finite")
-    yield gxe.ExpectColumnValuesToBeBetween(column="norm", min_value=0, notes="it is a length")
-    yield gxe.ExpectColumnValuesToBeBetween(column="windows", min_value=1, notes="a mean of nothing says nothing")
+    yield gxe.ExpectColumnValuesToBeBetween(column="norm", min_value=0, notes="a norm is not negative")
+    yield gxe.ExpectColumnValuesToBeBetween(column="windows", min_value=1, notes="a mean needs at least one window")
 
 
 def _weights() -> Iterator[Expectation]:
     yield gxe.ExpectTableRowCountToBeBetween(min_value=1, notes="a model has weights")
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="not_finite", max_value=0, notes="one NaN among the weights makes every prediction NaN"
+        column="not_finite", max_value=0, notes="a single NaN weight makes every prediction NaN"
     )
 
 
 def _matrices() -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="largest", min_value=0, strict_min=True, notes="a matrix that is all zero carries nothing"
+        column="largest", min_value=0, strict_min=True, notes="a zero matrix carries no information"
     )
 
 
-def _in_place() -> Iterator[Expectation]:
+def _complete() -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="bytes", min_value=1, notes="the folder stands alone: predicting needs weights, config and tokenizer"
+        column="bytes",
+        min_value=1,
+        notes="the folder is self-contained: prediction needs weights, config and tokenizer",
     )

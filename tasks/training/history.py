@@ -1,4 +1,4 @@
-"""Reads the history of a trained model."""
+"""Reads a model's training history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.training.schema import HISTORY_FILE
 
 
 def read_history(model: Path) -> dict[str, Floats]:
-    """The numeric columns of the training history; empty where the model has none."""
+    """The numeric columns of the training history; empty if the model has none."""
     path = model / HISTORY_FILE
     if not path.exists():
         return {}

@@ -16,80 +16,87 @@ UNREAD = {
 
 
 class TrainingSettings(Section):
-    """What is trained, how, and when it stops. Lengths are counted in tokens."""
+    """The model, its training, and when it stops. Lengths are in tokens."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where to compute; auto takes cuda, else mps, else cpu."
+        "auto", description="Compute device; auto: cuda, else mps, else cpu."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Numbers that a step computes in; auto takes bfloat16 on a GPU made for it, else float32."
+        "auto", description="Number format of a training step; auto: bfloat16 on a GPU that supports it, else float32."
     )
-    processes: int = Field(1, ge=1, le=64, description="Processes on this machine that share the work of every step.")
-    deterministic: bool = Field(True, description="Only deterministic kernels, where the device offers a choice.")
+    processes: int = Field(1, ge=1, le=64, description="Processes on this machine that share each step.")
+    deterministic: bool = Field(True, description="Use only deterministic kernels if the device has a choice.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, window offsets, shuffling and dropout.")
 
     objective: Literal["language", "labels"] = Field(
         "language",
-        description="What the RNN learns: language, to tell each token from those around it, and texts are classified "
-        "by what it read; or labels, to name the label of every window.",
+        description="What the RNN learns: language, to predict each token from its surroundings (a head then "
+        "classifies texts by its states); or labels, to classify every window.",
     )
     cell: Literal["mingru", "minlstm", "gru", "lstm", "rnn", "none"] = Field(
-        "mingru", description="The recurrent cell; none (objective labels) leaves a bag of embeddings, as a baseline."
+        "mingru", description="Recurrent cell; none (objective labels): a bag of embeddings, as a baseline."
     )
     embedding_size: int = Field(128, ge=1, le=4096, description="Dimensions of a token's embedding.")
     hidden_size: int = Field(128, ge=1, le=8192, description="Units of a layer, in each direction.")
     num_layers: int = Field(1, ge=1, le=16, description="Recurrent layers.")
-    bidirectional: bool = Field(True, description="Read every window in both directions.")
+    bidirectional: bool = Field(True, description="Process windows in both directions.")
     prediction_ratio: float = Field(
-        0.2, gt=0, le=1, description="Objective language: share of a window's tokens that a step asks for."
+        0.2, gt=0, le=1, description="Objective language: fraction of a window's tokens that a step predicts."
     )
     codebook_size: int = Field(
-        1024, ge=1, le=65_536, description="Objective language: kinds of states that are counted in a text, at most."
+        1024, ge=1, le=65_536, description="Objective language: clusters of states that are counted in a text, at most."
     )
     head_C: float = Field(  # noqa: N815 (what scikit-learn calls it)
         5.0,
         gt=0,
-        description="Objective language: inverse of the penalty on the regression's weights; validation may choose 6 "
-        "or 30 times.",
+        description="Objective language: inverse regularization of the head; validation may select 6 or 30 times this.",
     )
     pooling: Literal["mean", "mean_max"] = Field(
-        "mean", description="Objective labels: a window's states become their mean, or mean and maximum side by side."
+        "mean", description="Objective labels: pooling of a window's states; mean_max concatenates mean and maximum."
     )
-    skip: bool = Field(True, description="Objective labels: the mean of the embeddings goes to the classifier as well.")
+    skip: bool = Field(True, description="Objective labels: the classifier also gets the mean of the embeddings.")
     label_smoothing: float = Field(
         0.1, ge=0, lt=1, description="Objective labels: probability spread evenly over all labels."
     )
 
-    embedding_dropout: float = Field(0.15, ge=0, lt=1, description="Share of embedding dimensions off in a window.")
-    token_dropout: float = Field(0.1, ge=0, lt=1, description="Share of tokens left blank in a training window.")
+    embedding_dropout: float = Field(
+        0.15, ge=0, lt=1, description="Fraction of embedding dimensions dropped in a window."
+    )
+    token_dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of tokens masked in a training window.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the last one.")
     class_weight_power: float = Field(
-        1.0, ge=0, le=1, description="p in the weight count^-p of a label; 0 weighs all documents alike, 1 all labels."
+        1.0, ge=0, le=1, description="p in a label's weight count^-p; 0: equal weights for documents, 1: for labels."
     )
 
-    window: int = Field(128, ge=1, le=65_536, description="Tokens in a window; texts are cut anew each epoch.")
+    window: int = Field(
+        128, ge=1, le=65_536, description="Tokens in a window; each epoch cuts the texts at other offsets."
+    )
     stride: int = Field(
-        64, ge=1, le=65_536, description="Objective labels: tokens from window to window when predicting."
+        64, ge=1, le=65_536, description="Objective labels: tokens between the starts of windows in prediction."
     )
     batch_size: int = Field(64, ge=1, le=65_536, description="Windows in a training step.")
     shuffle_tokens: int = Field(
         2**23,
         ge=1,
         le=2**28,
-        description="Tokens among whose windows a training step's are drawn, at most 12 bytes each; a training part "
-        "that has no more is shuffled whole.",
+        description="Size of the shuffle buffer in tokens, at most 12 bytes each; a training split that fits is "
+        "shuffled whole.",
     )
     epochs: int = Field(3, ge=1, le=10_000, description="Epochs of the schedule, at most.")
-    patience: int = Field(3, ge=1, le=10_000, description="Epochs without a better validation loss before stopping.")
-    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
-        "one_cycle", description="Learning rate over the epochs: up and down, down, or flat."
+    patience: int = Field(
+        3, ge=1, le=10_000, description="Epochs without a better validation loss before training stops."
     )
-    warmup_fraction: float = Field(0.2, ge=0, lt=1, description="Share of the schedule spent going up (one_cycle).")
-    learning_rate: float = Field(5e-3, gt=0, le=10, description="The highest learning rate.")
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        "one_cycle", description="Learning rate over the epochs: up and down, down, or constant."
+    )
+    warmup_fraction: float = Field(
+        0.2, ge=0, lt=1, description="Fraction of the schedule in which the learning rate rises (one_cycle)."
+    )
+    learning_rate: float = Field(5e-3, gt=0, le=10, description="Peak learning rate.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients with a larger norm are scaled down to it.")
     gradient_flow: bool = Field(
-        False, description="Record after each epoch how far gradients reach; of the kept one it is always recorded."
+        False, description="Record the gradient profile by lag after each epoch, not only for the kept one."
     )
 
     @model_validator(mode="after")
@@ -99,14 +106,14 @@ class TrainingSettings(Section):
         if self.processes > self.batch_size:
             raise ValueError(f"processes {self.processes} exceed batch_size {self.batch_size}: some would idle")
         if self.objective == "language" and self.cell == "none":
-            raise ValueError("cell none reads nothing: it needs objective: labels")
+            raise ValueError("cell none needs objective: labels, since it learns no language")
         if self.objective == "language" and self.bidirectional and self.num_layers > 1:
             raise ValueError(
                 f"num_layers {self.num_layers} in both directions would see the token to predict; "
                 "set num_layers: 1, or bidirectional: false, or objective: labels"
             )
         if self.cell == "none" and not self.skip:
-            raise ValueError("cell none needs skip: true, else nothing reaches the classifier")
+            raise ValueError("cell none needs skip: true, else the classifier has no input")
         return self
 
     def cache_values(self) -> dict[str, Any]:
@@ -115,16 +122,16 @@ class TrainingSettings(Section):
 
 
 class TrainingLimits(Section):
-    """Thresholds of the check after training."""
+    """Limits of the check after training."""
 
     max_gradient_norm: float = Field(1e4, gt=0, description="Largest gradient norm of any step, before clipping.")
     min_gain_over_majority: float = Field(
         -0.1,
         ge=-1,
         le=1,
-        description="Least validation accuracy of the kept epoch, less the commonest label's share; below 0 it is what "
-        "chance may cost, two texts at least.",
+        description="Minimum of the kept epoch's validation accuracy less the most common label's share; below 0 it "
+        "allows for chance, at least two texts.",
     )
     min_validation_accuracy: float | None = Field(
-        None, ge=0, le=1, description="Floor of the kept epoch's validation accuracy; null for none."
+        None, ge=0, le=1, description="Minimum validation accuracy of the kept epoch; null: none."
     )

@@ -1,4 +1,4 @@
-"""What training shows in Prefect's UI: the learning curve, and the figures of each epoch."""
+"""Training in Prefect's UI: the learning curve, and the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def pages(artifact: Path) -> Iterator[Page]:
         (f"{epoch:.0f}{' (kept)' if kept else ''}", *(_cell(history[column][i]) for column in COLUMNS))
         for i, (epoch, kept) in enumerate(zip(history["epoch"], history["kept"], strict=True))
     ]
-    parts = [
+    paragraphs = [
         *(f"![{picture.alt}]({opaque(picture.light)})\n" for picture in pictures),
         table(("epoch", *(f">{title}" for title in COLUMNS.values())), rows),
     ]
-    yield Markdown("training-curve", f"Learning curve, {len(rows)} epochs", "\n".join(parts))
+    yield Markdown("training-curve", f"Learning curve, {len(rows)} epochs", "\n".join(paragraphs))
 
 
 def _cell(value: float) -> str:
-    """Empty for a figure that the objective does not have."""
+    """Empty for a metric that the objective does not have."""
     return "" if isnan(value) else f"{value:.3f}"

@@ -1,11 +1,11 @@
-"""The training stage: tokens and a vocabulary in, a model folder that stands alone out."""
+"""The training stage: tokens and a vocabulary in, a self-contained model folder out."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import file_digest, write_text
-from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, tell
+from tasks.shared.progress import logger, tell
 from tasks.tokenization.store import open_tokens
-from tasks.training.head.progress import Watch
-from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
+from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
 from tasks.training.settings import TrainingSettings
 from tasks.vocabulary.schema import TOKENIZER
 
@@ -27,12 +26,11 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
     from torch import Tensor
 
-    from tasks.tokenization.store import Chunk
     from tasks.training.loop.epoch_metrics import Progress
 
 log = logger("training")
 WORKER = "tasks.training.worker"
-"""What each process runs with `training.processes`."""
+"""The module that each process runs if `training.processes` is more than one."""
 
 
 @stage(
@@ -45,47 +43,37 @@ WORKER = "tasks.training.worker"
 def train(
     settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path
 ) -> dict[str, JsonValue]:
-    """Trains on the training part, keeps the epoch that does best on the validation part."""
+    """Trains on the training split; keeps the epoch with the lowest validation loss."""
     from tasks.training.config import identity, model_config
-    from tasks.training.distributed.launch import train_together
-    from tasks.training.loop import loop  # torch takes a second to import: a reused model does without it
-    from tasks.training.loop.checkpoint import Checkpoints
+    from tasks.training.distributed.launch import train_distributed
+    from tasks.training.loop.checkpoint import Checkpoints  # torch takes a second to import: not for a reused model
     from tasks.training.loop.epoch_metrics import Listener
-    from tasks.training.loop.gradient_record import GradientRecord
-    from tasks.training.objectives.objective import objective_of
-    from tasks.training.preflight import ready_device
+    from tasks.training.preflight import run_preflight
+    from tasks.training.train_model import train_model
 
     training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
-    device = ready_device(settings, training, validation)
+    device = run_preflight(settings, training, validation)
     _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
     log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{training.tokens:,}", device)
-    checkpoints = Checkpoints(scratch, identity(settings, training, validation))
-    objective = objective_of(settings, training, validation, device)
     tell(0)
-    gradients = GradientRecord(objective.model, training, settings.window, device, scratch, GRADIENTS)
+    checkpoints = Checkpoints(scratch, identity(settings, training, validation))
+    listener = Listener(_log_progress, learned=partial(_log_epoch, settings.epochs))
+    if settings.processes > 1:  # train_model then finds the last epoch's checkpoint
+        train_distributed(settings, WORKER, tokens, checkpoints, listener)
+    objective, trained, gradients = train_model(settings, training, validation, device, checkpoints, listener)
 
-    if settings.processes > 1:  # what follows takes up the last checkpoint that they leave
-        listener = Listener(_say, learned=partial(_say_epoch, settings.epochs))
-        train_together(settings, WORKER, tokens, checkpoints, listener)
-
-    def learned(row: Mapping[str, Any]) -> None:
-        _say_epoch(settings.epochs, row)
-        if settings.gradient_flow:
-            gradients.add(row["epoch"])
-
-    trained = loop.train(settings, objective, training, device, checkpoints, Listener(_say, learned=learned))
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)
     started = time.monotonic()
-    classifier, judged = objective.complete(Afterwards(objective.reads), scratch)
+    classifier, metrics = objective.finalize(scratch)
     epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
     pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
     kept = trained.history[trained.kept_epoch - 1]
     config = model_config(settings, training, classifier, kept)
     kept |= {"completion_seconds": time.monotonic() - started}
-    if judged is not None:
-        kept |= {"validation_accuracy": judged.accuracy, "validation_macro_f1": judged.macro_f1}
-        _say_complete(config["architecture"], judged.accuracy)
+    if metrics is not None:
+        kept |= {"validation_accuracy": metrics.accuracy, "validation_macro_f1": metrics.macro_f1}
+        _log_head(config["architecture"], metrics.accuracy)
     weights = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
     _write(out, weights, config, trained.history)
     shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
@@ -95,31 +83,6 @@ def train(
         **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
         "parameters": sum(value.numel() for value in weights.values()),
     }
-
-
-class Afterwards(Watch):
-    """Says every few seconds how far the work after the epochs is, in which so many tokens are read."""
-
-    def __init__(self, tokens: int) -> None:
-        self._tokens, self._read, self._spoken = tokens, 0, time.monotonic()
-
-    def reading(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """See Watch."""
-        for chunk in chunks:
-            yield chunk
-            self._read += len(chunk.ids)
-            self._say("reading the texts with the trained reader, %d%%", round(100 * self._read / self._tokens))
-        if self._read == self._tokens:
-            log.info("training: learning to classify what was read")
-
-    def learned(self, heads: int, of: int) -> None:
-        """See Watch."""
-        self._say("learning to classify what was read, %d of %d", heads, of)
-
-    def _say(self, what: str, *numbers: int) -> None:
-        if time.monotonic() - self._spoken >= SECONDS_BETWEEN_LINES:
-            self._spoken = time.monotonic()
-            log.info("training: " + what, *numbers)
 
 
 def _write(
@@ -132,26 +95,25 @@ def _write(
     pq.write_table(pa.Table.from_pylist(list(history), schema=HISTORY), out / HISTORY_FILE)
 
 
-def _say_complete(architecture: Mapping[str, Any], accuracy: float | None) -> None:
-    log.info(
-        "training: texts classified by what was read: codes of states count %g, tokens 1, strength %g; "
-        "validation accuracy %.3f",
-        architecture["codes_share"],
-        architecture["strength"],
-        accuracy,
-    )
-
-
 def _check_vocabulary(tokenizer: Path, expected: str) -> None:
     try:
         digest = file_digest(tokenizer)
     except OSError as error:
         raise ArtifactError(f"{tokenizer}: not readable ({error}); learn the vocabulary again") from error
     if digest != expected:
-        raise ArtifactError(f"{tokenizer}: is not the vocabulary that the tokens were made with; tokenize again")
+        raise ArtifactError(f"{tokenizer}: not the vocabulary that the tokens were made with; tokenize again")
 
 
-def _say(progress: Progress) -> None:
+def _log_head(architecture: Mapping[str, Any], accuracy: float | None) -> None:
+    log.info(
+        "training: head fitted: weight of the codes %g, C %g; validation accuracy %.3f",
+        architecture["codes_share"],
+        architecture["inverse_regularization"],
+        accuracy,
+    )
+
+
+def _log_progress(progress: Progress) -> None:
     log.info(
         "training: epoch %d of %d, %d%%, loss %.3f, %s tokens/s",
         progress.epoch,
@@ -163,7 +125,7 @@ def _say(progress: Progress) -> None:
     tell((progress.epoch - 1 + progress.share) / progress.epochs)
 
 
-def _say_epoch(epochs: int, row: Mapping[str, Any]) -> None:
+def _log_epoch(epochs: int, row: Mapping[str, Any]) -> None:
     accuracy = row["validation_accuracy"]
     log.info(
         "training: epoch %d of %d done, validation loss %.3f%s",

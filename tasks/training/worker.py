@@ -1,8 +1,8 @@
-"""`python -m tasks.training.worker ORDER`: one of the processes that train together, started by agent.py.
+"""`python -m tasks.training.worker SPEC`: one rank of a distributed training, started by distributed/agent.py.
 
-Reads and trains like the stage itself, on its share of every batch (processes.py). The first process reports on
-standard output, a line of JSON each time; every process says there why it failed. When standard input closes, whoever
-ordered the training is gone, and the process ends at once.
+Trains like the stage itself, on its shard of every batch (collectives.py). Rank 0 reports its progress on standard
+output, a line of JSON each; every rank reports its errors there. When standard input closes, the process that started
+the training is gone, and this one ends at once.
 """
 
 from __future__ import annotations
@@ -19,65 +19,54 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.shared.child_process import end_with_parent
 from tasks.tokenization.store import open_tokens
-from tasks.training.distributed.spec import Order
-from tasks.training.schema import GRADIENTS
+from tasks.training.distributed.spec import LaunchSpec
 from tasks.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
 
-FOR_EVER = timedelta(days=365)
-"""A process waits for the others as long as they take; one that dies is the agent's affair."""
-TOLD = 600
-"""Characters of an error: so short a line a pipe takes whole, and those of several processes do not mix."""
+NO_TIMEOUT = timedelta(days=365)
+"""The ranks wait for each other without limit; the agent notices a dead one."""
+MAX_MESSAGE_CHARACTERS = 600
+"""Of an error: a pipe writes a line this short atomically, so that the lines of several processes do not mix."""
 
 
 def main() -> None:
-    """Trains to the last checkpoint and exits with 0, or says what went wrong and exits with 1."""
+    """Trains to the last checkpoint; on an error reports it and exits with 1."""
     end_with_parent(code=1)
-    order, rank = Order.read(sys.argv[1]), int(os.environ["RANK"])
+    spec, rank = LaunchSpec.read(sys.argv[1]), int(os.environ["RANK"])
     try:
-        _train(order, rank)
+        _train(spec, rank)
     except Exception as error:
-        _report(rank=rank, error=type(error).__name__, message=str(error)[:TOLD])
-        logging.getLogger(__name__).exception("process %d of %d", rank + 1, order.processes)
+        _report(rank=rank, error=type(error).__name__, message=str(error)[:MAX_MESSAGE_CHARACTERS])
+        logging.getLogger(__name__).exception("process %d of %d", rank + 1, spec.processes)
         sys.exit(1)
-    os._exit(0)  # all is written, and clearing up after torch takes a second
+    os._exit(0)  # everything is written, and torch takes a second to clean up
 
 
-def _train(order: Order, rank: int) -> None:
+def _train(spec: LaunchSpec, rank: int) -> None:
     import torch.distributed as dist  # slow: only after `end_with_parent`
 
-    from tasks.training.loop import loop
     from tasks.training.loop.checkpoint import Checkpoints
     from tasks.training.loop.epoch_metrics import SILENT, Listener
-    from tasks.training.loop.gradient_record import GradientRecord
-    from tasks.training.objectives.objective import objective_of
+    from tasks.training.train_model import train_model
 
-    settings = TrainingSettings.model_validate(order.settings)
-    device = _join(order, settings, rank)
-    tokens, folder = Path(order.tokens), Path(order.checkpoints)
-    training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
-    objective = objective_of(settings, training, validation, device)
-    gradients = GradientRecord(objective.model, training, settings.window, device, folder, GRADIENTS)
-
-    def learned(row: Any) -> None:
-        _report(row=row)
-        if settings.gradient_flow:
-            gradients.add(row["epoch"])
-
+    settings = TrainingSettings.model_validate(spec.settings)
+    device = _join(spec, settings, rank)
+    training, validation = (open_tokens(Path(spec.tokens), split) for split in ("train", "validation"))
     listener = SILENT
     if rank == 0:
-        listener = Listener(lambda progress: _report(progress=asdict(progress)), learned=learned)
-        said = logging.getLogger("corpusflow")
-        said.setLevel(logging.INFO)
-        said.addHandler(_Relay())
-    loop.train(settings, objective, training, device, Checkpoints(folder, order.identity), listener)
+        listener = Listener(lambda progress: _report(progress=asdict(progress)), learned=lambda row: _report(row=row))
+        log = logging.getLogger("corpusflow")
+        log.setLevel(logging.INFO)
+        log.addHandler(_ReportHandler())
+    checkpoints = Checkpoints(Path(spec.checkpoints), spec.identity)
+    train_model(settings, training, validation, device, checkpoints, listener)
     dist.destroy_process_group()
 
 
-def _join(order: Order, settings: TrainingSettings, rank: int) -> torch.device:
-    """The device of this process, once all processes are there."""
+def _join(spec: LaunchSpec, settings: TrainingSettings, rank: int) -> torch.device:
+    """Waits for all ranks to join the process group; returns this rank's device."""
     import torch
     import torch.distributed as dist
 
@@ -91,23 +80,23 @@ def _join(order: Order, settings: TrainingSettings, rank: int) -> torch.device:
     os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=order.file("processes").as_uri(),
+        init_method=spec.file("processes").as_uri(),
         rank=rank,
-        world_size=order.processes,
-        timeout=FOR_EVER,
+        world_size=spec.processes,
+        timeout=NO_TIMEOUT,
     )
     return device
 
 
-class _Relay(logging.Handler):
-    """Hands the stage's log lines over to whoever ordered the training."""
+class _ReportHandler(logging.Handler):
+    """Reports the log lines to the process that started the training."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _report(level=record.levelno, line=record.getMessage())
 
 
-def _report(**news: Any) -> None:
-    sys.stdout.write(json.dumps(news) + "\n")
+def _report(**report: Any) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
 
 

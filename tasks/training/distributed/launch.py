@@ -1,4 +1,4 @@
-"""Training in several processes of this machine, as seen by the one that orders it."""
+"""Distributed training on this machine: starts the agent and its workers, and handles their reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.shared import errors
 from tasks.shared.child_process import Child, child_process
 from tasks.shared.errors import CorpusflowError, TrainingError, one_line
 from tasks.training.distributed import agent
-from tasks.training.distributed.spec import Order
+from tasks.training.distributed.spec import LaunchSpec
 from tasks.training.loop.checkpoint import Checkpoints
 from tasks.training.loop.epoch_metrics import Listener, Progress
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
 PROJECT = Path(__file__).resolve().parents[3]
-"""Where the processes start: Python looks there first, so that they run the code that this process runs."""
-ASIDE = "processes.log"
-"""Beside the checkpoints: what the processes say besides their reports."""
+"""The processes' working directory, so that they import the code that this process runs."""
+LOG_FILE = "processes.log"
+"""Standard error of the processes, next to the checkpoints."""
 log = logging.getLogger("corpusflow.training")
 
 
-def train_together(
+def train_distributed(
     settings: TrainingSettings, worker: str, tokens: Path, checkpoints: Checkpoints, listener: Listener
 ) -> None:
-    """Trains in `settings.processes` processes until the last epoch's checkpoint is there; each runs `worker`.
+    """Trains in `settings.processes` processes, each running the module `worker`, to the checkpoint of the last epoch.
 
-    Raises TrainingError, or what one of them raised, as soon as one fails; all have ended when it returns or raises.
+    Raises TrainingError, or the CorpusflowError that a process raised, as soon as one fails. No process outlives it.
     """
     checkpoints.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="corpusflow-") as folder:
-        order = Order(
+        spec = LaunchSpec(
             folder=folder,
             settings=settings.model_dump(mode="json"),
             tokens=str(tokens.resolve()),
@@ -50,72 +50,72 @@ def train_together(
             processes=settings.processes,
             worker=worker,
         )
-        news = _News(listener, order)
-        with _started(order, checkpoints.folder / ASIDE) as process:
+        reports = WorkerReports(listener, spec)
+        with _started(spec, checkpoints.folder / LOG_FILE) as process:
             for line in process.stdout or ():
-                news.hear(line)
+                reports.on_line(line)
             code = process.wait()
     if code != 0:
-        raise news.error(checkpoints)
+        raise reports.error(checkpoints)
 
 
 @contextmanager
-def _started(order: Order, aside: Path) -> Iterator[Child]:
+def _started(spec: LaunchSpec, log_file: Path) -> Iterator[Child]:
     """The agent, which leads the processes; none of them outlives the block."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // order.processes))}
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // spec.processes))}
     with (
-        aside.open("w", encoding="utf-8") as said,
+        log_file.open("w", encoding="utf-8") as stderr,
         child_process(
-            agent.__name__, str(order.write()), environment=environment, folder=PROJECT, stderr=said
+            agent.__name__, str(spec.write()), environment=environment, folder=PROJECT, stderr=stderr
         ) as process,
     ):
         yield process
 
 
-class _News:
-    """Passes on what the processes report, and keeps what tells why they failed."""
+class WorkerReports:
+    """Forwards the workers' reports, and keeps the reasons of a failure."""
 
-    def __init__(self, listener: Listener, order: Order) -> None:
-        self.listener, self.order = listener, order
+    def __init__(self, listener: Listener, spec: LaunchSpec) -> None:
+        self.listener, self.spec = listener, spec
         self.failures: dict[int, tuple[str, str]] = {}
-        self.codes: dict[int, int] = {}
+        self.exit_codes: dict[int, int] = {}
 
-    def hear(self, line: str) -> None:
-        """Takes a line of the processes' standard output."""
+    def on_line(self, line: str) -> None:
+        """Handles a line of the processes' standard output."""
         try:
-            news: Mapping[str, Any] = json.loads(line)
+            report: Mapping[str, Any] = json.loads(line)
         except ValueError:
             log.info("training: %s", line.rstrip())
             return
-        if "progress" in news:
-            self.listener.tell(Progress(**news["progress"]))
-        elif "row" in news:
-            self.listener.learned(news["row"])
-        elif "line" in news:
-            log.log(news["level"], "%s", news["line"])
-        elif "error" in news:
-            self.failures[news["rank"]] = (news["error"], news["message"])
+        if "progress" in report:
+            self.listener.tell(Progress(**report["progress"]))
+        elif "row" in report:
+            self.listener.learned(report["row"])
+        elif "line" in report:
+            log.log(report["level"], "%s", report["line"])
+        elif "error" in report:
+            self.failures[report["rank"]] = (report["error"], report["message"])
         else:
-            self.codes = {int(rank): code for rank, code in news["codes"].items()}
+            self.exit_codes = {int(rank): code for rank, code in report["exit_codes"].items()}
 
     def error(self, checkpoints: Checkpoints) -> CorpusflowError:
-        """Why they failed: one of ours, or else a process that was killed, for then the others complain of its loss."""
+        """The error that a rank reported; else the killed rank, since the others only lost their connection."""
         for kind, message in self.failures.values():
-            found = getattr(errors, kind, None)
-            if isinstance(found, type) and issubclass(found, CorpusflowError):
-                return found(message)
-        killed = [rank for rank, code in self.codes.items() if code < 0 and -code != signal.SIGTERM]
+            error_type = getattr(errors, kind, None)
+            if isinstance(error_type, type) and issubclass(error_type, CorpusflowError):
+                return error_type(message)
+        killed = [rank for rank, code in self.exit_codes.items() if code < 0 and -code != signal.SIGTERM]
         if killed:
-            what = f"was ended by {signal.Signals(-self.codes[killed[0]]).name} (as when memory runs out)"
+            cause = f"was ended by {signal.Signals(-self.exit_codes[killed[0]]).name} (as when memory runs out)"
         elif self.failures:
             kind, message = next(iter(self.failures.values()))
-            what = f"failed with {kind}: {one_line(message)}"
+            cause = f"failed with {kind}: {one_line(message)}"
         else:
-            what = "ended"
-        who = next(iter([*killed, *self.failures, *self.codes]), None)
-        named = "their agent" if who is None else f"process {who + 1} of {self.order.processes}"
-        kept = checkpoints.newest()
+            cause = "ended"
+        rank = next(iter([*killed, *self.failures, *self.exit_codes]), None)
+        process = "their agent" if rank is None else f"process {rank + 1} of {self.spec.processes}"
+        newest = checkpoints.newest()
         return TrainingError(
-            f"training.processes: {named} {what}, so the others were ended too; run again to go on from "
-            f"{kept or 'the beginning'} (what they said: {checkpoints.folder / ASIDE})"
+            f"training.processes: {process} {cause}, so the others were ended too; run again to resume from "
+            f"{newest or 'the beginning'} (their log: {checkpoints.folder / LOG_FILE})"
         )

@@ -1,4 +1,4 @@
-"""What the processes that train together are told: a JSON file in a folder that goes when they have ended."""
+"""The specification that every process of a distributed training reads: a JSON file in a temporary folder."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Order:
-    """A training by several processes; all values are plain JSON."""
+class LaunchSpec:
+    """A distributed training, as plain JSON values."""
 
     folder: str
-    """Of the order itself; the processes meet there."""
+    """The specification's folder, in which the processes also find each other."""
     settings: Mapping[str, Any]
     tokens: str
     checkpoints: str
     identity: Mapping[str, Any]
-    """Of the checkpoints, see checkpoint.py."""
+    """The checkpoints' identity, see checkpoint.py."""
     processes: int
     worker: str
     """The module that each process runs."""
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """The order in a file that `write` made."""
+        """The specification in a file that `write` made."""
         return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
     def write(self) -> Path:
-        """The file that it is in now."""
-        path = self.file("order.json")
+        """Writes the specification; returns its path."""
+        path = self.file("spec.json")
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
 
     def file(self, name: str) -> Path:
-        """A file of that name beside the order."""
+        """The path of a file in the specification's folder."""
         return Path(self.folder, name)

@@ -1,7 +1,6 @@
-"""Codes for vectors: k-means, whose centres are the words of a bag-of-features model.
+"""Vector quantization by k-means: a vector's code is its nearest centre, and a text becomes its counts of codes.
 
-Csurka et al. 2004 count visual words of pictures so; here the vectors are what a recurrent layer makes of a token in
-its place, and a text becomes the counts of its codes.
+Like the visual words of Csurka et al. 2004; here the vectors are the language model's states of the tokens.
 """
 
 from __future__ import annotations
@@ -12,28 +11,28 @@ import torch
 from torch import Tensor
 
 ROUNDS = 8
-"""Of k-means; later ones move a few of the vectors only."""
+"""Of k-means; later ones reassign only a few vectors."""
 VECTORS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """Centres [codes, features] of vectors that have been shifted by `mean` and divided by `scale` [features]."""
+    """Centres [codes, features] of vectors standardised by `mean` and `scale` [features]."""
 
     centres: Tensor
     mean: Tensor
     scale: Tensor
 
     def codes(self, vectors: Tensor) -> Tensor:
-        """The number of the nearest centre of each of the `vectors` [n, features]."""
+        """The index of the nearest centre of each vector; `vectors` [n, features]."""
         return _nearest((vectors - self.mean) / self.scale, self.centres)
 
 
-def learn_codebook(vectors: Tensor, codes: int, generator: torch.Generator) -> Codebook:
-    """k-means (Lloyd) on standardised `vectors` [n, features]; no more codes than there are vectors."""
+def fit_codebook(vectors: Tensor, size: int, generator: torch.Generator) -> Codebook:
+    """k-means (Lloyd) on standardised `vectors` [n, features]; at most `size` codes, and at most n."""
     mean, scale = vectors.mean(0), vectors.std(0, correction=0) + 1e-6
     standardised = (vectors - mean) / scale
-    drawn = torch.randperm(len(vectors), generator=generator)[:codes]
+    drawn = torch.randperm(len(vectors), generator=generator)[:size]
     centres = standardised[drawn.to(vectors.device)]
     for _ in range(ROUNDS):
         nearest = _nearest(standardised, centres)
@@ -44,7 +43,7 @@ def learn_codebook(vectors: Tensor, codes: int, generator: torch.Generator) -> C
 
 
 def _nearest(vectors: Tensor, centres: Tensor) -> Tensor:
-    """By the largest c·v - |c|²/2, which is half of what the distances lack to be equal."""
+    """argmin |v - c|² = argmax (c·v - |c|²/2)."""
     half_norms = centres.square().sum(1) / 2
-    parts = [(part @ centres.T - half_norms).argmax(1) for part in torch.split(vectors, VECTORS_AT_ONCE)]
-    return torch.cat(parts) if parts else vectors.new_empty(0, dtype=torch.long)
+    nearest = [(some @ centres.T - half_norms).argmax(1) for some in torch.split(vectors, VECTORS_AT_ONCE)]
+    return torch.cat(nearest) if nearest else vectors.new_empty(0, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Counts of what texts consist of: of their tokens, and of the codes of what the reader made of each token.
+"""Counts of each text's tokens, and of the codes of their states in the language model.
 
 A text becomes a row of some thousand counts, most of them zero or small.
 """
@@ -17,45 +17,45 @@ from torch import Tensor
 
 from tasks.training.data.windows import Indices, Windows, batches, gather, tiles
 from tasks.training.head.codebook import Codebook
-from tasks.training.head.count_store import StoredCounts, slices, stored_counts
+from tasks.training.head.count_store import OnDiskCsr, on_disk_csr, row_blocks
 from tasks.training.models.language_model import Reader
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.head.progress import Watch
+    from tasks.training.head.progress import HeadProgress
 
 TOKENS_AT_ONCE = 32_768
-"""Tokens that are read at once: bounds the memory whatever the window."""
+"""Tokens in a batch: bounds the memory for any window."""
 
 
 @contextmanager
-def count_part(
+def count_split(
     reader: Reader,
     codebook: Codebook,
-    part: TokenizedDocuments,
+    documents: TokenizedDocuments,
     window: int,
     device: torch.device,
-    watch: Watch,
+    progress: HeadProgress,
     folder: Path,
-) -> Iterator[list[StoredCounts]]:
-    """Inside: the counts of all texts of a part, a block of tokens and one of codes, in files in `folder`."""
-    longest = int(np.diff(part.offsets).max())
+) -> Iterator[list[OnDiskCsr]]:
+    """The counts of all documents of a split, a block of tokens and a block of codes, in files in `folder`."""
+    longest = int(np.diff(documents.offsets).max())
     sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
-    with stored_counts(folder, sizes[0], longest) as tokens, stored_counts(folder, sizes[1], longest) as codes:
-        for chunk in watch.reading(part.chunks()):
-            for counts in count_slices(reader, codebook, chunk.ids, chunk.offsets, window, device):
-                for block, found in zip((tokens, codes), counts, strict=True):
-                    block.append(found)
+    with on_disk_csr(folder, sizes[0], longest) as tokens, on_disk_csr(folder, sizes[1], longest) as codes:
+        for chunk in progress.reading(documents.chunks()):
+            for counts in count_row_blocks(reader, codebook, chunk.ids, chunk.offsets, window, device):
+                for block, rows in zip((tokens, codes), counts, strict=True):
+                    block.append(rows)
         yield [tokens, codes]
 
 
-def count_slices(
+def count_row_blocks(
     reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
 ) -> Iterator[list[NDArray[Any]]]:
-    """What `count_all` gives, for so many texts at a time as there is room for."""
+    """The results of `count_all`, by blocks of rows."""
     columns = reader.architecture.vocabulary_size + len(codebook.centres)
-    for some in slices(len(offsets) - 1, columns):
-        bounds = offsets[some.start : some.stop + 1]
+    for rows in row_blocks(len(offsets) - 1, columns):
+        bounds = offsets[rows.start : rows.stop + 1]
         yield count_all(reader, codebook, ids[bounds[0] : bounds[-1]], bounds - bounds[0], window, device)
 
 
@@ -64,37 +64,37 @@ def count_all(
 ) -> list[NDArray[Any]]:
     """How often each token and each code occurs in each text: [texts, vocabulary] and [texts, codes].
 
-    Text i is ids[offsets[i]:offsets[i + 1]]; the counts are in the smallest integers that can hold them.
+    Text i is ids[offsets[i]:offsets[i + 1]]; the counts have the smallest integer type that holds them.
     """
     sizes = (reader.architecture.vocabulary_size, len(codebook.centres))
     kind = np.min_scalar_type(int(np.diff(offsets).max()))
     counts = [np.zeros((len(offsets) - 1, size), kind) for size in sizes]
-    for places, vectors in read(reader, ids, tiles(offsets, window), device):
-        documents = np.searchsorted(offsets, places, side="right") - 1
-        for count, found in zip(counts, (ids[places], codebook.codes(vectors).cpu().numpy()), strict=True):
-            np.add.at(count, (documents, found), 1)
+    for positions, vectors in read(reader, ids, tiles(offsets, window), device):
+        documents = np.searchsorted(offsets, positions, side="right") - 1
+        for count, columns in zip(counts, (ids[positions], codebook.codes(vectors).cpu().numpy()), strict=True):
+            np.add.at(count, (documents, columns), 1)
     return counts
 
 
 def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.device) -> Iterator[tuple[Indices, Tensor]]:
-    """Positions in the flat ids [n], and beside each its states and embedding [n, features] as float32, by batches."""
+    """Batches of positions in the flat ids [n], and their states and embeddings [n, features] as float32."""
     at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
     was_training = reader.training
     reader.eval()
     with torch.inference_mode():
-        for batch in (part for whole in batches(windows, at_once) for part in _powers_of_two(whole)):
+        for batch in (some for whole in batches(windows, at_once) for some in _powers_of_two(whole)):
             tokens, lengths = gather(ids, windows, batch, device)
             embedded, states = reader.read(tokens, lengths)
             vectors = torch.cat([states, embedded], dim=-1).transpose(0, 1)
             time = np.arange(len(tokens))
             inside = time < windows.lengths[batch][:, None]
-            places = (windows.starts[batch][:, None] + time)[inside]
-            yield places, vectors[torch.from_numpy(inside).to(device)].float()
+            positions = (windows.starts[batch][:, None] + time)[inside]
+            yield positions, vectors[torch.from_numpy(inside).to(device)].float()
     reader.train(was_training)
 
 
 def _powers_of_two(batch: Indices) -> Iterator[Indices]:
-    """Parts of a batch whose sizes are powers of two: oneDNN keeps what it prepared for every size that it meets."""
+    """Splits a batch into sizes that are powers of two: oneDNN caches what it prepares for every size."""
     while len(batch):
         size = 1 << (len(batch).bit_length() - 1)
         yield batch[:size]

@@ -1,7 +1,7 @@
-"""The document classifier: a reader, a codebook of its states, and a linear head on what a text was read as.
+"""The document classifier: a language model, a codebook of its states, and a linear head on counts.
 
-The reader turns each token into a state that knows its surroundings. A text of any length becomes two blocks of
-counts: how often each token stands in it, and how often each code of a state. The head classifies the counts.
+The language model turns each token into a state that depends on its surroundings. A text of any length becomes two
+blocks of counts: of its tokens, and of the codes of their states. The head classifies the counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 
 from tasks.training.data.windows import Indices
 from tasks.training.head.codebook import Codebook
-from tasks.training.head.counts import count_slices
+from tasks.training.head.counts import count_row_blocks
 from tasks.training.head.features import Floats, Scaling
 from tasks.training.head.head import DocumentHead, log_softmax
 from tasks.training.models.language_model import Reader, ReaderArchitecture
@@ -28,18 +28,18 @@ SCALING = "prior", "mean", "weight"
 
 @dataclass(frozen=True)
 class DocumentArchitecture:
-    """What it takes to build the classifier again; `window` in tokens."""
+    """All that is needed to build the classifier again; `window` in tokens."""
 
     reader: ReaderArchitecture
     labels: int
     codes: int
     window: int
     codes_share: float
-    """How much the codes count, the tokens counting 1."""
-    strength: float
-    """The inverse of the penalty on the head's squared weights."""
+    """Weight of the codes, relative to the tokens."""
+    inverse_regularization: float
+    """C of the head's logistic regression."""
     exponent: float
-    """The power of its deviation that a count is divided by."""
+    """Counts are divided by their deviation to this power."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""
@@ -47,17 +47,17 @@ class DocumentArchitecture:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Raises TypeError or KeyError for values that are not an architecture's."""
+        """Raises TypeError or KeyError for other values than those of `as_json`."""
         return cls(**{**values, "reader": ReaderArchitecture(**values["reader"])})
 
     @property
     def vocabulary_size(self) -> int:
-        """Tokens, with [PAD]."""
+        """Number of tokens, [PAD] included."""
         return self.reader.vocabulary_size
 
 
 class DocumentClassifier(nn.Module):
-    """All that predicting needs; its state is the model's weights."""
+    """All that prediction needs; its state is the model's weights."""
 
     def __init__(self, architecture: DocumentArchitecture) -> None:
         super().__init__()
@@ -80,20 +80,20 @@ class DocumentClassifier(nn.Module):
             self.register_buffer(name, torch.zeros(size))
 
     def log_probabilities(self, ids: NDArray[Any], offsets: Indices) -> Floats:
-        """Log-probabilities [texts, labels]; text i is ids[offsets[i]:offsets[i + 1]] and has a token at least."""
+        """Log-probabilities [texts, labels]; text i is ids[offsets[i]:offsets[i + 1]], with at least one token."""
         device = self.get_buffer("codebook_mean").device
         codebook = Codebook(*(self.get_buffer(f"codebook_{name}") for name in ("centres", "mean", "scale")))
-        parts = [self._numpy(f"head_{name}") for name in SCALING]
-        ends = (0, self.architecture.vocabulary_size, len(parts[0]))
-        scalings = [Scaling(*(part[begin:end] for part in parts)) for begin, end in pairwise(ends)]
+        values = [self._numpy(f"head_{name}") for name in SCALING]
+        ends = (0, self.architecture.vocabulary_size, len(values[0]))
+        scalings = [Scaling(*(value[begin:end] for value in values)) for begin, end in pairwise(ends)]
         head = DocumentHead(scalings, self._numpy("head_weights"), self._numpy("head_bias"))
-        counts = count_slices(self.reader, codebook, ids, offsets, self.architecture.window, device)
+        counts = count_row_blocks(self.reader, codebook, ids, offsets, self.architecture.window, device)
         return log_softmax(np.concatenate([head.logits(blocks) for blocks in counts]))
 
     def fill(self, reader: Reader, codebook: Codebook, head: DocumentHead) -> None:
-        """Takes over what was learned."""
+        """Copies the fitted parts into this module."""
         self.reader.load_state_dict(reader.state_dict())
-        learned: dict[str, Any] = {
+        fitted: dict[str, Any] = {
             "codebook_centres": codebook.centres,
             "codebook_mean": codebook.mean,
             "codebook_scale": codebook.scale,
@@ -101,10 +101,10 @@ class DocumentClassifier(nn.Module):
             "head_bias": head.bias,
         }
         for name in SCALING:
-            learned[f"head_{name}"] = np.concatenate([getattr(scaling, name) for scaling in head.scalings])
-        for name, value in learned.items():
+            fitted[f"head_{name}"] = np.concatenate([getattr(scaling, name) for scaling in head.scalings])
+        for name, value in fitted.items():
             self.get_buffer(name).copy_(torch.as_tensor(value))
 
     def _numpy(self, name: str) -> Floats:
-        found: Floats = self.get_buffer(name).cpu().double().numpy()
-        return found
+        values: Floats = self.get_buffer(name).cpu().double().numpy()
+        return values

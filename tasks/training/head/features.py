@@ -1,7 +1,7 @@
-"""Features of texts for a linear classifier, and products with them that leave zero counts out.
+"""Features of texts for a linear classifier, and sparse products with them.
 
-A feature is a scaled root of a text's share of something, its prior among it. For a count of zero that root is a number
-of the text times a number of the count: what is left when it is taken away is as sparse as the counts are.
+A feature is the scaled root of a smoothed share: sqrt((n_ij + k p_j) / (N_i + k)) = excess_ij + a_i b_j, where the
+excess is zero for a count of zero. So products need only the non-zero counts.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 PRIOR = 30.0
-"""Tokens that every text has beside its own, spread like those of all training texts."""
+"""Pseudo-count k: tokens added to every text, distributed like those of all training texts."""
 DENSE = 0.1
-"""Share of counts above zero from which a matrix with all its zeros is the faster one to multiply with."""
+"""Share of non-zero counts above which a dense product is faster."""
 
 
 class Counts(Protocol):
-    """How often each of some things occurs in each text, [texts, things]: an array, or what is read like one."""
+    """Counts [texts, columns]: an array, or something that can be sliced like one."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Texts and things."""
+        """Texts and columns."""
 
     def __getitem__(self, texts: slice, /) -> Any:
-        """Of these texts alone, an array or a sparse one."""
+        """The rows of these texts, as a dense or sparse array."""
 
 
 @dataclass(frozen=True)
 class Roots:
-    """Root shares [texts, counts]: `excess` + `zero` [texts] times `of_prior` [counts]."""
+    """Root shares [texts, columns]: `excess` + `zero` [texts] times `of_prior` [columns]."""
 
     excess: csr_array
     zero: Floats
@@ -42,7 +42,7 @@ class Roots:
 
 
 def root_shares(counts: csr_array, prior: Floats) -> Roots:
-    """Square roots of the shares that each count has of its text's, the prior's tokens among them."""
+    """Square roots of each column's share of a text, smoothed by the prior."""
     zero = 1 / np.sqrt(counts.sum(axis=1) + PRIOR)
     text = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     expected = PRIOR * prior[counts.indices]
@@ -52,7 +52,7 @@ def root_shares(counts: csr_array, prior: Floats) -> Roots:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Of one block of counts, [counts] each: the prior, what is subtracted, and what the rest is multiplied with."""
+    """The scaling of a block of counts, [columns] each: prior, mean to subtract, weight to multiply with."""
 
     prior: Floats
     mean: Floats
@@ -60,32 +60,32 @@ class Scaling:
 
 
 class Features:
-    """Of some texts [texts, features], the blocks side by side: to be multiplied with, and nothing else."""
+    """A matrix [texts, features] of all blocks, concatenated; supports products only."""
 
     def __init__(self, scalings: Sequence[Scaling], blocks: Sequence[Counts], texts: slice) -> None:
-        self._parts: list[tuple[Scaling, Floats, Floats, Any]] = []
+        self._blocks: list[tuple[Scaling, Floats, Floats, Any]] = []
         for scaling, block in zip(scalings, blocks, strict=True):
             roots = root_shares(csr_array(block[texts]), scaling.prior)
             excess = roots.excess.astype(np.float32)
             dense = excess.nnz > DENSE * excess.shape[0] * excess.shape[1]
-            self._parts.append((scaling, roots.zero, roots.of_prior, excess.toarray() if dense else excess))
+            self._blocks.append((scaling, roots.zero, roots.of_prior, excess.toarray() if dense else excess))
 
     def times(self, weights: Floats) -> Floats:
         """Features times `weights` [features, n], as [texts, n]. The sparse part in single precision."""
-        found, begin = [], 0
-        for scaling, zero, of_prior, excess in self._parts:
-            mine = scaling.weight[:, None] * weights[begin : begin + len(scaling.weight)]
+        products, begin = [], 0
+        for scaling, zero, of_prior, excess in self._blocks:
+            scaled = scaling.weight[:, None] * weights[begin : begin + len(scaling.weight)]
             begin += len(scaling.weight)
-            constant = np.outer(zero, of_prior @ mine) - scaling.mean @ mine
-            found.append(excess @ mine.astype(np.float32) + constant)
-        total: Floats = np.sum(found, axis=0, dtype=np.float64)
+            constant = np.outer(zero, of_prior @ scaled) - scaling.mean @ scaled
+            products.append(excess @ scaled.astype(np.float32) + constant)
+        total: Floats = np.sum(products, axis=0, dtype=np.float64)
         return total
 
     def transposed_times(self, values: Floats) -> Floats:
         """The features' transpose times `values` [texts, n], as [features, n]. The sparse part in single precision."""
         single, total = values.astype(np.float32), values.sum(axis=0)
-        found = []
-        for scaling, zero, of_prior, excess in self._parts:
+        products = []
+        for scaling, zero, of_prior, excess in self._blocks:
             constant = np.outer(of_prior, zero @ values) - np.outer(scaling.mean, total)
-            found.append(scaling.weight[:, None] * (excess.T @ single + constant))
-        return np.concatenate(found)
+            products.append(scaling.weight[:, None] * (excess.T @ single + constant))
+        return np.concatenate(products)

@@ -1,4 +1,4 @@
-"""Learning to name a text's label from each of its windows."""
+"""The label objective: classifies each window by its document's label."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from tasks.training.runtime.device import to_device
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.head.progress import Watch
     from tasks.training.settings import TrainingSettings
 
 
 class LabelObjective:
-    """Cross-entropy of the windows' labels, the labels weighted; validation by whole documents (see objective.py).
+    """Weighted cross-entropy of the windows' labels; validation on whole documents (see objective.py).
 
-    The validation loss is the log-loss over documents and not the accuracy: with some fifty validation texts one text
-    is two points of accuracy, and many epochs tie.
+    The validation loss is the log-loss over documents, not the accuracy: with some fifty validation documents, one
+    document is two points of accuracy, and many epochs tie.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class LabelObjective:
         self.label_smoothing = settings.label_smoothing
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
-        """Mean loss of the windows, each weighing what its label weighs, and the number of windows right."""
+        """Mean loss of the windows, weighted by label, and the number of correct windows."""
         labels = to_device(torch.from_numpy(self.labels[documents]), self.device)
         logits = self.model(ids, lengths)
         weights = self.label_weights[labels]
-        # PyTorch's weights would weigh what smoothing spreads as well, and pull every window to the rare labels.
+        # PyTorch's `weight` would also weight the smoothing, and pull every window towards the rare labels.
         losses = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="none")
         loss = batch_mean((weights * losses).sum(), weights.sum())
         return loss, (logits.detach().argmax(-1) == labels).sum()
@@ -64,18 +63,13 @@ class LabelObjective:
             pooled.append(pool_documents(answers, windows.documents, len(chunk.offsets) - 1))
         return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
-    @property
-    def reads(self) -> int:
-        """Nothing: the model is complete."""
-        return 0
-
-    def complete(self, watch: Watch, folder: Path) -> tuple[WindowClassifier, None]:
-        """The model is the classifier, and has been judged."""
+    def finalize(self, folder: Path) -> tuple[WindowClassifier, None]:
+        """The model is the classifier; its metrics are those of `validate`."""
         return self.model, None
 
 
 def _label_weights(training: TokenizedDocuments, power: float) -> Tensor:
-    """count^-power of each label, scaled so that a training document weighs one on average."""
+    """count^-power of each label, scaled to a mean weight of 1 per training document."""
     counts = np.bincount(training.labels, minlength=len(training.label_names))
     weights = counts.astype(np.float64) ** -power
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

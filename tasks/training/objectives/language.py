@@ -1,4 +1,4 @@
-"""Learning to read: which token stands at a place, told from what is around it; then to classify what was read."""
+"""The language objective: predicts tokens from their surroundings; then fits a document classifier on the states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tasks.training.data.windows import Indices, batches, gather, tiles
 from tasks.training.head.document_classifier import DocumentClassifier
-from tasks.training.head.fit import learn_documents
+from tasks.training.head.fit import fit_document_classifier
+from tasks.training.head.progress import HeadProgress
 from tasks.training.models.language_model import Reader, ReaderArchitecture
 from tasks.training.models.validation import Validation
 from tasks.training.models.window_classifier import from_seed
@@ -18,15 +19,14 @@ from tasks.training.runtime.collectives import batch_mean
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
-    from tasks.training.head.progress import Watch
     from tasks.training.settings import TrainingSettings
 
 TOKENS_AT_ONCE = 8_192
-"""Tokens that are told at once in validation: bounds the memory that their logits take."""
+"""Tokens predicted at once in validation: bounds the memory of their logits."""
 
 
 class LanguageObjective:
-    """Cross-entropy of the tokens at places drawn at random, a share of each window (see objective.py)."""
+    """Cross-entropy of the tokens at random positions, a fraction of each window (see objective.py)."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class LanguageObjective:
         self.model = from_seed(Reader, architecture, settings, device)
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
-        """Mean over the tokens that are asked for; a window is as right as the share of its tokens."""
-        asked = max(1, round(len(ids) * self.settings.prediction_ratio))
-        positions = torch.randperm(len(ids), device=ids.device)[:asked].sort().values
+        """Mean cross-entropy over the sampled positions; a window's accuracy is its share of correct predictions."""
+        sampled = max(1, round(len(ids) * self.settings.prediction_ratio))
+        positions = torch.randperm(len(ids), device=ids.device)[:sampled].sort().values
         losses, right, count = self.model.told(ids, lengths, positions)
         share = right / count.clamp(min=1) * ids.shape[1]
         return batch_mean(losses, count), share
 
     def validate(self) -> Validation:
-        """The mean loss over all tokens of the validation part, in nats, and the share of them that is right."""
+        """Mean loss in nats and accuracy over all tokens of the validation split."""
         at_once = max(1, TOKENS_AT_ONCE // self.settings.window)
         total = torch.zeros(3, dtype=torch.float64)
         self.model.eval()
@@ -59,15 +59,13 @@ class LanguageObjective:
                     tokens, lengths = gather(chunk.ids, windows, batch, self.device)
                     for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
                         told = self.model.told(tokens, lengths, positions)
-                        total += torch.stack([value.float() for value in told]).cpu()  # MPS has no doubles
+                        total += torch.stack([value.float() for value in told]).cpu()  # MPS has no float64
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
 
-    @property
-    def reads(self) -> int:
-        """The training part is read for the codebook and for the counts, the validation part for its counts."""
-        return 2 * self.training.tokens + self.validation.tokens
-
-    def complete(self, watch: Watch, folder: Path) -> tuple[DocumentClassifier, Validation]:
-        """The classifier of whole texts on top of the reader as it is now, and what the validation part says of it."""
-        return learn_documents(self.model, self.settings, self.training, self.validation, self.device, watch, folder)
+    def finalize(self, folder: Path) -> tuple[DocumentClassifier, Validation]:
+        """A document classifier on the language model's states, and its validation metrics."""
+        progress = HeadProgress(2 * self.training.tokens + self.validation.tokens)  # codebook and counts; counts
+        return fit_document_classifier(
+            self.model, self.settings, self.training, self.validation, self.device, progress, folder
+        )

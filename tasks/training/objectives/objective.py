@@ -1,4 +1,4 @@
-"""What a training learns, as the loop sees it; the loop knows windows, steps and epochs, and nothing of labels."""
+"""The training objective's interface: the loop knows windows, steps and epochs, but no labels."""
 
 from __future__ import annotations
 
@@ -15,38 +15,33 @@ if TYPE_CHECKING:
 
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.head.document_classifier import DocumentClassifier
-    from tasks.training.head.progress import Watch
     from tasks.training.models.window_classifier import WindowClassifier
     from tasks.training.settings import TrainingSettings
 
 
 class Objective(Protocol):
-    """A model, its loss on a batch of windows, and how it is judged after an epoch."""
+    """A model, its loss on a batch of windows, and its validation after an epoch."""
 
     @property
     def model(self) -> nn.Module:
-        """All that is learned; its state is what checkpoints and the trained weights hold."""
+        """All that is trained; checkpoints hold its state."""
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, to be made smaller, and how many windows are right; both scalars on the device.
+        """The loss of a batch to minimize, and its number of correct windows; both scalars on the device.
 
         `ids` [time, batch] on the device, `lengths` [batch] on the CPU (None: no padding), `documents` [batch] the
-        position in the training part of the text that each window is from. What gives several answers to a window
-        counts it as the share of them that are right. A mean over the batch is `processes.batch_mean`, so that several
+        position of each window's document in the training split. An objective with several predictions per window
+        counts the share of correct ones. A mean over the batch is `processes.batch_mean`, so that several
         processes can share the batch.
         """
 
     def validate(self) -> Validation:
-        """Judges the model as it is; the epoch with the lowest validation loss is the one that is kept."""
+        """Metrics of the present model on the validation split; training keeps the epoch with the lowest loss."""
 
-    @property
-    def reads(self) -> int:
-        """Tokens that `complete` goes through, counted each time that it does."""
+    def finalize(self, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
+        """The classifier, from the present weights of the model, and its validation metrics if they have changed.
 
-    def complete(self, watch: Watch, folder: Path) -> tuple[WindowClassifier | DocumentClassifier, Validation | None]:
-        """The classifier, once the model's weights are the kept ones, and how it is judged if that is news.
-
-        `watch` is told how far it is; `folder` is there for temporary files.
+        Temporary files go to `folder`.
         """
 
 
@@ -56,7 +51,7 @@ def objective_of(
     validation: TokenizedDocuments,
     device: torch.device,
 ) -> Objective:
-    """The objective that the settings ask for, with a model whose first weights come from the seed."""
+    """The objective that the settings name, with a model whose initial weights come from the seed."""
     from tasks.training.objectives.labels import LabelObjective
     from tasks.training.objectives.language import LanguageObjective
 
