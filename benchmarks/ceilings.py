@@ -1,4 +1,4 @@
-"""What a device can do at most, measured, and the least time that a training step of a model could take on it."""
+"""The measured limits of a device, and the shortest possible time of a training step on it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from functools import partial
 
 import torch
 
-from tasks.training.models.window_classifier import Architecture
+from tasks.training.models.window_classifier import WindowArchitecture
 
 PRODUCTS = {"none": 0, "rnn": 1, "gru": 3, "lstm": 4, "mingru": 2, "minlstm": 3}
 """Matrices of a cell that multiply its inputs, each [features, hidden]."""
 RECURRENT = ("rnn", "gru", "lstm")
-"""Cells that multiply their states by as many."""
+"""Cells that multiply their states by as many matrices."""
 ROUNDS = 10
 ACCESSES = 4
-"""Times that an activation passes the memory: written and read, and its gradient likewise."""
+"""Memory accesses per activation: written and read, and its gradient likewise."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Of one device."""
+    """The limits of one device."""
 
     flops: dict[str, float]
     """Floating-point operations a second of a large matrix product, by precision."""
@@ -31,15 +31,15 @@ class Ceilings:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device, rounds: int, warm: int = 1) -> list[float]:
-    """Seconds of each round, after `warm` that do not count; waits for the device before it stops the clock."""
-    taken = []
+    """Seconds of each round, after `warm` uncounted ones; waits for the device before it stops the clock."""
+    seconds = []
     for _ in range(warm + rounds):
         _wait(device)
         started = time.perf_counter()
         work()
         _wait(device)
-        taken.append(time.perf_counter() - started)
-    return taken[warm:]
+        seconds.append(time.perf_counter() - started)
+    return seconds[warm:]
 
 
 def _wait(device: torch.device) -> None:
@@ -65,11 +65,13 @@ def measure_bandwidth(device: torch.device) -> float:
     return 2 * source.nbytes / min(seconds_of(lambda: target.copy_(source), device, ROUNDS))
 
 
-def least_seconds(architecture: Architecture, tokens: int, parameters: int, precision: str, most: Ceilings) -> float:
-    """A step's matrix products at the measured rate, and then its activations and weights past the measured memory.
+def minimum_seconds(
+    architecture: WindowArchitecture, tokens: int, parameters: int, precision: str, ceilings: Ceilings
+) -> float:
+    """Time of a step's matrix products at the measured rate, plus its memory traffic at the measured bandwidth.
 
-    A product costs three of its kind in a training step: forward, and the gradients of either factor. AdamW reads and
-    writes weights and two moments, and reads a gradient that was written before: eight passes of four bytes.
+    A training step computes three products per product: forward, and the gradients of both factors. AdamW reads and
+    writes weights and two moments, and reads a gradient that was written before: eight accesses of four bytes.
     """
     features, multiplied, activations = architecture.embedding_size, 0, architecture.embedding_size
     for _ in range(architecture.layers if architecture.cell != "none" else 0):
@@ -80,4 +82,4 @@ def least_seconds(architecture: Architecture, tokens: int, parameters: int, prec
         features = architecture.state_size
     size = 2 if precision == "bfloat16" else 4
     moved = tokens * activations * size * ACCESSES + parameters * 4 * 8
-    return 3 * 2 * tokens * multiplied / most.flops[precision] + moved / most.bandwidth
+    return 3 * 2 * tokens * multiplied / ceilings.flops[precision] + moved / ceilings.bandwidth

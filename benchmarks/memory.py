@@ -1,10 +1,10 @@
-"""Peak memory of training on a corpus and on one ten times as large, whose tokens are generated.
+"""Peak memory of training on a generated corpus, and on one ten times as large.
 
     python -m benchmarks.memory [--texts 4000] [--json]
 
-Each corpus is trained on for one epoch by a tiny model, with each objective, in a process of its own. What a process
-takes above what it takes once torch is there is what training took: the shuffle buffer, a batch, and what is known of
-each text; with objective language also what the head is learned from. Validation texts grow with the others.
+Trains a tiny model on each corpus for one epoch, with each objective, in a process of its own. The memory of training
+is the peak above the process's memory once torch is imported: the shuffle buffer, a batch, and each document's
+metadata; with objective language also the input of the head. The validation split grows with the training split.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LABELS, VOCABULARY, LENGTH = ("even", "odd"), 2000, 2000
 OBJECTIVES = ("language", "labels")
 TIMES = 10
 TRAINING_TEXTS = 16
-"""To a validation text."""
+"""Per validation text."""
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "embedding_size": 8,
@@ -64,22 +64,22 @@ def main() -> None:
 
 
 def compare(objective: str, texts: int) -> list[dict[str, Any]]:
-    """The rows of so many texts and of ten times as many."""
+    """The rows of a corpus of that size and of one ten times as large."""
     rows = [measure(objective, count) for count in (texts, TIMES * texts)]
     return [{**row, "peak_ratio": row["mib_at_the_peak"] / rows[0]["mib_at_the_peak"]} for row in rows]
 
 
 def measure(objective: str, texts: int) -> dict[str, Any]:
-    """One row: the corpus's size, and the peak of the process that trains on it, in MiB."""
+    """One row: the corpus's size, and the peak memory of the process that trains on it, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         tokens = write_tokens(Path(folder), texts)
         command = [sys.executable, "-m", "benchmarks.memory", "--train", folder, "--objective", objective]
-        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return {"objective": objective, "texts": texts, "tokens": tokens, "mib_of_tokens": 2 * tokens / MIB, **found}
+        memory = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return {"objective": objective, "texts": texts, "tokens": tokens, "mib_of_tokens": 2 * tokens / MIB, **memory}
 
 
 def write_tokens(folder: Path, texts: int) -> int:
-    """A tokens artifact whose validation part are some more texts; how many tokens it has."""
+    """Writes a tokens artifact, with additional texts as the validation split; returns its number of tokens."""
     total = texts + -(-texts // TRAINING_TEXTS)
     rng, tokens = np.random.default_rng(0), 0
     schema = tokens_schema(VOCABULARY, hashlib.sha256(b"").hexdigest(), LABELS)
@@ -97,7 +97,7 @@ def write_tokens(folder: Path, texts: int) -> int:
 
 
 def train(folder: Path, objective: str) -> dict[str, float]:
-    """Trains as the stage does; the most MiB that this process has taken before that, and at all."""
+    """Trains as the stage does; returns this process's peak memory before and after, in MiB."""
     import torch
 
     from tasks.tokenization.store import open_tokens
@@ -108,21 +108,21 @@ def train(folder: Path, objective: str) -> dict[str, float]:
     from tasks.training.preflight import run_preflight
     from tasks.training.settings import TrainingSettings
 
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports as much again as torch, at its first use
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # its first use imports as much again as torch
     before = peak()
     settings = TrainingSettings.model_validate({**SETTINGS, "objective": objective})
     training, validation = open_tokens(folder, "train"), open_tokens(folder, "validation")
     device = run_preflight(settings, training, validation)
     checkpoints = Checkpoints(folder / "checkpoints", identity(settings, training, validation))
-    learned = objective_of(settings, training, validation, device)
-    trained = loop.train(settings, learned, training, device, checkpoints)
-    learned.model.load_state_dict(trained.weights)
-    learned.finalize(folder)
+    fitted = objective_of(settings, training, validation, device)
+    trained = loop.train(settings, fitted, training, device, checkpoints)
+    fitted.model.load_state_dict(trained.weights)
+    fitted.finalize(folder)
     return {"mib_with_torch": before, "mib_at_the_peak": peak(), "mib_of_training": peak() - before}
 
 
 def peak() -> float:
-    """The most memory that this process has taken so far, in MiB."""
+    """Peak memory of this process so far, in MiB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tasks.shared.statistics.metrics import Ints
+from tasks.shared.statistics.metrics import Ints, accuracy, confusion_matrix, macro_f1
 from tasks.shared.store.artifacts import read_manifest
 from tasks.tokenization.store import TokenizedDocuments, open_tokens
 from tasks.training.classifier import load_classifier
@@ -36,7 +36,6 @@ from tasks.training.head.document_classifier import DocumentClassifier
 from tasks.training.head.features import Floats
 from tasks.training.head.fit import CODES_SHARES
 from tasks.training.head.head import DocumentHead, HeadConfig, best_temperature, fit_heads, log_softmax
-from tasks.training.models.validation import macro_f1
 
 
 @dataclass(frozen=True)
@@ -159,9 +158,9 @@ def by_repeat(folds: list[Predictions]) -> Iterator[tuple[Ints, Floats]]:
 
 def metrics(labels: Ints, log_probabilities: Floats) -> tuple[float, float, Floats]:
     """Accuracy, macro-F1, and the log-loss of each text."""
-    predicted = log_probabilities.argmax(axis=1)
+    confusion = confusion_matrix(labels, log_probabilities.argmax(axis=1), log_probabilities.shape[1])
     losses: Floats = -log_probabilities[np.arange(len(labels)), labels]
-    return float((predicted == labels).mean()), macro_f1(labels, predicted), losses
+    return float(accuracy(confusion)), float(macro_f1(confusion)), losses
 
 
 if __name__ == "__main__":

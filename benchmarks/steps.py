@@ -1,4 +1,4 @@
-"""A training step on random tokens, as the training loop makes it: gathered on the CPU, copied, learned from."""
+"""A training step on random tokens, as in the training loop: collated on the CPU, copied, forward, backward, AdamW."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.data.windows import cut, gather
-from tasks.training.models.language_model import Reader, ReaderArchitecture
-from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.data.windows import collate, sliding_windows
+from tasks.training.models.language_model import LanguageModel, LanguageModelArchitecture
+from tasks.training.models.recurrent import Noise, RecurrentArchitecture
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 from tasks.training.runtime.device import to_device
-from tasks.training.runtime.precision import computing_in
+from tasks.training.runtime.precision import autocast
 
 LABELS = 7
 
 
-def make(architecture: Architecture | ReaderArchitecture, noise: Noise | None = None) -> WindowClassifier | Reader:
-    """The model of objective labels or language, whose architecture it is."""
-    kind = Reader if isinstance(architecture, ReaderArchitecture) else WindowClassifier
-    return kind(architecture, noise)  # type: ignore[arg-type]
+def build_model(architecture: RecurrentArchitecture, noise: Noise | None = None) -> WindowClassifier | LanguageModel:
+    """The model of this architecture, as objective labels or language trains it."""
+    if isinstance(architecture, WindowArchitecture):
+        return WindowClassifier(architecture, noise)
+    assert isinstance(architecture, LanguageModelArchitecture)
+    return LanguageModel(architecture, noise)
 
 
 class TrainingStep:
-    """Forward, backward, clipping and AdamW of a batch of equally long windows; nothing is fetched from the device."""
+    """Forward, backward, clipping and AdamW of a batch of windows of equal length; fetches nothing from the device."""
 
     def __init__(
         self,
-        architecture: Architecture | ReaderArchitecture,
+        architecture: RecurrentArchitecture,
         window: int,
         batch: int,
         device: torch.device,
@@ -36,21 +39,21 @@ class TrainingStep:
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
         self.device, self.precision, self.tokens = device, precision, window * batch
-        self.model = make(architecture, Noise(0.3, 0.3, 0.5)).to(device)
+        self.model = build_model(architecture, Noise(0.3, 0.3, 0.5)).to(device)
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=device.type != "mps")
         self.ids = rng.integers(2, architecture.vocabulary_size, self.tokens).astype(np.uint16)
-        self.windows = cut(np.arange(0, self.tokens + 1, window), window, window)
+        self.windows = sliding_windows(np.arange(0, self.tokens + 1, window), window, window)
         self.labels = torch.from_numpy(rng.integers(0, LABELS, batch))
 
     def run(self) -> Tensor:
-        """One step; its loss, on the device."""
-        ids, lengths = gather(self.ids, self.windows, np.arange(len(self.windows)), self.device)
+        """The loss of one step, on the device."""
+        ids, lengths = collate(self.ids, self.windows, np.arange(len(self.windows)), self.device)
         labels = to_device(self.labels, self.device)
-        with computing_in(self.precision, self.device):
-            if isinstance(self.model, Reader):  # as in tasks/training/objectives/language.py
+        with autocast(self.precision, self.device):
+            if isinstance(self.model, LanguageModel):  # as in tasks/training/objectives/language.py
                 positions = torch.randperm(len(ids), device=ids.device)[: -(-len(ids) // 5)].sort().values
-                losses, _, count = self.model.told(ids, lengths, positions)
+                losses, _, count = self.model.loss(ids, lengths, positions)
                 loss = losses / count
             else:
                 loss = functional.cross_entropy(self.model(ids, lengths), labels, label_smoothing=0.1)

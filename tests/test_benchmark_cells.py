@@ -1,4 +1,4 @@
-"""The benchmark of the recurrent layers says what scripts expect of it."""
+"""The JSON output of the benchmark of the recurrent layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.training.cells.cells import CELLS
 
 
 @pytest.mark.slow
-def test_every_cell_is_measured_beside_the_gru_and_the_floor() -> None:
+def test_every_cell_is_compared_to_the_gru_and_the_floor() -> None:
     command = [sys.executable, "-m", "benchmarks.cells", "--json", "--widths", "8", "--windows", "16", "--rounds", "1"]
     done = subprocess.run(
         [*command, "--device", "cpu"], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, check=True

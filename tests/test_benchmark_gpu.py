@@ -1,4 +1,4 @@
-"""The benchmark for GPUs runs with torch, numpy and pyarrow alone, on the CPU too."""
+"""The GPU benchmark needs only torch, numpy and pyarrow, and runs on the CPU too."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_it_needs_torch_numpy_and_pyarrow_alone_and_the_cpu_agrees_with_float64() -> None:
+def test_it_needs_only_torch_numpy_and_pyarrow_and_the_cpu_agrees_with_float64() -> None:
     done = run("--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     cells = ["none", "rnn", "gru", "lstm", "mingru", "minlstm"]
-    assert [row["cell"] for row in found["agreement"]] == cells + cells[1:]
-    assert [row["objective"] for row in found["agreement"]] == ["labels"] * 6 + ["language"] * 5
-    assert all(row["agrees"] and row["repeats"] and row["float32_error"] < 1e-4 for row in found["agreement"])
-    assert found["device"].startswith("cpu")
-    assert set(found["ceilings"]["flops"]) == {"float32", "bfloat16"}
-    assert [row["cell"] for row in found["speed"]] == cells * 2
-    assert all(row["tokens_per_second"] > 0 and row["share_of_ceilings"] > 0 for row in found["speed"])
-    assert {row["ratio_to_gru"] for row in found["speed"] if row["cell"] == "gru"} == {1.0}
+    assert [row["cell"] for row in result["agreement"]] == cells + cells[1:]
+    assert [row["objective"] for row in result["agreement"]] == ["labels"] * 6 + ["language"] * 5
+    assert all(row["agrees"] and row["repeats"] and row["float32_error"] < 1e-4 for row in result["agreement"])
+    assert result["device"].startswith("cpu")
+    assert set(result["ceilings"]["flops"]) == {"float32", "bfloat16"}
+    assert [row["cell"] for row in result["speed"]] == cells * 2
+    assert all(row["tokens_per_second"] > 0 and row["share_of_ceilings"] > 0 for row in result["speed"])
+    assert {row["ratio_to_gru"] for row in result["speed"] if row["cell"] == "gru"} == {1.0}
 
 
 @pytest.mark.slow
-def test_it_says_plainly_that_there_is_no_gpu() -> None:
+def test_it_says_that_there_is_no_gpu() -> None:
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing is said of a GPU" in done.stdout
+    assert "says nothing about a GPU" in done.stdout

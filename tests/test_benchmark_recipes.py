@@ -1,4 +1,4 @@
-"""The benchmarks of gradients and of the tutorials' recipe run, and count as they say."""
+"""The benchmarks of gradients and of the tutorials' recipe run and report correct numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from training_texts import small, write_inputs
 
 
 @pytest.fixture(autouse=True)
-def _benchmarks_are_no_part_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def _benchmarks_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1])
 
 
-def test_the_tutorials_recipe_is_measured_beside_ours(tmp_path: Path) -> None:
+def test_the_tutorials_recipe_is_compared_to_ours(tmp_path: Path) -> None:
     from benchmarks import tutorial_recipe
 
     inputs = write_inputs(tmp_path, per_label=8)
@@ -35,14 +35,14 @@ def test_the_tutorials_recipe_is_measured_beside_ours(tmp_path: Path) -> None:
         assert row["times sooner"] == pytest.approx(row["seconds tutorial"] / row["seconds ours"])
 
 
-def test_epochs_that_learn_no_labels_count_for_the_time_and_not_for_the_accuracy() -> None:
+def test_epochs_without_labels_count_for_time_but_not_for_accuracy() -> None:
     from benchmarks.tutorial_recipe import Epoch, until
 
     assert until([Epoch(2, float("nan")), Epoch(3, 0.1), Epoch(4, 0.3)], 0.2) == 9
     assert until([Epoch(2, 0.1)], 0.2) is None
 
 
-def test_every_cells_gradients_are_measured_and_drawn(tmp_path: Path) -> None:
+def test_the_gradient_profile_of_every_cell_is_measured_and_drawn(tmp_path: Path) -> None:
     from benchmarks import gradients
 
     runs = list(gradients.measure(steps=1))

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from sklearn.metrics import f1_score
 from training_texts import DIGEST, LABELS, VOCABULARY, documents, learn, small, write_inputs
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError, TrainingError
@@ -26,12 +25,13 @@ from tasks.shared.plots.curves import training_curves
 from tasks.shared.ui.markdown import Markdown
 from tasks.training.classifier import load_classifier
 from tasks.training.config import identity, model_config
-from tasks.training.data.windows import batches, count_windows, cut, pool_documents
+from tasks.training.data.windows import batches, count_windows, sliding_windows
 from tasks.training.history import read_history
-from tasks.training.loop.epoch_metrics import Listener, Progress
-from tasks.training.loop.schedule import rate_share
-from tasks.training.models.validation import macro_f1
-from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.loop.epoch_metrics import Callback, Progress
+from tasks.training.loop.schedule import lr_factor
+from tasks.training.models.inference import pool_documents
+from tasks.training.models.recurrent import Noise
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 from tasks.training.preflight import check_labels, check_memory, check_split, needed_bytes
 from tasks.training.runtime import device
 from tasks.training.runtime.device import choose_device
@@ -55,7 +55,7 @@ def test_windows_leave_no_token_out_and_stay_inside_their_text(
     stride = min(size, stride)
     offsets = np.cumsum([0, *lengths])
     shifts = None if seed is None else np.random.default_rng(seed).integers(stride, size=len(lengths))
-    windows = cut(offsets, size, stride, shifts)
+    windows = sliding_windows(offsets, size, stride, shifts)
     covered: dict[int, set[int]] = {number: set() for number in range(len(lengths))}
     for start, length, document in zip(windows.starts, windows.lengths, windows.documents, strict=True):
         assert length == min(size, lengths[document])
@@ -69,7 +69,7 @@ def test_windows_leave_no_token_out_and_stay_inside_their_text(
 
 @given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=20), seed=st.one_of(st.none(), st.integers(0, 9)))
 def test_batches_hold_every_window_once(lengths: list[int], seed: int | None) -> None:
-    windows = cut(np.cumsum([0, *lengths]), 8, 8)
+    windows = sliding_windows(np.cumsum([0, *lengths]), 8, 8)
     groups = list(batches(windows, 4, None if seed is None else np.random.default_rng(seed)))
     assert max(map(len, groups)) <= 4
     assert sorted(np.concatenate(groups)) == list(range(len(windows)))
@@ -78,9 +78,9 @@ def test_batches_hold_every_window_once(lengths: list[int], seed: int | None) ->
 def test_training_shifts_its_windows_each_epoch_and_prediction_does_not() -> None:
     offsets = np.array([0, 1000])
     rng = np.random.default_rng(0)
-    first, second = (cut(offsets, 100, 100, rng.integers(100, size=1)).starts.tolist() for _ in range(2))
+    first, second = (sliding_windows(offsets, 100, 100, rng.integers(100, size=1)).starts.tolist() for _ in range(2))
     assert first != second
-    assert cut(offsets, 100, 50).starts.tolist() == list(range(0, 901, 50))
+    assert sliding_windows(offsets, 100, 50).starts.tolist() == list(range(0, 901, 50))
 
 
 def test_a_text_is_the_mean_of_its_windows() -> None:
@@ -89,17 +89,11 @@ def test_a_text_is_the_mean_of_its_windows() -> None:
     np.testing.assert_allclose(pooled, [[0.5, 0.5], [0.9, 0.1]])
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30))
-def test_macro_f1_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
-    labels, predicted = np.array(pairs).T
-    assert macro_f1(labels, predicted) == pytest.approx(f1_score(labels, predicted, average="macro"))
-
-
 def test_schedules_start_peak_and_end() -> None:
-    assert [rate_share("one_cycle", done, 0.3) for done in (0, 0.3, 1)] == pytest.approx([0.04, 1, 1e-4])
-    assert [rate_share("one_cycle", done, 0.0) for done in (0, 1)] == pytest.approx([1, 1e-4])
-    assert [rate_share("cosine", done, 0.3) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
-    assert rate_share("constant", 0.7, 0.3) == 1
+    assert [lr_factor("one_cycle", done, 0.3) for done in (0, 0.3, 1)] == pytest.approx([0.04, 1, 1e-4])
+    assert [lr_factor("one_cycle", done, 0.0) for done in (0, 1)] == pytest.approx([1, 1e-4])
+    assert [lr_factor("cosine", done, 0.3) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+    assert lr_factor("constant", 0.7, 0.3) == 1
 
 
 @pytest.mark.parametrize("cell", ["none", "rnn", "gru", "lstm", "mingru", "minlstm"])
@@ -131,7 +125,7 @@ def test_training_does_not_change_the_callers_random_state() -> None:
 
 def test_progress_is_reported_within_an_epoch() -> None:
     reports: list[Progress] = []
-    learn(small(epochs=2), documents(), documents(seed=1), listener=Listener(reports.append, every=0))
+    learn(small(epochs=2), documents(), documents(seed=1), callback=Callback(reports.append, interval=0))
     assert [progress.epoch for progress in reports] == sorted(progress.epoch for progress in reports)
     assert {progress.epoch for progress in reports} == {1, 2}
     assert reports[-1].share == 1.0
@@ -267,7 +261,7 @@ def test_a_training_that_does_not_fit_into_memory_is_refused_with_the_estimate()
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "mingru", "minlstm"])
 def test_the_memory_estimate_of_a_step_is_near_the_truth(cell: str) -> None:
     settings = small(cell=cell, embedding_size=32, hidden_size=32, num_layers=2, window=64, batch_size=32)
-    model = WindowClassifier(Architecture.of(settings, VOCABULARY, 3), Noise(0.1, 0.1, 0.1))
+    model = WindowClassifier(WindowArchitecture.of(settings, VOCABULARY, 3), Noise(0.1, 0.1, 0.1))
     kept: dict[int, int] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -322,13 +316,13 @@ def test_a_setting_that_the_objective_does_not_read_retrains_nothing(objective: 
 
 
 def test_cached_files_count_as_free_memory_in_a_container(tmp_path: Path) -> None:
-    assert device._left_in_group(tmp_path) is None
+    assert device._free_cgroup_bytes(tmp_path) is None
     for name, text in {
         "max": "1000\n",
         "current": "900\n",
         "stat": "anon 300\nfile 600\nactive_file 250\ninactive_file 350\n",
     }.items():
         (tmp_path / f"memory.{name}").write_text(text)
-    assert device._left_in_group(tmp_path) == 700
+    assert device._free_cgroup_bytes(tmp_path) == 700
     (tmp_path / "memory.max").write_text("max\n")
-    assert device._left_in_group(tmp_path) is None
+    assert device._free_cgroup_bytes(tmp_path) is None

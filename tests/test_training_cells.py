@@ -1,4 +1,4 @@
-"""The scan, the cells and the window classifier: right values, right gradients, and no trace of padding."""
+"""The scan, the cells and the window classifier: correct values and gradients, and no influence of padding."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.training.cells.cells import CELLS, ScanCell, _triton_kernels, inside_mask
+from tasks.training.cells.cells import CELLS, ScanCell, _triton_kernels, token_mask
 from tasks.training.cells.scan import gated_scan, scan
-from tasks.training.models.window_classifier import Architecture, Noise, WindowClassifier
+from tasks.training.models.recurrent import Noise, drop_dimensions
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 
 
 def plain_loop(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
-    """h_t = f_t · h_{t-1} + x_t as one would write it down."""
+    """h_t = f_t · h_{t-1} + x_t, written out."""
     state, states = torch.zeros_like(inputs[0]), {}
     for step in reversed(range(len(inputs))) if reverse else range(len(inputs)):
         state = states[step] = forget[step] * state + inputs[step]
@@ -38,14 +39,14 @@ def random_scan(time: int, batch: int, hidden: int, dtype: torch.dtype = torch.f
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("time", [1, 2, 7])
-def test_gradients_of_the_scan_are_those_of_finite_differences(time: int, reverse: bool) -> None:
+def test_scan_gradients_equal_finite_differences(time: int, reverse: bool) -> None:
     forget, inputs = (value.requires_grad_() for value in random_scan(time, 2, 3))
     assert torch.autograd.gradcheck(lambda f, x: scan(f, x, reverse), (forget, inputs))
 
 
 @settings(max_examples=40)
 @given(time=st.integers(1, 20), batch=st.integers(1, 4), hidden=st.integers(1, 5), reverse=st.booleans())
-def test_scan_does_what_the_plain_loop_does(time: int, batch: int, hidden: int, reverse: bool) -> None:
+def test_scan_equals_the_plain_loop(time: int, batch: int, hidden: int, reverse: bool) -> None:
     outcomes = []
     for recurrence in (scan, plain_loop):
         forget, inputs = (value.requires_grad_() for value in random_scan(time, batch, hidden))
@@ -58,7 +59,7 @@ def test_scan_does_what_the_plain_loop_does(time: int, batch: int, hidden: int, 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_scan_in_short_floats_stays_near_the_plain_loop_in_long_ones(
+def test_scan_in_low_precision_is_close_to_the_plain_loop_in_float64(
     dtype: torch.dtype, tolerance: float, reverse: bool
 ) -> None:
     forget, inputs = random_scan(50, 3, 4, dtype)
@@ -68,7 +69,7 @@ def test_scan_in_short_floats_stays_near_the_plain_loop_in_long_ones(
     torch.testing.assert_close(states.double(), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_scan_takes_gradients_that_are_not_contiguous() -> None:
+def test_scan_accepts_gradients_that_are_not_contiguous() -> None:
     forget, inputs = (value.requires_grad_() for value in random_scan(5, 2, 3))
     scan(forget, inputs).sum().backward()
     ours = inputs.grad
@@ -84,26 +85,27 @@ def test_mingru_and_minlstm_follow_their_equations() -> None:
     update, candidate = gru.project(inputs).chunk(2, dim=-1)
     z = 1 - torch.sigmoid(update)
     torch.testing.assert_close(gru(inputs, None), plain_loop(1 - z, z * candidate, False))
-    forget, take, candidate = lstm.project(inputs).chunk(3, dim=-1)
-    f, i = torch.sigmoid(forget), torch.sigmoid(take)
+    forget, update, candidate = lstm.project(inputs).chunk(3, dim=-1)
+    f, i = torch.sigmoid(forget), torch.sigmoid(update)
     torch.testing.assert_close(lstm(inputs, None), plain_loop(f / (f + i), i / (f + i) * candidate, False))
 
 
 @pytest.mark.parametrize("cell", ["mingru", "minlstm"])
-def test_backward_direction_is_the_forward_one_on_the_reversed_text(cell: str) -> None:
-    both = CELLS[cell](4, 3, True).double()
-    one = CELLS[cell](4, 3, False).double()
-    half = len(both.project.weight) // 2
-    one.project.load_state_dict({"weight": both.project.weight[half:], "bias": both.project.bias[half:]})
+def test_backward_direction_equals_the_forward_direction_on_the_reversed_window(cell: str) -> None:
+    bidirectional = CELLS[cell](4, 3, True).double()
+    forward = CELLS[cell](4, 3, False).double()
+    half = len(bidirectional.project.weight) // 2
+    weights = {name: value[half:] for name, value in bidirectional.project.state_dict().items()}
+    forward.project.load_state_dict(weights)
     inputs = torch.randn(7, 2, 4, dtype=torch.float64)
-    torch.testing.assert_close(both(inputs, None)[..., 3:], one(inputs.flip(0), None).flip(0))
+    torch.testing.assert_close(bidirectional(inputs, None)[..., 3:], forward(inputs.flip(0), None).flip(0))
 
 
 @st.composite
 def classifiers(draw: st.DrawFn) -> WindowClassifier:
     cell = draw(st.sampled_from([*CELLS, "none"]))
     torch.manual_seed(draw(st.integers(0, 100)))
-    architecture = Architecture(
+    architecture = WindowArchitecture(
         vocabulary_size=20,
         labels=3,
         cell=cell,
@@ -119,10 +121,10 @@ def classifiers(draw: st.DrawFn) -> WindowClassifier:
 
 @settings(max_examples=60)
 @given(model=classifiers(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), data=st.data())
-def test_a_window_does_not_depend_on_its_batch_nor_on_padding(
+def test_a_window_depends_neither_on_its_batch_nor_on_padding(
     model: WindowClassifier, lengths: list[int], data: st.DataObject
 ) -> None:
-    """Values and gradients; the padding is filled with arbitrary tokens, and longer than the longest window needs."""
+    """Values and gradients; the padding holds arbitrary tokens and is longer than the longest window needs."""
     time = max(lengths) + data.draw(st.integers(0, 3))
     ids = torch.randint(20, (time, len(lengths)), generator=torch.Generator().manual_seed(sum(lengths)))
     together = model(ids, torch.tensor(lengths))
@@ -137,8 +139,8 @@ def test_a_window_does_not_depend_on_its_batch_nor_on_padding(
         torch.testing.assert_close(gradient, weight.grad, rtol=1e-9, atol=1e-9)
 
 
-def test_noise_is_for_training_only_and_drops_what_it_says() -> None:
-    architecture = Architecture(20, 3, "mingru", 64, 3, 1, True, "mean", True)
+def test_noise_applies_only_in_training_and_drops_whole_dimensions() -> None:
+    architecture = WindowArchitecture(20, "mingru", 64, 3, 1, True, 3, "mean", True)
     model = WindowClassifier(architecture, Noise(embedding_dropout=0.5, token_dropout=0.3, dropout=0.5))
     ids = torch.randint(2, 20, (10, 4))
     noisy = [model(ids) for _ in range(2)]
@@ -146,26 +148,26 @@ def test_noise_is_for_training_only_and_drops_what_it_says() -> None:
     model.eval()
     assert torch.equal(model(ids), model(ids))
     model.train()
-    dropped = model._drop_dimensions(torch.ones(10, 4, 64))
+    dropped = drop_dimensions(torch.ones(10, 4, 64), 0.5, training=True)
     assert all(torch.equal(before, after) for before, after in pairwise(dropped))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
 
 
 @pytest.mark.parametrize("gates", [1, 2])
-def test_few_launches_do_what_the_blocks_do(gates: int) -> None:
+def test_the_chunked_scan_equals_the_blockwise_scan(gates: int) -> None:
     cell = ScanCell(gates, 4, 3, True).double()
     inputs, lengths = torch.randn(11, 3, 4, dtype=torch.float64), torch.tensor([11, 4, 1])
-    inside = inside_mask(11, lengths, inputs.device)
+    mask = token_mask(11, lengths, inputs.device)
     outcomes = []
-    for whole in (cell(inputs, lengths), gated_scan(cell.project(inputs), inside, gates, 2)):
-        states = whole * inside.unsqueeze(-1)
+    for padded in (cell(inputs, lengths), gated_scan(cell.project(inputs), mask, gates, 2)):
+        states = padded * mask.unsqueeze(-1)
         gradients = torch.autograd.grad(states.square().sum(), list(cell.parameters()))
         outcomes.append((states, *gradients))
-    for blocks, few in zip(*outcomes, strict=True):
-        torch.testing.assert_close(blocks, few, rtol=1e-10, atol=1e-10)
+    for blockwise, chunked in zip(*outcomes, strict=True):
+        torch.testing.assert_close(blockwise, chunked, rtol=1e-10, atol=1e-10)
 
 
-def test_long_scans_take_few_operations() -> None:
+def test_long_scans_need_few_operations() -> None:
     forget, inputs = random_scan(900, 2, 3)
     with torch.profiler.profile() as profile:
         scan(forget, inputs)
@@ -174,8 +176,8 @@ def test_long_scans_take_few_operations() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="Triton is for Linux")
-def test_triton_kernels_do_what_the_plain_cells_do() -> None:
-    """On the CPU, in Triton's interpreter, which a process has to ask for before it loads Triton."""
+def test_triton_kernels_equal_the_plain_cells() -> None:
+    """On the CPU, in Triton's interpreter, which must be enabled before a process loads Triton."""
     script = Path(__file__).with_name("triton_agreement.py")
     folders = os.pathsep.join([str(script.parents[1]), str(script.parent)])
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
@@ -183,8 +185,8 @@ def test_triton_kernels_do_what_the_plain_cells_do() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_kernels_are_taken_only_where_they_run(caplog: pytest.LogCaptureFixture) -> None:
-    """Triton may be installed where there is no GPU, no driver or no compiler: then it fails at the first launch."""
+def test_kernels_are_used_only_if_they_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Triton may be installed without a GPU, a driver or a compiler: then it fails at the first launch."""
     _triton_kernels.cache_clear()
     with caplog.at_level(logging.WARNING, "corpusflow.training"):
         kernels = _triton_kernels()
@@ -198,10 +200,10 @@ def test_kernels_are_taken_only_where_they_run(caplog: pytest.LogCaptureFixture)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="Triton is for Linux")
 @pytest.mark.parametrize(("capability", "kind", "gates"), [(80, "*bf16", 1), (80, "*fp32", 2), (90, "*bf16", 2)])
-def test_triton_kernels_compile_for_gpus_that_are_not_here(
+def test_triton_kernels_compile_for_gpus_of_other_machines(
     capability: int, kind: str, gates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To machine code: Ampere and Hopper. What the interpreter runs need not compile."""
+    """To machine code, for Ampere and Hopper: the interpreter also runs code that does not compile."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -209,9 +211,9 @@ def test_triton_kernels_compile_for_gpus_that_are_not_here(
     from tasks.training.cells import scan_triton
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    sizes = {"HIDDEN": 40, "DIRECTIONS": 2, "GATES": gates, "STEPS": scan_triton.STEPS, "LANES": scan_triton.LANES}
+    sizes = {"HIDDEN": 40, "DIRECTIONS": 2, "NUM_GATES": gates, "STEPS": scan_triton.STEPS, "LANES": scan_triton.LANES}
     forward = {"projected": kind, "lengths": "*i64", "states": kind}
-    backward = forward | {"direct": kind, "by_projected": kind}
+    backward = forward | {"grad_output": kind, "grad_projected": kind}
     for kernel, tensors in ((scan_triton._forward, forward), (scan_triton._backward, backward)):
         signature = tensors | {"time": "i32", "batch": "i32"} | dict.fromkeys(sizes, "constexpr")
         compiled = triton.compile(

@@ -27,17 +27,17 @@ from tasks.training.head.features import PRIOR, Features, Scaling
 from tasks.training.head.fit import CODES_SHARES
 from tasks.training.head.head import HeadConfig, fit_head, fit_heads, fit_scaling, log_softmax
 from tasks.training.head.progress import HeadProgress
-from tasks.training.models.language_model import Reader, ReaderArchitecture
-from tasks.training.models.window_classifier import Noise
+from tasks.training.models.language_model import LanguageModel, LanguageModelArchitecture
+from tasks.training.models.recurrent import Noise
 from tasks.training.preflight import HEAD_PHASE, check_memory, head_bytes, reading_bytes, run_preflight
 
 CPU = torch.device("cpu")
 
 
-def model_and_codebook() -> tuple[Reader, Codebook]:
+def model_and_codebook() -> tuple[LanguageModel, Codebook]:
     """An untrained language model, and a codebook of random states."""
     torch.manual_seed(0)
-    reader = Reader(ReaderArchitecture(VOCABULARY, "mingru", 6, 5, 1, True), Noise())
+    reader = LanguageModel(LanguageModelArchitecture(VOCABULARY, "mingru", 6, 5, 1, True), Noise())
     return reader, fit_codebook(torch.randn(200, 16), 9, torch.Generator().manual_seed(0))
 
 

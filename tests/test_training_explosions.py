@@ -1,4 +1,4 @@
-"""Gradients that explode on purpose: what clipping does about it, and where it cannot help any more.
+"""Gradients that explode on purpose: what clipping achieves, and when it no longer helps.
 
 A plain RNN whose recurrent weights are scaled up multiplies a gradient by more than one at nearly every step back.
 """
@@ -17,7 +17,7 @@ from training_texts import LABELS, part_of, small, text
 from tasks.shared.errors import TrainingError
 from tasks.tokenization.store import TokenizedDocuments
 from tasks.training.loop.checkpoint import Checkpoints
-from tasks.training.loop.epoch_metrics import Listener
+from tasks.training.loop.epoch_metrics import Callback
 from tasks.training.loop.loop import Trained, train
 from tasks.training.objectives.objective import Objective, objective_of
 from tasks.training.settings import TrainingSettings
@@ -33,9 +33,9 @@ def long_texts(seed: int, per_label: int = 10) -> TokenizedDocuments:
 
 
 def explosive(**changes: Any) -> TrainingSettings:
-    """An RNN in one direction without noise; the decay takes the weights back to a sound size within some epochs."""
+    """A unidirectional RNN without noise; the decay shrinks its weights to a normal size within some epochs."""
     quiet = dict.fromkeys(("dropout", "embedding_dropout", "token_dropout", "label_smoothing"), 0)
-    given = {
+    shape = {
         "cell": "rnn",
         "hidden_size": 16,
         "bidirectional": False,
@@ -44,7 +44,7 @@ def explosive(**changes: Any) -> TrainingSettings:
         "batch_size": 5,
     }
     rate = {"learning_rate": 0.02, "weight_decay": 1, "schedule": "constant"}
-    return small(**quiet | given | rate | changes)
+    return small(**quiet | shape | rate | changes)
 
 
 def scale(objective: Objective, factor: float) -> None:
@@ -59,28 +59,28 @@ def trained(settings: TrainingSettings, factor: float) -> Trained:
     return train(settings, objective, training, torch.device("cpu"))
 
 
-def test_clipping_holds_an_explosion_that_else_brings_training_to_a_standstill() -> None:
-    """AdamW bounds each step by itself, but one huge gradient fills its second moments for a thousand steps."""
+def test_clipping_contains_an_explosion_that_otherwise_stalls_the_training() -> None:
+    """AdamW bounds each step, but one huge gradient dominates its second moments for a thousand steps."""
     clipped, unclipped = (trained(explosive(epochs=14, max_grad_norm=norm), factor=4) for norm in (1, 1e30))
     for run in (clipped, unclipped):
         assert max(row["gradient_norm_max"] for row in run.history) > 1e6
         assert all(bool(weight.isfinite().all()) for weight in run.weights.values())
     assert max(row["clipped_share"] for row in clipped.history) > 0.5
     assert clipped.history[-1]["train_loss"] < 0.5
-    assert unclipped.history[-1]["train_loss"] > 1.05, "it stays at the loss of guessing, ln 3"
+    assert unclipped.history[-1]["train_loss"] > 1.05, "stays at the loss of a random guess, ln 3"
 
 
-def test_a_gradient_beyond_all_numbers_stops_training_and_names_the_last_finite_checkpoint(tmp_path: Path) -> None:
+def test_a_gradient_that_is_not_finite_stops_training_and_names_the_last_finite_checkpoint(tmp_path: Path) -> None:
     settings, training = explosive(epochs=5, learning_rate=1e-6), long_texts(0)
     objective = objective_of(settings, training, long_texts(1), torch.device("cpu"))
-    listener = Listener(lambda progress: None, learned=lambda row: scale(objective, 12 if row["epoch"] == 2 else 1))
+    callback = Callback(on_epoch_end=lambda row: scale(objective, 12 if row["epoch"] == 2 else 1))
     checkpoints = Checkpoints(tmp_path, {"made": "on purpose"})
-    with pytest.raises(TrainingError, match=r"^epoch \d, batch \d: the gradient is not finite; lower ") as told:
-        train(settings, objective, training, torch.device("cpu"), checkpoints, listener)
-    epoch, newest = int(str(told.value)[len("epoch ")]), checkpoints.newest()
+    with pytest.raises(TrainingError, match=r"^epoch \d, batch \d: the gradient is not finite; lower ") as caught:
+        train(settings, objective, training, torch.device("cpu"), checkpoints, callback)
+    epoch, newest = int(str(caught.value)[len("epoch ")]), checkpoints.newest()
     assert newest is not None
     assert epoch > 2
     assert newest.name.startswith(f"epoch-{epoch - 1:05d}-")
-    assert f"last finite checkpoint: {newest}" in str(told.value)
+    assert f"last finite checkpoint: {newest}" in str(caught.value)
     with safe_open(newest, framework="pt") as file:
         assert all(bool(file.get_tensor(name).isfinite().all()) for name in file.keys())  # noqa: SIM118

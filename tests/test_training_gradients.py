@@ -1,4 +1,4 @@
-"""How far gradients reach: against loops written by hand, for every cell, and without a trace in the training."""
+"""Gradient profiles: equal to loops written by hand, for every cell, and without influence on the training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from training_texts import small, write_inputs
 
 from tasks.shared.errors import ArtifactError
 from tasks.training.cells.cells import CELLS
-from tasks.training.data.windows import cut
-from tasks.training.loop.gradient_flow import gradient_flow, longest, probes, recurrence
+from tasks.training.data.windows import sliding_windows
+from tasks.training.loop.gradient_flow import gradient_profile, longest_windows, unit_vectors, unrolled_states
 from tasks.training.task import train as stage
 
 LENGTHS = torch.tensor([9, 4, 1, 7])
@@ -36,10 +36,10 @@ def gru(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
     """Cho et al. 2014, in the form that PyTorch documents."""
     states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
     for x in inputs:
-        by_input = (weights["ih"] @ x + weights["b_ih"]).chunk(3)
-        by_state = (weights["hh"] @ states[-1] + weights["b_hh"]).chunk(3)
-        reset, update = (torch.sigmoid(by_input[gate] + by_state[gate]) for gate in (0, 1))
-        candidate = torch.tanh(by_input[2] + reset * by_state[2])
+        from_input = (weights["ih"] @ x + weights["b_ih"]).chunk(3)
+        from_state = (weights["hh"] @ states[-1] + weights["b_hh"]).chunk(3)
+        reset, update = (torch.sigmoid(from_input[gate] + from_state[gate]) for gate in (0, 1))
+        candidate = torch.tanh(from_input[2] + reset * from_state[2])
         states.append((1 - update) * candidate + update * states[-1])
     return {"h": states[1:]}
 
@@ -50,18 +50,18 @@ def lstm(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
     memories = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
     for x in inputs:
         gates = weights["ih"] @ x + weights["b_ih"] + weights["hh"] @ states[-1] + weights["b_hh"]
-        take, forget, candidate, put = gates.chunk(4)
-        memories.append(torch.sigmoid(forget) * memories[-1] + torch.sigmoid(take) * torch.tanh(candidate))
-        states.append(torch.sigmoid(put) * torch.tanh(memories[-1]))
+        update, forget, candidate, output = gates.chunk(4)
+        memories.append(torch.sigmoid(forget) * memories[-1] + torch.sigmoid(update) * torch.tanh(candidate))
+        states.append(torch.sigmoid(output) * torch.tanh(memories[-1]))
     return {"h": states[1:], "c": memories[1:]}
 
 
 def mingru(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor]]:
-    """Feng et al. 2024, with the gate that keeps in place of the one that takes."""
+    """Feng et al. 2024, with a forget gate in place of the update gate."""
     states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
     for x in inputs:
-        keep, candidate = (weights["weight"] @ x + weights["bias"]).chunk(2)
-        states.append(torch.sigmoid(keep) * states[-1] + (1 - torch.sigmoid(keep)) * candidate)
+        forget, candidate = (weights["weight"] @ x + weights["bias"]).chunk(2)
+        states.append(torch.sigmoid(forget) * states[-1] + (1 - torch.sigmoid(forget)) * candidate)
     return {"h": states[1:]}
 
 
@@ -69,9 +69,9 @@ def minlstm(weights: dict[str, Tensor], inputs: Tensor) -> dict[str, list[Tensor
     """Feng et al. 2024, with gates that sum to one."""
     states = [torch.zeros(HIDDEN, dtype=torch.float64, requires_grad=True)]
     for x in inputs:
-        forget, take, candidate = (weights["weight"] @ x + weights["bias"]).chunk(3)
-        total = torch.sigmoid(forget) + torch.sigmoid(take)
-        states.append(torch.sigmoid(forget) / total * states[-1] + torch.sigmoid(take) / total * candidate)
+        forget, update, candidate = (weights["weight"] @ x + weights["bias"]).chunk(3)
+        total = torch.sigmoid(forget) + torch.sigmoid(update)
+        states.append(torch.sigmoid(forget) / total * states[-1] + torch.sigmoid(update) / total * candidate)
     return {"h": states[1:]}
 
 
@@ -88,7 +88,7 @@ def weights_of(cell: nn.Module, reverse: bool) -> dict[str, Tensor]:
     return {to: state[f"layer.{name}{suffix}"] for name, to in short.items()}
 
 
-def made(name: str, features: int = FEATURES) -> nn.Module:
+def double_cell(name: str, features: int = FEATURES) -> nn.Module:
     return CELLS[name](features, HIDDEN, True).double()
 
 
@@ -99,10 +99,10 @@ def _seeded() -> None:
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("reverse", [False, True])
-def test_norms_are_those_of_a_loop_written_by_hand(name: str, reverse: bool) -> None:
-    cell, embedded = made(name), torch.randn(9, 4, FEATURES, dtype=torch.float64)
+def test_norms_equal_those_of_a_loop_written_by_hand(name: str, reverse: bool) -> None:
+    cell, embedded = double_cell(name), torch.randn(9, 4, FEATURES, dtype=torch.float64)
     expected: dict[tuple[str, int], list[float]] = {}
-    for window, (length, probe) in enumerate(zip(LENGTHS.tolist(), probes(4, HIDDEN), strict=True)):
+    for window, (length, probe) in enumerate(zip(LENGTHS.tolist(), unit_vectors(4, HIDDEN), strict=True)):
         text = embedded[:length, window]
         kinds = LOOPS[name](weights_of(cell, reverse), text.flip(0) if reverse else text)
         for state, states in kinds.items():
@@ -110,14 +110,14 @@ def test_norms_are_those_of_a_loop_written_by_hand(name: str, reverse: bool) -> 
             for distance, gradient in enumerate(reversed(gradients)):
                 expected.setdefault((state, distance), []).append(float(gradient.norm()))
     direction = "backward" if reverse else "forward"
-    found = {
+    profile = {
         (row["state"], row["distance"]): row
-        for row in gradient_flow([cell], embedded, LENGTHS)
+        for row in gradient_profile([cell], embedded, LENGTHS)
         if row["direction"] == direction
     }
-    assert found.keys() == expected.keys()
+    assert profile.keys() == expected.keys()
     for key, norms in expected.items():
-        row = found[key]
+        row = profile[key]
         assert row["windows"] == len(norms)
         assert [row[figure] for figure in ("norm", "smallest", "largest")] == pytest.approx(
             [np.mean(norms), min(norms), max(norms)], rel=1e-9
@@ -125,44 +125,44 @@ def test_norms_are_those_of_a_loop_written_by_hand(name: str, reverse: bool) -> 
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_the_states_that_are_followed_are_those_of_the_layer(name: str) -> None:
-    cell, inputs = made(name), torch.randn(6, 2, FEATURES, dtype=torch.float64)
-    forward = torch.stack([states[0] for states in recurrence(cell, inputs, False)])
-    backward = torch.stack([states[0] for states in recurrence(cell, inputs.flip(0), True)]).flip(0)
+def test_unrolled_states_equal_those_of_the_layer(name: str) -> None:
+    cell, inputs = double_cell(name), torch.randn(6, 2, FEATURES, dtype=torch.float64)
+    forward = torch.stack([states[0] for states in unrolled_states(cell, inputs, False)])
+    backward = torch.stack([states[0] for states in unrolled_states(cell, inputs.flip(0), True)]).flip(0)
     torch.testing.assert_close(torch.cat([forward, backward], dim=-1), cell(inputs, None))
 
 
-def test_each_layer_reads_what_the_one_below_puts_out() -> None:
-    below, above = made("mingru"), made("gru", 2 * HIDDEN)
+def test_each_layer_reads_the_output_of_the_one_below() -> None:
+    below, above = double_cell("mingru"), double_cell("gru", 2 * HIDDEN)
     embedded = torch.randn(9, 4, FEATURES)
-    stacked = gradient_flow([below, above], embedded, LENGTHS)
-    alone = gradient_flow([above], below(embedded.double(), LENGTHS), LENGTHS)
+    stacked = gradient_profile([below, above], embedded, LENGTHS)
+    alone = gradient_profile([above], below(embedded.double(), LENGTHS), LENGTHS)
     assert [row | {"layer": 1} for row in stacked if row["layer"] == 2] == alone
-    assert [row for row in stacked if row["layer"] == 1] == gradient_flow([below], embedded, LENGTHS)
+    assert [row for row in stacked if row["layer"] == 1] == gradient_profile([below], embedded, LENGTHS)
 
 
-def test_the_loss_is_one_step_wide_and_a_share_far_below_float32_is_seen() -> None:
-    rows = gradient_flow([CELLS["rnn"](4, 8, False)], torch.randn(200, 2, 4))
+def test_the_norm_starts_at_one_and_stays_exact_far_below_float32() -> None:
+    rows = gradient_profile([CELLS["rnn"](4, 8, False)], torch.randn(200, 2, 4))
     assert rows[0]["norm"] == pytest.approx(1)
     assert 0 < rows[-1]["norm"] < 1e-45
 
 
-def test_following_gradients_leaves_model_and_random_numbers_alone() -> None:
+def test_a_profile_changes_neither_model_nor_random_numbers() -> None:
     cell = CELLS["gru"](4, 3, True).train()
     before, state = {name: value.clone() for name, value in cell.state_dict().items()}, torch.get_rng_state()
-    rows = gradient_flow([cell], torch.ones(5, 2, 4))
+    rows = gradient_profile([cell], torch.ones(5, 2, 4))
     assert torch.equal(torch.get_rng_state(), state)
-    assert rows == gradient_flow([cell], torch.ones(5, 2, 4))
+    assert rows == gradient_profile([cell], torch.ones(5, 2, 4))
     assert all(weight.grad is None and weight.dtype == torch.float32 for weight in cell.parameters())
     assert all(torch.equal(value, before[name]) for name, value in cell.state_dict().items())
 
 
-def test_the_longest_windows_are_taken_from_all_over_the_texts() -> None:
-    windows = cut(np.array([0, 3, 103, 105, 205]), 10, 10)
-    assert windows.lengths[longest(windows, 4)].tolist() == [10] * 4
-    assert windows.documents[longest(windows, 4)].tolist() == [1, 1, 3, 3]
-    assert sorted(longest(windows, 21)) == sorted(set(range(22)) - {11})
-    assert sorted(longest(windows, 99)) == list(range(22))
+def test_the_longest_windows_are_spread_over_all_documents() -> None:
+    windows = sliding_windows(np.array([0, 3, 103, 105, 205]), 10, 10)
+    assert windows.lengths[longest_windows(windows, 4)].tolist() == [10] * 4
+    assert windows.documents[longest_windows(windows, 4)].tolist() == [1, 1, 3, 3]
+    assert sorted(longest_windows(windows, 21)) == sorted(set(range(22)) - {11})
+    assert sorted(longest_windows(windows, 99)) == list(range(22))
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +176,9 @@ def build(inputs: dict[str, Path], folder: Path, **changes: Any) -> Path:
     return folder / "out"
 
 
-def test_recording_gradients_does_not_change_the_training_by_a_bit(inputs: dict[str, Path], tmp_path: Path) -> None:
-    recorded = build(inputs, tmp_path / "recorded", cell="gru", num_layers=2, gradient_flow=True)
-    plain = build(inputs, tmp_path / "plain", cell="gru", num_layers=2)
+def test_recording_gradients_leaves_the_training_bit_identical(inputs: dict[str, Path], tmp_path: Path) -> None:
+    recorded = build(inputs, tmp_path / "recorded", cell="gru", layers=2, gradient_flow=True)
+    plain = build(inputs, tmp_path / "plain", cell="gru", layers=2)
     assert (recorded / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
     every, kept = (pd.read_parquet(folder / "gradients.parquet") for folder in (recorded, plain))
     epoch = int(pd.read_parquet(plain / "history.parquet").query("kept")["epoch"].iloc[0])
@@ -191,17 +191,17 @@ def test_recording_gradients_does_not_change_the_training_by_a_bit(inputs: dict[
     assert kept.query("distance == 0")["norm"].to_numpy() == pytest.approx(1)
 
 
-def test_the_record_of_a_training_that_goes_on_is_whole(inputs: dict[str, Path], tmp_path: Path) -> None:
-    through = build(inputs, tmp_path / "through", gradient_flow=True)
-    build(inputs, tmp_path / "again", gradient_flow=True)
-    for path in (tmp_path / "again" / "scratch").glob("*-00004*"):
+def test_the_record_of_a_resumed_training_is_complete(inputs: dict[str, Path], tmp_path: Path) -> None:
+    uninterrupted = build(inputs, tmp_path / "uninterrupted", gradient_flow=True)
+    build(inputs, tmp_path / "resumed", gradient_flow=True)
+    for path in (tmp_path / "resumed" / "scratch").glob("*-00004*"):
         path.unlink()
-    again = build(inputs, tmp_path / "again", gradient_flow=True)
-    assert (again / "gradients.parquet").read_bytes() == (through / "gradients.parquet").read_bytes()
-    (tmp_path / "again" / "scratch" / "gradients-00002.parquet").write_bytes(b"PAR1")
+    resumed = build(inputs, tmp_path / "resumed", gradient_flow=True)
+    assert (resumed / "gradients.parquet").read_bytes() == (uninterrupted / "gradients.parquet").read_bytes()
+    (tmp_path / "resumed" / "scratch" / "gradients-00002.parquet").write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match=r"gradients-00002\.parquet: not readable .* delete its folder"):
-        build(inputs, tmp_path / "again", gradient_flow=True)
+        build(inputs, tmp_path / "resumed", gradient_flow=True)
 
 
-def test_a_bag_of_windows_has_no_gradients_to_follow(inputs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_model_without_cells_has_an_empty_profile(inputs: dict[str, Path], tmp_path: Path) -> None:
     assert len(pd.read_parquet(build(inputs, tmp_path, cell="none") / "gradients.parquet")) == 0

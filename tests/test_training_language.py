@@ -24,9 +24,9 @@ from tasks.training.head.counts import count_all, read
 from tasks.training.head.fit import CODES_SHARES, score_head, select
 from tasks.training.head.head import HeadConfig, best_temperature, fit_head, log_softmax
 from tasks.training.head.progress import HeadProgress
-from tasks.training.models import language_model as reader_module
-from tasks.training.models.language_model import Reader, ReaderArchitecture
-from tasks.training.models.window_classifier import Noise
+from tasks.training.models import language_model
+from tasks.training.models.language_model import LanguageModel, LanguageModelArchitecture
+from tasks.training.models.recurrent import Noise
 from tasks.training.objectives import language as language_objective
 from tasks.training.objectives.language import LanguageObjective
 from tasks.training.task import train
@@ -35,19 +35,21 @@ CPU = torch.device("cpu")
 LANGUAGE = {"objective": "language", "dropout": 0.0, "token_dropout": 0.0, "embedding_dropout": 0.0}
 
 
-def reader(cell: str = "mingru", bidirectional: bool = True, layers: int = 1, vocabulary: int = 20) -> Reader:
+def reader(cell: str = "mingru", bidirectional: bool = True, layers: int = 1, vocabulary: int = 20) -> LanguageModel:
     torch.manual_seed(0)
-    return Reader(ReaderArchitecture(vocabulary, cell, 6, 5, layers, bidirectional), Noise()).double().eval()
+    return (
+        LanguageModel(LanguageModelArchitecture(vocabulary, cell, 6, 5, layers, bidirectional), Noise()).double().eval()
+    )
 
 
 def test_rare_tokens_share_a_class(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reader_module, "TOLD", 12)
+    monkeypatch.setattr(language_model, "MAX_TARGETS", 12)
     model = reader(vocabulary=20)
     ids = torch.arange(1, 20)[:, None]
-    _, states = model.read(ids, None)
-    assert model.tell(states, None, torch.tensor([3])).shape == (1, 1, 13)
-    assert model.names(ids).flatten().tolist() == [*range(1, 12), *[12] * 8]
-    assert reader(vocabulary=10).names(ids[:9]).flatten().tolist() == list(range(1, 10))
+    _, states = model.encode(ids, None)
+    assert model.logits(states, None, torch.tensor([3])).shape == (1, 1, 13)
+    assert model.targets(ids).flatten().tolist() == [*range(1, 12), *[12] * 8]
+    assert reader(vocabulary=10).targets(ids[:9]).flatten().tolist() == list(range(1, 10))
 
 
 @pytest.mark.parametrize("cell", ["mingru", "minlstm", "gru", "lstm", "rnn"])
@@ -58,13 +60,15 @@ def test_the_prediction_of_a_token_never_depends_on_the_token(cell: str, bidirec
     for position in range(9):
         other = ids.clone()
         other[position] = (ids[position] - 2 + 5) % 18 + 2
-        told = [model.tell(model.read(some, None)[1], None, torch.tensor([position])).detach() for some in (ids, other)]
+        told = [
+            model.logits(model.encode(some, None)[1], None, torch.tensor([position])).detach() for some in (ids, other)
+        ]
         torch.testing.assert_close(told[0], told[1], rtol=0, atol=0)
         neighbour = position - 1 if position > 0 else 1
         if neighbour < position or bidirectional:
             changed = ids.clone()
             changed[neighbour] = (ids[neighbour] - 2 + 5) % 18 + 2
-            seen = model.tell(model.read(changed, None)[1], None, torch.tensor([position])).detach()
+            seen = model.logits(model.encode(changed, None)[1], None, torch.tensor([position])).detach()
             assert not torch.equal(seen, told[0])
 
 
@@ -73,9 +77,9 @@ def test_the_prediction_of_a_token_never_depends_on_the_token(cell: str, bidirec
 def test_padding_changes_no_prediction(lengths: list[int], both: bool):
     model, longest = reader(bidirectional=both), max(lengths)
     ids = torch.randint(2, 20, (longest, len(lengths)))
-    together = model.tell(model.read(ids, torch.tensor(lengths))[1], torch.tensor(lengths), torch.arange(longest))
+    together = model.logits(model.encode(ids, torch.tensor(lengths))[1], torch.tensor(lengths), torch.arange(longest))
     for column, length in enumerate(lengths):
-        alone = model.tell(model.read(ids[:length, [column]], None)[1], None, torch.arange(length))
+        alone = model.logits(model.encode(ids[:length, [column]], None)[1], None, torch.arange(length))
         torch.testing.assert_close(together[:length, column], alone[:, 0])
 
 

@@ -1,4 +1,4 @@
-"""Steps in bfloat16: which cells and devices, what stays float32, and that they repeat."""
+"""Steps in bfloat16: supported cells and devices, what stays float32, and reproducibility."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from training_texts import documents, small, write_inputs
 
 from tasks.shared.errors import SettingsError
 from tasks.training.cells.cells import CELLS, TorchCell
-from tasks.training.data.windows import cut, gather
+from tasks.training.data.windows import collate, sliding_windows
 from tasks.training.objectives.objective import objective_of
-from tasks.training.runtime.precision import choose_precision, computes_bfloat16, computing_in
+from tasks.training.runtime.precision import autocast, choose_precision, supports_bfloat16
 from tasks.training.task import train as stage
 
 CPU = torch.device("cpu")
 
 
-def test_auto_is_float32_on_the_cpu_and_what_is_asked_for_is_done() -> None:
+def test_auto_is_float32_on_the_cpu_and_an_explicit_precision_is_used() -> None:
     assert choose_precision("auto", "mingru", CPU) == "float32"
     assert [choose_precision("bfloat16", cell, CPU) for cell in [*CELLS, "none"]] == ["bfloat16"] * (len(CELLS) + 1)
     assert choose_precision("float32", "mingru", CPU) == "float32"
@@ -30,7 +30,7 @@ def test_auto_is_float32_on_the_cpu_and_what_is_asked_for_is_done() -> None:
 
 def test_a_cell_that_cannot_compute_in_bfloat16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stubborn(torch.nn.Linear):
-        def __init__(self, features: int, hidden: int, both: bool) -> None:
+        def __init__(self, features: int, hidden: int, bidirectional: bool) -> None:
             super().__init__(features, hidden)
 
         def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_a_cell_that_cannot_compute_in_bfloat16_is_named(monkeypatch: pytest.Mon
     monkeypatch.setitem(CELLS, "stubborn", Stubborn)
     with pytest.raises(SettingsError, match=r"training.precision: the cell stubborn cannot compute in bfloat16 on cpu"):
         choose_precision("bfloat16", "stubborn", CPU)
-    assert not computes_bfloat16("stubborn", CPU)
+    assert not supports_bfloat16("stubborn", CPU)
 
 
 @pytest.mark.parametrize("cell", [*CELLS, "none"])
@@ -47,11 +47,11 @@ def test_the_loss_and_the_weights_stay_float32(cell: str) -> None:
     settings, training = small(cell=cell, dropout=0, token_dropout=0, embedding_dropout=0), documents()
     objective = objective_of(settings, training, documents(seed=1), CPU)
     chunk = next(training.chunks())
-    windows = cut(chunk.offsets, 12, 12)
-    ids, lengths = gather(chunk.ids, windows, np.arange(len(windows)), CPU)
+    windows = sliding_windows(chunk.offsets, 12, 12)
+    ids, lengths = collate(chunk.ids, windows, np.arange(len(windows)), CPU)
     losses = {}
     for precision in ("float32", "bfloat16"):
-        with computing_in(precision, CPU):
+        with autocast(precision, CPU):
             losses[precision], _ = objective.loss(ids, lengths, windows.documents)
     losses["bfloat16"].backward()
     assert losses["bfloat16"].dtype == torch.float32
@@ -59,48 +59,48 @@ def test_the_loss_and_the_weights_stay_float32(cell: str) -> None:
     assert {weight.grad.dtype for weight in objective.model.parameters() if weight.grad is not None} == {torch.float32}
 
 
-def test_training_in_bfloat16_learns_repeats_and_says_so(tmp_path: Path) -> None:
+def test_training_in_bfloat16_learns_reproducibly_and_is_recorded(tmp_path: Path) -> None:
     inputs = write_inputs(tmp_path, per_label=12)
-    made = []
-    for name in ("one", "other"):
+    artifacts = []
+    for name in ("first", "second"):
         out = tmp_path / name / "out"
         out.mkdir(parents=True)
         settings = small(precision="bfloat16", epochs=8, dropout=0, learning_rate=0.02)
         stage.function(settings, out, **inputs, scratch=tmp_path / name / "scratch")
-        made.append(out)
+        artifacts.append(out)
     for name in ("model.safetensors", "config.json"):
-        assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes()
-    history = pq.read_table(made[0] / "history.parquet").to_pylist()
+        assert (artifacts[0] / name).read_bytes() == (artifacts[1] / name).read_bytes()
+    history = pq.read_table(artifacts[0] / "history.parquet").to_pylist()
     assert {row["precision"] for row in history} == {"bfloat16"}
     assert max(row["validation_accuracy"] for row in history) > 0.7
-    assert json.loads((made[0] / "config.json").read_text())["precision"] == "bfloat16"
-    assert {value.dtype for value in load_file(made[0] / "model.safetensors").values()} == {torch.float32}
+    assert json.loads((artifacts[0] / "config.json").read_text())["precision"] == "bfloat16"
+    assert {value.dtype for value in load_file(artifacts[0] / "model.safetensors").values()} == {torch.float32}
 
 
-def test_asking_what_a_cell_can_do_leaves_random_numbers_alone() -> None:
-    computes_bfloat16.cache_clear()
+def test_checking_support_does_not_change_random_numbers() -> None:
+    supports_bfloat16.cache_clear()
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    assert computes_bfloat16("gru", CPU)
+    assert supports_bfloat16("gru", CPU)
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_pytorchs_cells_drop_nothing_out_themselves() -> None:
-    """cuDNN's own dropout would draw random numbers that no seed of ours repeats."""
+def test_pytorchs_cells_have_no_dropout_of_their_own() -> None:
+    """cuDNN's own dropout draws random numbers that our seeds do not control."""
     layers = [make(4, 4, True) for make in CELLS.values()]
     assert {layer.layer.dropout for layer in layers if isinstance(layer, TorchCell)} == {0.0}
 
 
-def test_a_cell_that_computes_in_float16_instead_does_not_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As cuDNN's do under autocast: gradients of a mean over many windows are too small for float16."""
+def test_a_cell_that_falls_back_to_float16_does_not_support_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuDNN's cells do under autocast; gradients of a mean over many windows are too small for float16."""
 
     class Half(torch.nn.Linear):
-        def __init__(self, features: int, hidden: int, both: bool) -> None:
+        def __init__(self, features: int, hidden: int, bidirectional: bool) -> None:
             super().__init__(features, hidden)
 
         def forward(self, inputs: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
             return super().forward(inputs).half()
 
     monkeypatch.setitem(CELLS, "half", Half)
-    assert not computes_bfloat16("half", CPU)
+    assert not supports_bfloat16("half", CPU)

@@ -27,7 +27,7 @@ from training_texts import small, write_inputs
 from tasks.shared.errors import SettingsError, TrainingError
 from tasks.tokenization.schema import DATASET
 from tasks.training.preflight import needed_bytes
-from tasks.training.runtime import collectives as processes
+from tasks.training.runtime import collectives
 from tasks.training.runtime.device import check_processes
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train as stage
@@ -83,14 +83,14 @@ def reached(folder: Path, epoch: int) -> bool:
 
 
 def test_shards_cover_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "count", lambda: 3)
+    monkeypatch.setattr(collectives, "world_size", lambda: 3)
     shares = []
     for rank in range(3):
-        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
-        shares.append(processes.share(np.arange(8)))
-        assert processes.share(np.arange(2)).tolist() == [0, 1]
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+        shares.append(collectives.shard(np.arange(8)))
+        assert collectives.shard(np.arange(2)).tolist() == [0, 1]
     assert sorted(np.concatenate(shares)) == list(range(8))
-    assert [processes.takers(np.arange(windows)) for windows in (8, 3, 2)] == [1, 1, 3]
+    assert [collectives.replication(np.arange(windows)) for windows in (8, 3, 2)] == [1, 1, 3]
 
 
 def test_the_mean_over_a_batch_equals_pytorchs() -> None:
@@ -98,14 +98,14 @@ def test_the_mean_over_a_batch_equals_pytorchs() -> None:
     logits, labels, weights = torch.randn(9, 4), torch.arange(9) % 4, torch.rand(4)
     total = functional.cross_entropy(logits, labels, weights, label_smoothing=0.1, reduction="sum")
     mean = functional.cross_entropy(logits, labels, weights, label_smoothing=0.1)
-    torch.testing.assert_close(processes.batch_mean(total, weights[labels].sum()), mean)
+    torch.testing.assert_close(collectives.batch_mean(total, weights[labels].sum()), mean)
 
 
 def test_too_many_processes_are_refused() -> None:
     check_processes(64, torch.device("cpu"))
     with pytest.raises(SettingsError, match=r"training.processes: 2, but mps serves one"):
         check_processes(2, torch.device("mps"))
-    with pytest.raises(SettingsError, match=r"but there are \d+ GPUs here"):
+    with pytest.raises(SettingsError, match=r"needs a GPU and this machine has \d+"):
         check_processes(torch.cuda.device_count() + 1, torch.device("cuda"))
     with pytest.raises(ValidationError, match="processes 9 exceed batch_size 8"):
         small(processes=9)

@@ -1,4 +1,4 @@
-"""Interrupted trainings go on and end alike; damage and divergence leave the last good checkpoint."""
+"""Interrupted trainings resume to the same result; damage and divergence leave the last good checkpoint."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def checkpointed(folder: Path, settings: TrainingSettings) -> Trained:
     return learn(settings, TRAINING, VALIDATION, checkpoints=checkpoints)
 
 
-def same(one: Trained, other: Trained) -> bool:
-    return one.kept_epoch == other.kept_epoch and all(
-        torch.equal(value, other.weights[name]) for name, value in one.weights.items()
+def same(first: Trained, second: Trained) -> bool:
+    return first.kept_epoch == second.kept_epoch and all(
+        torch.equal(value, second.weights[name]) for name, value in first.weights.items()
     )
 
 
@@ -39,84 +39,84 @@ def files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("cell", ["mingru", "lstm"])
-def test_training_goes_on_from_a_checkpoint_to_the_same_weights(tmp_path: Path, cell: str) -> None:
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path: Path, cell: str) -> None:
     settings = small(cell=cell, epochs=5)
-    through = checkpointed(tmp_path, settings)
+    uninterrupted = checkpointed(tmp_path, settings)
     assert [path.name[:11] for path in files(tmp_path)] == ["epoch-00004", "epoch-00005"]
     files(tmp_path)[-1].unlink()
     resumed = checkpointed(tmp_path, settings)
-    assert same(through, resumed)
-    assert resumed.history[:4] == through.history[:4]
-    assert resumed.history[4]["train_loss"] == through.history[4]["train_loss"]
+    assert same(uninterrupted, resumed)
+    assert resumed.history[:4] == uninterrupted.history[:4]
+    assert resumed.history[4]["train_loss"] == uninterrupted.history[4]["train_loss"]
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
-    through = checkpointed(tmp_path, small())
+    uninterrupted = checkpointed(tmp_path, small())
     again = checkpointed(tmp_path, small())
-    assert same(through, again)
-    assert again.history == through.history
+    assert same(uninterrupted, again)
+    assert again.history == uninterrupted.history
 
 
 @pytest.mark.parametrize("damage", ["truncated", "edited", "emptied"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    through = checkpointed(tmp_path, small())
+    uninterrupted = checkpointed(tmp_path, small())
     newest = files(tmp_path)[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes({"truncated": content[:-7], "edited": content, "emptied": b""}[damage])
-    assert same(checkpointed(tmp_path, small()), through)
+    assert same(checkpointed(tmp_path, small()), uninterrupted)
     assert f"{newest} is damaged" in caplog.text
 
 
-def test_where_all_checkpoints_are_damaged_training_starts_anew(tmp_path: Path) -> None:
-    through = checkpointed(tmp_path, small())
+def test_training_starts_over_if_all_checkpoints_are_damaged(tmp_path: Path) -> None:
+    uninterrupted = checkpointed(tmp_path, small())
     for path in files(tmp_path):
         path.write_bytes(path.read_bytes()[:-1])
     again = checkpointed(tmp_path, small())
-    assert same(again, through)
-    assert len(again.history) == len(through.history)
+    assert same(again, uninterrupted)
+    assert len(again.history) == len(uninterrupted.history)
 
 
-def test_a_half_written_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_partial_checkpoint_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "epoch-00009.unfinished").write_bytes(b"half")
     assert Checkpoints(tmp_path, {}).load() is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [({"dropout": 0.25}, "training.dropout was 0.5 and is now 0.25"), ({"cell": "gru"}, "'mingru' and is now 'gru'")],
 )
 def test_a_checkpoint_from_other_settings_names_the_difference(
-    tmp_path: Path, changes: dict[str, object], told: str
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     checkpointed(tmp_path, small())
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=message):
         checkpointed(tmp_path, small(**changes))
 
 
 def test_a_checkpoint_from_another_vocabulary_names_the_difference(tmp_path: Path) -> None:
     checkpointed(tmp_path, small())
-    facts = identity(small(), TRAINING, VALIDATION) | {"the vocabulary's digest": "f00d"}
+    other = identity(small(), TRAINING, VALIDATION) | {"the vocabulary's digest": "f00d"}
     with pytest.raises(TrainingError, match=r"the vocabulary's digest was .* and is now 'f00d'"):
-        learn(small(), TRAINING, VALIDATION, checkpoints=Checkpoints(tmp_path, facts))
+        learn(small(), TRAINING, VALIDATION, checkpoints=Checkpoints(tmp_path, other))
 
 
 def test_a_checkpoint_may_move_to_another_device(tmp_path: Path) -> None:
-    through = checkpointed(tmp_path, small(device="cpu"))
-    assert same(checkpointed(tmp_path, small(device="auto")), through)
+    uninterrupted = checkpointed(tmp_path, small(device="cpu"))
+    assert same(checkpointed(tmp_path, small(device="auto")), uninterrupted)
 
 
 def test_divergence_stops_training_and_keeps_the_last_finite_checkpoint(tmp_path: Path) -> None:
-    """A rate and a decay that multiply all weights by -99 at each step."""
+    """Learning rate and decay multiply all weights by -99 in each step."""
     explosive = small(cell="none", epochs=50, learning_rate=10, weight_decay=10, schedule="constant")
     with pytest.raises(
         TrainingError, match=r"epoch \d+, batch \d+: the (loss|gradient|validation loss) is not fin"
-    ) as told:
+    ) as caught:
         checkpointed(tmp_path, explosive)
     newest = files(tmp_path)[-1]
-    assert str(newest) in str(told.value)
+    assert str(newest) in str(caught.value)
     with safe_open(newest, framework="pt") as file:
         assert all(bool(file.get_tensor(name).isfinite().all()) for name in file.keys())  # noqa: SIM118
 
@@ -146,7 +146,7 @@ def start(base: Path, work: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     write_inputs(tmp_path, per_label=12)
     killed = start(tmp_path, tmp_path / "killed")
     while not list((tmp_path / "killed" / "scratch").glob("epoch-00002-*.safetensors")):
@@ -156,7 +156,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "out" / "model.safetensors").exists()
     assert start(tmp_path, tmp_path / "killed").wait() == 0
-    assert start(tmp_path, tmp_path / "through").wait() == 0
+    assert start(tmp_path, tmp_path / "uninterrupted").wait() == 0
     for name in ("model.safetensors", "config.json"):
-        resumed, through = (tmp_path / work / "out" / name for work in ("killed", "through"))
-        assert resumed.read_bytes() == through.read_bytes()
+        resumed, uninterrupted = (tmp_path / work / "out" / name for work in ("killed", "uninterrupted"))
+        assert resumed.read_bytes() == uninterrupted.read_bytes()

@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tasks.shared.errors import ArtifactError, CorpusError
-from tasks.training.data.windows import cut, pool_documents
+from tasks.training.data.windows import sliding_windows
 from tasks.training.head.document_classifier import DocumentArchitecture, DocumentClassifier
-from tasks.training.models.inference import window_log_probabilities
-from tasks.training.models.window_classifier import Architecture, WindowClassifier
+from tasks.training.models.inference import pool_documents, window_log_probabilities
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 from tasks.training.runtime.device import choose_device
 from tasks.training.schema import CONFIG, WEIGHTS
 
@@ -61,7 +61,7 @@ class Classifier:
         flat = np.concatenate(ids)
         if isinstance(self.model, DocumentClassifier):
             return self.model.log_probabilities(flat, offsets)
-        windows = cut(offsets, self.window, self.stride)
+        windows = sliding_windows(offsets, self.window, self.stride)
         answers = window_log_probabilities(self.model, flat, windows, self.device)
         return pool_documents(answers, windows.documents, len(ids))
 
@@ -90,7 +90,7 @@ def _build(objective: str, architecture: Any) -> WindowClassifier | DocumentClas
     if objective == "language":
         return DocumentClassifier(DocumentArchitecture.from_json(architecture))
     if objective == "labels":
-        return WindowClassifier(Architecture(**architecture))
+        return WindowClassifier(WindowArchitecture(**architecture))
     raise ValueError(f"objective {objective!r}")
 
 

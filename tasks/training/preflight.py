@@ -14,8 +14,8 @@ from tasks.training.head.count_store import ROW_BLOCK_BYTES
 from tasks.training.head.counts import TOKENS_AT_ONCE
 from tasks.training.head.fit import HEADS, SAMPLE
 from tasks.training.head.head import ROW_BLOCKS_KEPT
-from tasks.training.models.language_model import TOLD, Reader, ReaderArchitecture
-from tasks.training.models.window_classifier import Architecture, WindowClassifier
+from tasks.training.models.language_model import MAX_TARGETS, LanguageModel, LanguageModelArchitecture
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 from tasks.training.runtime.device import check_processes, choose_device, free_bytes
 
 if TYPE_CHECKING:
@@ -92,16 +92,16 @@ def check_labels(training: TokenizedDocuments) -> None:
 
 def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, longest: int) -> int:
     """Estimated memory of a process: weights with gradient, two moments and best copy, and a step's activations."""
-    architecture = Architecture.of(settings, vocabulary_size, labels)
+    architecture = WindowArchitecture.of(settings, vocabulary_size, labels)
     with torch.device("meta"):
         model: nn.Module = WindowClassifier(architecture)
         if settings.objective == "language":
-            model = Reader(ReaderArchitecture.of(settings, vocabulary_size))
+            model = LanguageModel(LanguageModelArchitecture.of(settings, vocabulary_size))
     parameters = sum(weight.numel() for weight in model.parameters())
     tokens = -(-settings.batch_size // settings.processes) * min(settings.window, longest)
     recurrent = architecture.state_size * architecture.layers * VALUES_PER_UNIT[architecture.cell]
     logits = (
-        settings.prediction_ratio * VALUES_PER_LOGIT * min(vocabulary_size, TOLD)
+        settings.prediction_ratio * VALUES_PER_LOGIT * min(vocabulary_size, MAX_TARGETS)
         if settings.objective == "language"
         else 0
     )
@@ -110,9 +110,9 @@ def needed_bytes(settings: TrainingSettings, vocabulary_size: int, labels: int, 
 
 def reading_bytes(settings: TrainingSettings, vocabulary_size: int, longest: int) -> int:
     """Estimated memory for sampling states, fitting the codebook and counting; independent of the number of texts."""
-    architecture = ReaderArchitecture.of(settings, vocabulary_size)
+    architecture = LanguageModelArchitecture.of(settings, vocabulary_size)
     with torch.device("meta"):
-        parameters = sum(weight.numel() for weight in Reader(architecture).parameters())
+        parameters = sum(weight.numel() for weight in LanguageModel(architecture).parameters())
     features = architecture.embedding_size + architecture.state_size
     tokens = max(TOKENS_AT_ONCE, min(settings.window, longest))
     sampling = (2 * SAMPLE + 3 * tokens) * features

@@ -47,7 +47,7 @@ def train(
     from tasks.training.config import identity, model_config
     from tasks.training.distributed.launch import train_distributed
     from tasks.training.loop.checkpoint import Checkpoints  # torch takes a second to import: not for a reused model
-    from tasks.training.loop.epoch_metrics import Listener
+    from tasks.training.loop.epoch_metrics import Callback
     from tasks.training.preflight import run_preflight
     from tasks.training.train_model import train_model
 
@@ -57,10 +57,10 @@ def train(
     log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{training.tokens:,}", device)
     tell(0)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
-    listener = Listener(_log_progress, learned=partial(_log_epoch, settings.epochs))
+    callback = Callback(_log_progress, on_epoch_end=partial(_log_epoch, settings.epochs))
     if settings.processes > 1:  # train_model then finds the last epoch's checkpoint
-        train_distributed(settings, WORKER, tokens, checkpoints, listener)
-    objective, trained, gradients = train_model(settings, training, validation, device, checkpoints, listener)
+        train_distributed(settings, WORKER, tokens, checkpoints, callback)
+    objective, trained, gradients = train_model(settings, training, validation, device, checkpoints, callback)
 
     objective.model.load_state_dict(trained.weights)
     gradients.add(trained.kept_epoch)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tasks.tokenization.store import TokenizedDocuments
     from tasks.training.loop.checkpoint import Checkpoints
-    from tasks.training.loop.epoch_metrics import Listener
+    from tasks.training.loop.epoch_metrics import Callback
     from tasks.training.settings import TrainingSettings
 
 
@@ -27,7 +27,7 @@ def train_model(
     validation: TokenizedDocuments,
     device: torch.device,
     checkpoints: Checkpoints,
-    listener: Listener,
+    callback: Callback,
 ) -> tuple[Objective, loop.Trained, GradientRecord]:
     """Trains, or resumes from the newest checkpoint; the gradients' record lies next to the checkpoints.
 
@@ -37,9 +37,9 @@ def train_model(
     gradients = GradientRecord(objective.model, training, settings.window, device, checkpoints.folder, GRADIENTS)
 
     def on_epoch_end(row: Mapping[str, Any]) -> None:
-        listener.learned(row)
+        callback.on_epoch_end(row)
         if settings.gradient_flow and collectives.rank() == 0:
             gradients.add(row["epoch"])
 
-    listening = replace(listener, learned=on_epoch_end)
-    return objective, loop.train(settings, objective, training, device, checkpoints, listening), gradients
+    recording = replace(callback, on_epoch_end=on_epoch_end)
+    return objective, loop.train(settings, objective, training, device, checkpoints, recording), gradients

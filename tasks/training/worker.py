@@ -48,20 +48,22 @@ def _train(spec: LaunchSpec, rank: int) -> None:
     import torch.distributed as dist  # slow: only after `end_with_parent`
 
     from tasks.training.loop.checkpoint import Checkpoints
-    from tasks.training.loop.epoch_metrics import SILENT, Listener
+    from tasks.training.loop.epoch_metrics import NO_CALLBACK, Callback
     from tasks.training.train_model import train_model
 
     settings = TrainingSettings.model_validate(spec.settings)
     device = _join(spec, settings, rank)
     training, validation = (open_tokens(Path(spec.tokens), split) for split in ("train", "validation"))
-    listener = SILENT
+    callback = NO_CALLBACK
     if rank == 0:
-        listener = Listener(lambda progress: _report(progress=asdict(progress)), learned=lambda row: _report(row=row))
+        callback = Callback(
+            lambda progress: _report(progress=asdict(progress)), on_epoch_end=lambda row: _report(row=row)
+        )
         log = logging.getLogger("corpusflow")
         log.setLevel(logging.INFO)
         log.addHandler(_ReportHandler())
     checkpoints = Checkpoints(Path(spec.checkpoints), spec.identity)
-    train_model(settings, training, validation, device, checkpoints, listener)
+    train_model(settings, training, validation, device, checkpoints, callback)
     dist.destroy_process_group()
 
 

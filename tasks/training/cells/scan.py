@@ -1,8 +1,9 @@
 """The linear recurrence h_t = f_t · h_{t-1} + x_t, elementwise, with h_0 = x_0, in few operations.
 
-All that is sequential in minGRU and minLSTM (Feng et al. 2024, arXiv 2410.01201), for accelerators that have no kernel
-of their own here: what costs there is each operation's launch. So time is cut into about √T chunks of √T steps, each
-step runs in all chunks at once, then the chunks' ends are carried from chunk to chunk: about 3 · √T launches, not T.
+It is all that is sequential in minGRU and minLSTM (Feng et al. 2024, arXiv 2410.01201). This version is for
+accelerators without a kernel of their own here, on which each operation's launch is what costs. It cuts time into about
+√T chunks of √T steps, runs each step in all chunks at once, then carries each chunk's last state into the next chunk:
+about 3 · √T launches instead of T.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
-def gated_scan(projected: Tensor, inside: Tensor | None, gates: int, directions: int) -> Tensor:
-    """States [time, batch, directions · hidden] from `projected` [time, batch, directions · (gates + 1) · hidden].
+def gated_scan(projected: Tensor, mask: Tensor | None, num_gates: int, directions: int) -> Tensor:
+    """States [time, batch, directions · hidden] from `projected` [time, batch, directions · (num_gates + 1) · hidden].
 
-    `projected` holds each direction's gates before their sigmoids, then its candidate. The states of a direction that
-    starts in the padding are zero until it is `inside` [time, batch].
+    `projected` holds each direction's gates before their sigmoids, then its candidate. A direction that starts in the
+    padding has zero states until it reaches a token; `mask` [time, batch] is true at tokens.
     """
-    parts = projected.chunk(directions * (gates + 1), dim=-1)
+    chunks = projected.chunk(directions * (num_gates + 1), dim=-1)
     states = []
     for direction in range(directions):
-        *opened, candidate = parts[direction * (gates + 1) : (direction + 1) * (gates + 1)]
-        forget = torch.sigmoid(opened[0] if gates == 1 else _log_ratio(*opened))
-        added = (1 - forget) * candidate
-        if inside is not None:
-            added = added * inside.unsqueeze(-1)
-        states.append(scan(forget, added, reverse=direction == 1))
+        *gates, candidate = chunks[direction * (num_gates + 1) : (direction + 1) * (num_gates + 1)]
+        forget = torch.sigmoid(gates[0] if num_gates == 1 else _log_ratio(*gates))
+        inputs = (1 - forget) * candidate
+        if mask is not None:
+            inputs = inputs * mask.unsqueeze(-1)
+        states.append(scan(forget, inputs, reverse=direction == 1))
     return torch.cat(states, dim=-1)
 
 
-def _log_ratio(forget: Tensor, take: Tensor) -> Tensor:
-    """log σ(forget) - log σ(take): its sigmoid is σ(forget) / (σ(forget) + σ(take)), without the division."""
-    return functional.softplus(-take) - functional.softplus(-forget)
+def _log_ratio(forget: Tensor, update: Tensor) -> Tensor:
+    """log σ(forget) - log σ(update): its sigmoid is σ(forget) / (σ(forget) + σ(update)), without the division."""
+    return functional.softplus(-update) - functional.softplus(-forget)
 
 
 def scan(forget: Tensor, inputs: Tensor, reverse: bool = False) -> Tensor:
     """All states of the recurrence, [time, …] like `forget` and `inputs`; from the last step to the first if `reverse`.
 
-    Computed in float32 at least. Differentiable once in both arguments. The gradient is the same recurrence, run the
-    other way: with g_t = ∂L/∂h_t over all paths, g_{t-1} = ∂L/∂h_{t-1} (direct) + f_t · g_t, ∂L/∂x_t = g_t and
+    Computed in float32 at least. Differentiable once in both arguments. The gradient is the same recurrence in the
+    opposite direction: with g_t = ∂L/∂h_t over all paths, g_{t-1} = grad_output_{t-1} + f_t · g_t, ∂L/∂x_t = g_t and
     ∂L/∂f_t = g_t · h_{t-1}.
     """
     states: Tensor = _Scan.apply(forget, inputs, reverse)  # type: ignore[no-untyped-call]
@@ -53,43 +54,43 @@ def scan(forget: Tensor, inputs: Tensor, reverse: bool = False) -> Tensor:
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
-        states = _in_chunks(forget, inputs, reverse).to(inputs.dtype)
+        states = _chunked_scan(forget, inputs, reverse).to(inputs.dtype)
         ctx.save_for_backward(forget, states)
         ctx.reverse = reverse
         return states
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, direct: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None]:
         forget, states = ctx.saved_tensors
-        after = _shifted(forget, ahead=not ctx.reverse)
-        total = _in_chunks(after, direct, not ctx.reverse).to(direct.dtype)
-        return total * _shifted(states, ahead=ctx.reverse), total, None
+        next_forget = _shifted(forget, ahead=not ctx.reverse)
+        grad_inputs = _chunked_scan(next_forget, grad_output, not ctx.reverse).to(grad_output.dtype)
+        return grad_inputs * _shifted(states, ahead=ctx.reverse), grad_inputs, None
 
 
 def _shifted(values: Tensor, ahead: bool) -> Tensor:
-    """At each step the next step's value if `ahead`, else the one before; zeros where there is none."""
-    moved = torch.zeros_like(values)
+    """At each step the next step's value if `ahead`, else the previous one's; zeros past the end."""
+    shifted = torch.zeros_like(values)
     if ahead:
-        moved[:-1] = values[1:]
+        shifted[:-1] = values[1:]
     else:
-        moved[1:] = values[:-1]
-    return moved
+        shifted[1:] = values[:-1]
+    return shifted
 
 
-def _in_chunks(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
-    time, work = len(inputs), torch.promote_types(inputs.dtype, torch.float32)
+def _chunked_scan(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
+    time, dtype = len(inputs), torch.promote_types(inputs.dtype, torch.float32)
     length = max(1, isqrt(time))
     chunks = ceil(time / length)
     shape = (chunks * length, *inputs.shape[1:])
-    kept, states = (torch.zeros(shape, dtype=work, device=inputs.device) for _ in range(2))
-    kept[:time], states[:time] = (value.flip(0) if reverse else value for value in (forget, inputs))
-    keep, state = (value.view(chunks, length, *shape[1:]).unbind(1) for value in (kept, states))
-    for before in range(length - 1):  # afterwards kept_t is the product of a chunk's f up to t
-        state[before + 1].addcmul_(keep[before + 1], state[before])
-        keep[before + 1].mul_(keep[before])
+    products, states = (torch.zeros(shape, dtype=dtype, device=inputs.device) for _ in range(2))
+    products[:time], states[:time] = (value.flip(0) if reverse else value for value in (forget, inputs))
+    product, state = (value.view(chunks, length, *shape[1:]).unbind(1) for value in (products, states))
+    for step in range(length - 1):  # turns f_t into the product of its chunk's f up to t
+        state[step + 1].addcmul_(product[step + 1], state[step])
+        product[step + 1].mul_(product[step])
     starts = torch.zeros_like(state[-1])
     for chunk in range(chunks - 1):
-        torch.addcmul(state[-1][chunk], keep[-1][chunk], starts[chunk], out=starts[chunk + 1])
-    states.addcmul_(kept, starts.repeat_interleave(length, 0))
+        torch.addcmul(state[-1][chunk], product[-1][chunk], starts[chunk], out=starts[chunk + 1])
+    states.addcmul_(products, starts.repeat_interleave(length, 0))
     return states[:time].flip(0) if reverse else states[:time]

@@ -20,7 +20,7 @@ from tasks.shared.errors import CorpusflowError, TrainingError, one_line
 from tasks.training.distributed import agent
 from tasks.training.distributed.spec import LaunchSpec
 from tasks.training.loop.checkpoint import Checkpoints
-from tasks.training.loop.epoch_metrics import Listener, Progress
+from tasks.training.loop.epoch_metrics import Callback, Progress
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
@@ -33,7 +33,7 @@ log = logging.getLogger("corpusflow.training")
 
 
 def train_distributed(
-    settings: TrainingSettings, worker: str, tokens: Path, checkpoints: Checkpoints, listener: Listener
+    settings: TrainingSettings, worker: str, tokens: Path, checkpoints: Checkpoints, callback: Callback
 ) -> None:
     """Trains in `settings.processes` processes, each running the module `worker`, to the checkpoint of the last epoch.
 
@@ -50,7 +50,7 @@ def train_distributed(
             processes=settings.processes,
             worker=worker,
         )
-        reports = WorkerReports(listener, spec)
+        reports = WorkerReports(callback, spec)
         with _started(spec, checkpoints.folder / LOG_FILE) as process:
             for line in process.stdout or ():
                 reports.on_line(line)
@@ -75,8 +75,8 @@ def _started(spec: LaunchSpec, log_file: Path) -> Iterator[Child]:
 class WorkerReports:
     """Forwards the workers' reports, and keeps the reasons of a failure."""
 
-    def __init__(self, listener: Listener, spec: LaunchSpec) -> None:
-        self.listener, self.spec = listener, spec
+    def __init__(self, callback: Callback, spec: LaunchSpec) -> None:
+        self.callback, self.spec = callback, spec
         self.failures: dict[int, tuple[str, str]] = {}
         self.exit_codes: dict[int, int] = {}
 
@@ -88,9 +88,9 @@ class WorkerReports:
             log.info("training: %s", line.rstrip())
             return
         if "progress" in report:
-            self.listener.tell(Progress(**report["progress"]))
+            self.callback.on_progress(Progress(**report["progress"]))
         elif "row" in report:
-            self.listener.learned(report["row"])
+            self.callback.on_epoch_end(report["row"])
         elif "line" in report:
             log.log(report["level"], "%s", report["line"])
         elif "error" in report:

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.training.data.windows import Indices, Windows, batches, gather, tiles
+from tasks.training.data.windows import Indices, Windows, batches, collate, tiles
 from tasks.training.head.codebook import Codebook
 from tasks.training.head.count_store import OnDiskCsr, on_disk_csr, row_blocks
-from tasks.training.models.language_model import Reader
+from tasks.training.models.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -30,7 +30,7 @@ TOKENS_AT_ONCE = 32_768
 
 @contextmanager
 def count_split(
-    reader: Reader,
+    reader: LanguageModel,
     codebook: Codebook,
     documents: TokenizedDocuments,
     window: int,
@@ -50,7 +50,7 @@ def count_split(
 
 
 def count_row_blocks(
-    reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
+    reader: LanguageModel, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
 ) -> Iterator[list[NDArray[Any]]]:
     """The results of `count_all`, by blocks of rows."""
     columns = reader.architecture.vocabulary_size + len(codebook.centres)
@@ -60,7 +60,7 @@ def count_row_blocks(
 
 
 def count_all(
-    reader: Reader, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
+    reader: LanguageModel, codebook: Codebook, ids: NDArray[Any], offsets: Indices, window: int, device: torch.device
 ) -> list[NDArray[Any]]:
     """How often each token and each code occurs in each text: [texts, vocabulary] and [texts, codes].
 
@@ -76,15 +76,17 @@ def count_all(
     return counts
 
 
-def read(reader: Reader, ids: NDArray[Any], windows: Windows, device: torch.device) -> Iterator[tuple[Indices, Tensor]]:
+def read(
+    reader: LanguageModel, ids: NDArray[Any], windows: Windows, device: torch.device
+) -> Iterator[tuple[Indices, Tensor]]:
     """Batches of positions in the flat ids [n], and their states and embeddings [n, features] as float32."""
     at_once = max(1, TOKENS_AT_ONCE // max(1, int(windows.lengths.max(initial=1))))
     was_training = reader.training
     reader.eval()
     with torch.inference_mode():
         for batch in (some for whole in batches(windows, at_once) for some in _powers_of_two(whole)):
-            tokens, lengths = gather(ids, windows, batch, device)
-            embedded, states = reader.read(tokens, lengths)
+            tokens, lengths = collate(ids, windows, batch, device)
+            embedded, states = reader.encode(tokens, lengths)
             vectors = torch.cat([states, embedded], dim=-1).transpose(0, 1)
             time = np.arange(len(tokens))
             inside = time < windows.lengths[batch][:, None]

@@ -21,7 +21,7 @@ from tasks.training.head.codebook import Codebook
 from tasks.training.head.counts import count_row_blocks
 from tasks.training.head.features import Floats, Scaling
 from tasks.training.head.head import DocumentHead, log_softmax
-from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.language_model import LanguageModel, LanguageModelArchitecture
 
 SCALING = "prior", "mean", "weight"
 
@@ -30,7 +30,7 @@ SCALING = "prior", "mean", "weight"
 class DocumentArchitecture:
     """All that is needed to build the classifier again; `window` in tokens."""
 
-    reader: ReaderArchitecture
+    reader: LanguageModelArchitecture
     labels: int
     codes: int
     window: int
@@ -48,7 +48,7 @@ class DocumentArchitecture:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Raises TypeError or KeyError for other values than those of `as_json`."""
-        return cls(**{**values, "reader": ReaderArchitecture(**values["reader"])})
+        return cls(**{**values, "reader": LanguageModelArchitecture(**values["reader"])})
 
     @property
     def vocabulary_size(self) -> int:
@@ -62,7 +62,7 @@ class DocumentClassifier(nn.Module):
     def __init__(self, architecture: DocumentArchitecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.reader = Reader(architecture.reader)
+        self.reader = LanguageModel(architecture.reader)
         labels, codes = architecture.labels, architecture.codes
         features = architecture.reader.embedding_size + architecture.reader.state_size
         counts = architecture.vocabulary_size + codes
@@ -90,7 +90,7 @@ class DocumentClassifier(nn.Module):
         counts = count_row_blocks(self.reader, codebook, ids, offsets, self.architecture.window, device)
         return log_softmax(np.concatenate([head.logits(blocks) for blocks in counts]))
 
-    def fill(self, reader: Reader, codebook: Codebook, head: DocumentHead) -> None:
+    def fill(self, reader: LanguageModel, codebook: Codebook, head: DocumentHead) -> None:
         """Copies the fitted parts into this module."""
         self.reader.load_state_dict(reader.state_dict())
         fitted: dict[str, Any] = {

@@ -19,9 +19,9 @@ from tasks.training.head.counts import count_split, read
 from tasks.training.head.document_classifier import DocumentArchitecture, DocumentClassifier
 from tasks.training.head.features import Counts, Floats
 from tasks.training.head.head import HeadConfig, best_temperature, fit_heads, log_softmax
-from tasks.training.models.language_model import Reader
-from tasks.training.models.validation import Validation, score
-from tasks.training.runtime.device import repeatable
+from tasks.training.models.language_model import LanguageModel
+from tasks.training.models.validation import Validation, validation_metrics
+from tasks.training.runtime.device import deterministic_rng
 
 if TYPE_CHECKING:
     from tasks.tokenization.store import TokenizedDocuments
@@ -43,7 +43,7 @@ MIN_STANDARD_ERRORS = 2.0
 
 
 def fit_document_classifier(
-    reader: Reader,
+    reader: LanguageModel,
     settings: TrainingSettings,
     training: TokenizedDocuments,
     validation: TokenizedDocuments,
@@ -57,7 +57,7 @@ def fit_document_classifier(
     also selects the scaling of rare tokens, C and the temperature. The selected head is then fitted to both splits; the
     metrics returned are those before that. `folder` holds temporary files.
     """
-    with repeatable(device, settings.deterministic):
+    with deterministic_rng(device, settings.deterministic):
         codebook = fit_codebook(
             sample_states(reader, training, settings.window, settings.seed, device, progress),
             settings.codebook_size,
@@ -84,7 +84,7 @@ def fit_document_classifier(
     )
     classifier = DocumentClassifier(architecture).to(device)
     classifier.fill(reader, codebook, head)
-    return classifier.eval(), score(best.log_probabilities, validation.labels, window_accuracy=None)
+    return classifier.eval(), validation_metrics(best.log_probabilities, validation.labels, window_accuracy=None)
 
 
 def select_head(
@@ -145,7 +145,12 @@ def select(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def sample_states(
-    reader: Reader, documents: TokenizedDocuments, window: int, seed: int, device: torch.device, progress: HeadProgress
+    reader: LanguageModel,
+    documents: TokenizedDocuments,
+    window: int,
+    seed: int,
+    device: torch.device,
+    progress: HeadProgress,
 ) -> Tensor:
     """Up to SAMPLE states with their embeddings, [n, features], equally many from each document."""
     rng = np.random.default_rng(seed)

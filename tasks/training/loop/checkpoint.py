@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file an epoch, written whole or not at all, the last two kept.
+"""Checkpoints: one safetensors file per epoch, written atomically, of which the last two are kept.
 
-A file's name holds the digest of its content, so that a damaged one is known and the one before is taken. Beside the
-tensors it holds facts (JSON) in its header: where training stood, and what it was trained from and with. No pickle.
+A file's name contains the digest of its content: a damaged file is recognised, and the previous one is loaded. The
+header holds JSON next to the tensors: the state of the training, and what identifies the training. No pickle.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ log = logging.getLogger("corpusflow.training")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint holds: tensors on the CPU, and plain JSON values."""
+    """Contents of a checkpoint: tensors on the CPU, and JSON values."""
 
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    state: Mapping[str, Any]
 
 
 class Checkpoints:
     """The checkpoints of one training in `folder`.
 
-    `identity` (flat, JSON values) is what a checkpoint must have been made with to be gone on from.
+    `identity` (flat, JSON values) must equal that of a checkpoint to resume from.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -44,9 +44,9 @@ class Checkpoints:
         self.identity: dict[str, Any] = json.loads(json.dumps(dict(identity)))
 
     def save(self, epoch: int, snapshot: Snapshot) -> Path:
-        """Writes the checkpoint of an epoch beside its name, then renames it; older ones than the last two go."""
+        """Writes the checkpoint of an epoch under a temporary name, renames it, and deletes all but the last two."""
         unfinished = self.folder / f"epoch-{epoch:05d}.unfinished"
-        header = {"facts": json.dumps(snapshot.facts), "identity": json.dumps(self.identity)}
+        header = {"state": json.dumps(snapshot.state), "identity": json.dumps(self.identity)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(dict(snapshot.tensors), unfinished, metadata=header)
@@ -63,37 +63,37 @@ class Checkpoints:
         return path
 
     def newest(self) -> Path | None:
-        """The last checkpoint that is whole."""
+        """The last intact checkpoint."""
         for path in reversed(self._files()):
             if path.stem.endswith(_digest(path)):
                 return path
-            log.warning("training: checkpoint %s is damaged, going back before it", path)
+            log.warning("training: checkpoint %s is damaged, using the previous one", path)
         return None
 
     def load(self) -> Snapshot | None:
-        """The last whole checkpoint; None where there is none.
+        """The last intact checkpoint; None without one.
 
-        Raises TrainingError if it was made with other settings, another vocabulary or other texts.
+        Raises TrainingError if its settings, vocabulary or texts differ.
         """
         path = self.newest()
         if path is None:
             return None
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-        made_with = json.loads(header["identity"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        identity = json.loads(header["identity"])
         differences = [
-            f"{key} was {made_with.get(key)!r} and is now {self.identity.get(key)!r}"
-            for key in sorted(made_with.keys() | self.identity.keys())
-            if made_with.get(key) != self.identity.get(key)
+            f"{key} was {identity.get(key)!r} and is now {self.identity.get(key)!r}"
+            for key in sorted(identity.keys() | self.identity.keys())
+            if identity.get(key) != self.identity.get(key)
         ]
         if differences:
             raise TrainingError(
-                f"{path}: this checkpoint is of another training: {'; '.join(differences)}; "
-                "undo the change to go on with it, or delete its folder to start anew"
+                f"{path}: this checkpoint belongs to another training: {'; '.join(differences)}; "
+                "undo the change to resume it, or delete its folder to start over"
             )
-        log.info("training: going on from checkpoint %s", path)
-        return Snapshot(tensors, json.loads(header["facts"]))
+        log.info("training: resuming from checkpoint %s", path)
+        return Snapshot(tensors, json.loads(header["state"]))
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*-*.safetensors"))
@@ -103,4 +103,4 @@ def _digest(path: Path) -> str:
     try:
         return file_digest(path)[:32]
     except OSError as error:
-        raise ArtifactError(f"{path}: not readable ({error}); give the right to read it, or delete it") from error
+        raise ArtifactError(f"{path}: not readable ({error}); make it readable, or delete it") from error

@@ -1,4 +1,4 @@
-"""The figures of an epoch's steps, and who is told of them while it runs."""
+"""The training metrics of an epoch, and the callbacks that report them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.training.data.shuffle import Batch, Epoch
+from tasks.training.data.shuffle import Batch
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands inside an epoch."""
+    """Progress within an epoch."""
 
     epoch: int
     epochs: int
@@ -27,17 +27,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Hears of the progress inside an epoch."""
+class Callback:
+    """Functions that the training loop calls."""
 
-    tell: Callable[[Progress], None]
-    every: float = 2.0
-    """Seconds from one call to the next."""
-    learned: Callable[[Mapping[str, Any]], None] = lambda row: None
-    """Hears of each epoch's row of the history."""
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    """Called within an epoch, at most once per `interval`."""
+    on_epoch_end: Callable[[Mapping[str, Any]], None] = lambda row: None
+    """Called with each epoch's row of the history."""
+    interval: float = 2.0
+    """In seconds."""
 
 
-SILENT = Listener(lambda progress: None)
+NO_CALLBACK = Callback()
 
 
 class NotFiniteError(Exception):
@@ -48,48 +49,50 @@ class NotFiniteError(Exception):
         self.epoch, self.batch, self.what = epoch, batch, what
 
 
-class Steps:
-    """Collects the steps' figures of an epoch; fetches them from the device when it reports, so that no step waits."""
+class EpochMetrics:
+    """Metrics of an epoch's steps; fetched from the device only for a report, so that no step waits for them."""
 
-    def __init__(self, number: int, epochs: int, epoch: Epoch, listener: Listener) -> None:
-        self.number, self.epochs, self.windows, self.listener = number, epochs, epoch.windows, listener
-        self.started = self.spoken = time.monotonic()
-        self.waiting: list[Tensor] = []
-        self.sizes: list[int] = []
+    def __init__(self, epoch: int, epochs: int, windows: int, callback: Callback) -> None:
+        self.epoch, self.epochs, self.windows, self.callback = epoch, epochs, windows, callback
+        self.started = self.reported = time.monotonic()
+        self.pending: list[Tensor] = []
+        self.batch_sizes: list[int] = []
         self.tokens = 0
-        self.rows = np.empty((0, 3))
+        self.steps = np.empty((0, 3))
 
-    def add(self, batch: Batch, figures: Tensor) -> None:
-        """Notes a step's loss, windows right and gradient norm [3]; raises NotFiniteError, at times some steps late."""
-        self.waiting.append(figures)
-        self.sizes.append(len(batch))
+    def add(self, batch: Batch, metrics: Tensor) -> None:
+        """Adds a step's loss, correct windows and gradient norm [3].
+
+        Raises NotFiniteError, possibly some steps late.
+        """
+        self.pending.append(metrics)
+        self.batch_sizes.append(len(batch))
         self.tokens += batch.tokens
         now = time.monotonic()
-        if now - self.spoken >= self.listener.every:
-            self.spoken = now
+        if now - self.reported >= self.callback.interval:
+            self.reported = now
             self._fetch()
-            share = sum(self.sizes) / self.windows
-            rate = self.tokens / (now - self.started)
-            self.listener.tell(Progress(self.number, self.epochs, share, self._loss(), rate))
+            share, speed = sum(self.batch_sizes) / self.windows, self.tokens / (now - self.started)
+            self.callback.on_progress(Progress(self.epoch, self.epochs, share, self._loss(), speed))
 
     def _fetch(self) -> None:
-        self.rows = np.concatenate([self.rows, torch.stack(self.waiting).cpu().double().numpy()])
-        self.waiting = []
-        bad = np.argwhere(~np.isfinite(self.rows[:, [0, 2]]))
+        self.steps = np.concatenate([self.steps, torch.stack(self.pending).cpu().double().numpy()])
+        self.pending = []
+        bad = np.argwhere(~np.isfinite(self.steps[:, [0, 2]]))
         if len(bad):
-            raise NotFiniteError(self.number, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
+            raise NotFiniteError(self.epoch, int(bad[0, 0]) + 1, ("loss", "gradient")[bad[0, 1]])
 
     def _loss(self) -> float:
-        return float(np.average(self.rows[:, 0], weights=self.sizes))
+        return float(np.average(self.steps[:, 0], weights=self.batch_sizes))
 
     def summary(self, max_grad_norm: float) -> dict[str, float]:
-        """The epoch's figures, named as in the history."""
-        if self.waiting:
+        """The epoch's metrics, named as in the history."""
+        if self.pending:
             self._fetch()
-        norms = self.rows[:, 2]
+        norms = self.steps[:, 2]
         return {
             "train_loss": self._loss(),
-            "train_window_accuracy": float(self.rows[:, 1].sum() / self.windows),
+            "train_window_accuracy": float(self.steps[:, 1].sum() / self.windows),
             "gradient_norm_mean": float(norms.mean()),
             "gradient_norm_max": float(norms.max()),
             "clipped_share": float((norms > max_grad_norm).mean()),

@@ -1,154 +1,119 @@
-"""The reader: embeddings and a recurrent stack that learn to tell each token from what stands before and after it.
+"""The language model: embeddings and recurrent layers that learn to predict each token from its surroundings.
 
-Labels are few, tokens are many: a recurrent layer that is trained on 400 labels alone memorises the texts, one that
-learns which token comes next learns the language they are written in (Peters et al. 2018, arXiv 1802.05365, read
-language models of both directions the same way). What the states are then good for is in document_classifier.py.
+Labels are few, tokens are many: a recurrent layer trained only on 400 labels memorises the texts, whereas one that
+predicts tokens learns their language (as the language models of both directions in Peters et al. 2018, arXiv
+1802.05365). document_classifier.py classifies documents by its states.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.training.cells.cells import CELLS, inside_mask
-from tasks.training.models.window_classifier import Noise
+from tasks.training.cells.cells import token_mask
+from tasks.training.models.recurrent import (
+    Noise,
+    RecurrentArchitecture,
+    RecurrentStack,
+    drop_dimensions,
+    recurrent_fields,
+)
 from tasks.vocabulary.tokenizer_file import PAD
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
+MAX_TARGETS = 4_000
+"""Output classes. Rarer tokens share one more class: a softmax over 16,000 costs more than the recurrent layers."""
 
-TOLD = 4_000
-"""Tokens that are told apart; those learned after them, which are rarer, count as one. To tell 16,000 takes longer than
-to read."""
-
-
-NOTHING = -100
-"""No token's id: what stands at a padded place."""
+IGNORE_INDEX = -100
+"""Target of padded positions; not a token id."""
 
 
-@dataclass(frozen=True)
-class ReaderArchitecture:
-    """What it takes to build the reader again; sizes as in the settings."""
-
-    vocabulary_size: int
-    cell: str
-    embedding_size: int
-    hidden_size: int
-    layers: int
-    bidirectional: bool
+class LanguageModelArchitecture(RecurrentArchitecture):
+    """All that is needed to build the model again."""
 
     @classmethod
     def of(cls, settings: TrainingSettings, vocabulary_size: int) -> Self:
         """The architecture that the settings describe."""
-        return cls(
-            vocabulary_size,
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            settings.num_layers,
-            settings.bidirectional,
-        )
+        return cls(**recurrent_fields(settings, vocabulary_size))
 
     @property
-    def told(self) -> int:
-        """Tokens that are told apart, the rare ones being one."""
-        return min(self.vocabulary_size, TOLD + 1)
-
-    @property
-    def state_size(self) -> int:
-        """Features that the last recurrent layer puts out."""
-        return self.hidden_size * (2 if self.bidirectional else 1)
+    def output_size(self) -> int:
+        """Output classes, the one for rare tokens included."""
+        return min(self.vocabulary_size, MAX_TARGETS + 1)
 
 
-class Reader(nn.Module):
-    """A language model over windows, in both directions unless the architecture says one.
+class LanguageModel(nn.Module):
+    """A language model over windows, bidirectional unless the architecture says otherwise.
 
-    A stack of layers in both directions would let the token to be told leak into the states beside it, so that two
-    layers and more read in one direction.
+    Several bidirectional layers would leak the target token into the states next to it, so two or more layers must be
+    unidirectional.
     """
 
-    def __init__(self, architecture: ReaderArchitecture, noise: Noise | None = None) -> None:
+    def __init__(self, architecture: LanguageModelArchitecture, noise: Noise | None = None) -> None:
         super().__init__()
         self.architecture, self.noise = architecture, noise or Noise()
-        size, hidden = architecture.embedding_size, architecture.hidden_size
+        size = architecture.embedding_size
         self.embedding = nn.Sequential(
             nn.Embedding(architecture.vocabulary_size, size, padding_idx=PAD), nn.LayerNorm(size)
         )
-        self.cells = nn.ModuleList()
-        features = size
-        for _ in range(architecture.layers):
-            self.cells.append(CELLS[architecture.cell](features, hidden, architecture.bidirectional))
-            features = architecture.state_size
-        self.expect = nn.Linear(architecture.state_size, size)
-        self.name = nn.Linear(size, architecture.told)
+        self.cells = RecurrentStack(architecture, self.noise.dropout)
+        self.projection = nn.Linear(architecture.state_size, size)
+        self.output = nn.Linear(size, architecture.output_size)
 
-    def read(self, ids: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def encode(self, ids: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings and states [time, batch, features] of windows `ids` [time, batch]; lengths as in cells.py."""
-        embedded = self._with_noise(self.embedding(ids))
-        states = embedded
-        for depth, cell in enumerate(self.cells):
-            if depth > 0:
-                states = functional.dropout(states, self.noise.dropout, self.training)
-            states = cell(states, lengths)
-        return embedded, states
+        embedded: Tensor = self.embedding(ids)
+        if self.training:
+            kept = functional.dropout(torch.ones_like(embedded[..., :1]), self.noise.token_dropout) > 0
+            embedded = drop_dimensions(embedded * kept, self.noise.embedding_dropout, self.training)
+        return embedded, self.cells(embedded, lengths)
 
-    def tell(self, states: Tensor, lengths: Tensor | None, positions: Tensor) -> Tensor:
-        """Logits [positions, batch, told] of the tokens at these `positions`, from the states around each.
+    def logits(self, states: Tensor, lengths: Tensor | None, positions: Tensor) -> Tensor:
+        """Logits [positions, batch, output_size] of the tokens at these `positions`, from the states around each.
 
-        The state before it in the forward direction, and the one after it in the backward direction, which is zero
-        past the end of a window.
+        These are the forward state before the token and the backward state after it, which is zero past the end of a
+        window.
         """
-        before, after = torch.split(states, self.architecture.hidden_size, dim=-1) if self._both else (states, None)
-        around = _rows(before, positions - 1)
-        if after is not None:
-            behind = _rows(after, positions + 1)
+        if self.architecture.bidirectional:
+            forward, backward = torch.split(states, self.architecture.hidden_size, dim=-1)
+            following = _rows(backward, positions + 1)
             if lengths is not None:
-                inside = inside_mask(len(states) + 1, lengths, states.device)
-                behind = behind * inside[positions + 1].unsqueeze(-1)
-            around = torch.cat([around, behind], dim=-1)
-        logits: Tensor = self.name(functional.dropout(self.expect(around), self.noise.dropout, self.training))
+                mask = token_mask(len(states) + 1, lengths, states.device)
+                following = following * mask[positions + 1].unsqueeze(-1)
+            context = torch.cat([_rows(forward, positions - 1), following], dim=-1)
+        else:
+            context = _rows(states, positions - 1)
+        logits: Tensor = self.output(functional.dropout(self.projection(context), self.noise.dropout, self.training))
         return logits
 
-    def told(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Summed cross-entropy of the tokens at these positions, how many are right, and how many there are.
+    def loss(self, ids: Tensor, lengths: Tensor | None, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Summed cross-entropy of the tokens at these positions, number of correct predictions, number of tokens.
 
-        Scalars on the device; padding is not asked for.
+        Scalars on the device; padding does not count.
         """
-        _, states = self.read(ids, lengths)
-        logits = self.tell(states, lengths, positions)
-        wanted = self.names(ids[positions])
-        inside = torch.ones_like(wanted, dtype=torch.bool)
+        _, states = self.encode(ids, lengths)
+        logits = self.logits(states, lengths, positions)
+        targets = self.targets(ids[positions])
+        mask = torch.ones_like(targets, dtype=torch.bool)
         if lengths is not None:
-            inside = inside_mask(len(ids), lengths, ids.device)[positions]
-            wanted = wanted.masked_fill(~inside, NOTHING)
-        logits, wanted = logits.flatten(0, 1).float(), wanted.flatten()
-        losses = functional.cross_entropy(logits, wanted, ignore_index=NOTHING, reduction="sum")
-        right = (logits.detach().argmax(-1) == wanted).sum()
-        return losses, right, inside.sum().float()  # nothing here waits for the device
+            mask = token_mask(len(ids), lengths, ids.device)[positions]
+            targets = targets.masked_fill(~mask, IGNORE_INDEX)
+        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        loss = functional.cross_entropy(logits, targets, ignore_index=IGNORE_INDEX, reduction="sum")
+        correct = (logits.detach().argmax(-1) == targets).sum()
+        return loss, correct, mask.sum().float()  # nothing here waits for the device
 
-    def names(self, ids: Tensor) -> Tensor:
-        """What is to be told of tokens: their ids, and one number for all rare ones."""
-        return ids.clamp(max=self.architecture.told - 1)
-
-    @property
-    def _both(self) -> bool:
-        return self.architecture.bidirectional
-
-    def _with_noise(self, embedded: Tensor) -> Tensor:
-        """Tokens blank, and the same dimensions off at all steps of a window (Gal & Ghahramani 2016)."""
-        if not self.training:
-            return embedded
-        seen = functional.dropout(torch.ones_like(embedded[..., :1]), self.noise.token_dropout) > 0
-        dimensions = functional.dropout(torch.ones_like(embedded[:1]), self.noise.embedding_dropout)
-        return embedded * seen * dimensions
+    def targets(self, ids: Tensor) -> Tensor:
+        """Target classes of tokens: their ids, and one class for all rare ones."""
+        return ids.clamp(max=self.architecture.output_size - 1)
 
 
 def _rows(states: Tensor, positions: Tensor) -> Tensor:
-    """states[positions], zeros where a position lies outside."""
-    there = (positions >= 0) & (positions < len(states))
-    return states[positions.clamp(0, len(states) - 1)] * there[:, None, None]
+    """states[positions], zeros for positions out of range."""
+    valid = (positions >= 0) & (positions < len(states))
+    return states[positions.clamp(0, len(states) - 1)] * valid[:, None, None]

@@ -1,42 +1,37 @@
-"""The window classifier: embeddings, a recurrent stack, pooling over the window, a linear layer.
+"""The window classifier: embeddings, recurrent layers, pooling over the window, a linear layer.
 
-Past the stack, the mean of the embeddings also reaches the classifier: a bag of words beside the RNN. It knows
-windows only; how texts become windows, and windows' answers a text's, is in windows.py.
+With `skip` the mean of the embeddings also reaches the classifier: a bag of words next to the RNN. The model knows only
+windows: windows.py cuts documents into them, and inference.py pools their answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.training.cells.cells import CELLS, inside_mask
-from tasks.training.runtime.device import repeatable
+from tasks.training.cells.cells import token_mask
+from tasks.training.models.recurrent import (
+    Noise,
+    RecurrentArchitecture,
+    RecurrentStack,
+    drop_dimensions,
+    recurrent_fields,
+)
 from tasks.vocabulary.tokenizer_file import PAD
 
 if TYPE_CHECKING:
     from tasks.training.settings import TrainingSettings
 
-DescribedT = TypeVar("DescribedT")
-ModelT = TypeVar("ModelT", bound=nn.Module)
-"""Token id that means "nothing here": its embedding is zero and is never learned."""
-
 
 @dataclass(frozen=True)
-class Architecture:
-    """What it takes to build the model again; sizes as in the settings."""
+class WindowArchitecture(RecurrentArchitecture):
+    """All that is needed to build the model again."""
 
-    vocabulary_size: int
     labels: int
-    cell: str
-    embedding_size: int
-    hidden_size: int
-    layers: int
-    bidirectional: bool
     pooling: str
     skip: bool
 
@@ -44,114 +39,57 @@ class Architecture:
     def of(cls, settings: TrainingSettings, vocabulary_size: int, labels: int) -> Self:
         """The architecture that the settings describe."""
         return cls(
-            vocabulary_size,
-            labels,
-            settings.cell,
-            settings.embedding_size,
-            settings.hidden_size,
-            settings.num_layers,
-            settings.bidirectional,
-            settings.pooling,
-            settings.skip,
+            **recurrent_fields(settings, vocabulary_size), labels=labels, pooling=settings.pooling, skip=settings.skip
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; `Architecture(**values)` builds it again."""
-        return asdict(self)
-
-    @property
-    def state_size(self) -> int:
-        """Features that a recurrent layer puts out."""
-        return 0 if self.cell == "none" else self.hidden_size * (2 if self.bidirectional else 1)
 
     @property
     def pooled_size(self) -> int:
-        """Features that the classifier sees."""
+        """Input features of the classifier."""
         pools = 2 if self.pooling == "mean_max" else 1
         return self.state_size * pools + (self.embedding_size if self.skip else 0)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Probabilities of what is left out in training; see the settings of the same names."""
-
-    embedding_dropout: float = 0.0
-    token_dropout: float = 0.0
-    dropout: float = 0.0
-
-
-def from_seed(
-    kind: Callable[[DescribedT, Noise], ModelT],
-    architecture: DescribedT,
-    settings: TrainingSettings,
-    device: torch.device,
-) -> ModelT:
-    """A model to be trained, on the device; its first weights come from the seed, whatever was drawn before."""
-    noise = Noise(settings.embedding_dropout, settings.token_dropout, settings.dropout)
-    with repeatable(device, settings.deterministic):
-        torch.manual_seed(settings.seed)
-        return kind(architecture, noise).to(device)
 
 
 class WindowClassifier(nn.Module):
     """Logits of the labels for a batch of windows."""
 
-    def __init__(self, architecture: Architecture, noise: Noise | None = None) -> None:
+    def __init__(self, architecture: WindowArchitecture, noise: Noise | None = None) -> None:
         super().__init__()
         self.architecture, self.noise = architecture, noise or Noise()
         self.embedding = nn.Embedding(architecture.vocabulary_size, architecture.embedding_size, padding_idx=PAD)
-        self.cells = nn.ModuleList()
-        features = architecture.embedding_size
-        if architecture.cell != "none":
-            for _ in range(architecture.layers):
-                self.cells.append(
-                    CELLS[architecture.cell](features, architecture.hidden_size, architecture.bidirectional)
-                )
-                features = architecture.state_size
+        self.cells = RecurrentStack(architecture, self.noise.dropout)
         self.classifier = nn.Linear(architecture.pooled_size, architecture.labels)
 
     def forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits [batch, labels] of windows `ids` [time, batch]; `lengths` [batch] on the CPU, None: no padding."""
-        inside = None if lengths is None else inside_mask(len(ids), lengths, ids.device)
-        present = inside
+        mask = None if lengths is None else token_mask(len(ids), lengths, ids.device)
+        kept = mask
         if self.training and self.noise.token_dropout > 0:
             keep = torch.rand(ids.shape, device=ids.device) >= self.noise.token_dropout
-            present = keep if inside is None else keep & inside
+            kept = keep if mask is None else keep & mask
             ids = ids.masked_fill(~keep, PAD)
-        embedded = self._drop_dimensions(self.embedding(ids))
+        embedded = drop_dimensions(self.embedding(ids), self.noise.embedding_dropout, self.training)
         pooled = []
         if len(self.cells) > 0:
-            states = embedded
-            for depth, cell in enumerate(self.cells):
-                if depth > 0:
-                    states = functional.dropout(states, self.noise.dropout, self.training)
-                states = cell(states, lengths)
-            pooled.append(_mean(states, inside))
+            states = self.cells(embedded, lengths)
+            pooled.append(_mean(states, mask))
             if self.architecture.pooling == "mean_max":
-                pooled.append(_maximum(states, inside))
+                pooled.append(_maximum(states, mask))
         if self.architecture.skip:
-            pooled.append(_mean(embedded, present))
+            pooled.append(_mean(embedded, kept))
         window = functional.dropout(torch.cat(pooled, dim=-1), self.noise.dropout, self.training)
         logits: Tensor = self.classifier(window)
         return logits
 
-    def _drop_dimensions(self, embedded: Tensor) -> Tensor:
-        """The same dimensions off at all steps of a window (Gal & Ghahramani 2016), the others scaled up."""
-        if not self.training or self.noise.embedding_dropout == 0:
-            return embedded
-        ones = torch.ones_like(embedded[0])
-        return embedded * functional.dropout(ones, self.noise.embedding_dropout)
 
-
-def _mean(values: Tensor, present: Tensor | None) -> Tensor:
-    """Mean over time of [time, batch, features], where present."""
-    if present is None:
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the time of [time, batch, features], only of the values in the mask."""
+    if mask is None:
         return values.mean(0)
-    count = present.sum(0).clamp(min=1).unsqueeze(-1)
-    return (values * present.unsqueeze(-1)).sum(0) / count
+    count = mask.sum(0).clamp(min=1).unsqueeze(-1)
+    return (values * mask.unsqueeze(-1)).sum(0) / count
 
 
-def _maximum(values: Tensor, inside: Tensor | None) -> Tensor:
-    if inside is None:
+def _maximum(values: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
         return values.amax(0)
-    return values.masked_fill(~inside.unsqueeze(-1), float("-inf")).amax(0)
+    return values.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(0)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.training.data.windows import Indices, cut, pool_documents
-from tasks.training.models.inference import window_log_probabilities
-from tasks.training.models.validation import Validation, score
-from tasks.training.models.window_classifier import Architecture, WindowClassifier, from_seed
+from tasks.training.data.windows import Indices, sliding_windows
+from tasks.training.models.inference import pool_documents, window_log_probabilities
+from tasks.training.models.recurrent import build_seeded
+from tasks.training.models.validation import Validation, validation_metrics
+from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
 from tasks.training.runtime.collectives import batch_mean
 from tasks.training.runtime.device import to_device
 
@@ -38,8 +39,8 @@ class LabelObjective:
     ) -> None:
         self.labels, self.validation, self.device = training.labels, validation, device
         self.window, self.stride = settings.window, settings.stride
-        architecture = Architecture.of(settings, training.vocabulary_size, len(training.label_names))
-        self.model = from_seed(WindowClassifier, architecture, settings, device)
+        architecture = WindowArchitecture.of(settings, training.vocabulary_size, len(training.label_names))
+        self.model = build_seeded(WindowClassifier, architecture, settings, device)
         self.label_weights = _label_weights(training, settings.class_weight_power).to(device)
         self.label_smoothing = settings.label_smoothing
 
@@ -57,11 +58,11 @@ class LabelObjective:
         """Pools the windows' answers by document, chunk after chunk."""
         labels, pooled, right = self.validation.labels, [], []
         for chunk in self.validation.chunks():
-            windows = cut(chunk.offsets, self.window, self.stride)
+            windows = sliding_windows(chunk.offsets, self.window, self.stride)
             answers = window_log_probabilities(self.model, chunk.ids, windows, self.device)
             right.append(answers.argmax(axis=1) == labels[chunk.first + windows.documents])
             pooled.append(pool_documents(answers, windows.documents, len(chunk.offsets) - 1))
-        return score(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
+        return validation_metrics(np.concatenate(pooled), labels, float(np.concatenate(right).mean()))
 
     def finalize(self, folder: Path) -> tuple[WindowClassifier, None]:
         """The model is the classifier; its metrics are those of `validate`."""

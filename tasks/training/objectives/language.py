@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tasks.training.data.windows import Indices, batches, gather, tiles
+from tasks.training.data.windows import Indices, batches, collate, tiles
 from tasks.training.head.document_classifier import DocumentClassifier
 from tasks.training.head.fit import fit_document_classifier
 from tasks.training.head.progress import HeadProgress
-from tasks.training.models.language_model import Reader, ReaderArchitecture
+from tasks.training.models.language_model import LanguageModel, LanguageModelArchitecture
+from tasks.training.models.recurrent import build_seeded
 from tasks.training.models.validation import Validation
-from tasks.training.models.window_classifier import from_seed
 from tasks.training.runtime.collectives import batch_mean
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class LanguageObjective:
         device: torch.device,
     ) -> None:
         self.settings, self.training, self.validation, self.device = settings, training, validation, device
-        architecture = ReaderArchitecture.of(settings, training.vocabulary_size)
-        self.model = from_seed(Reader, architecture, settings, device)
+        architecture = LanguageModelArchitecture.of(settings, training.vocabulary_size)
+        self.model = build_seeded(LanguageModel, architecture, settings, device)
 
     def loss(self, ids: Tensor, lengths: Tensor | None, documents: Indices) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy over the sampled positions; a window's accuracy is its share of correct predictions."""
         sampled = max(1, round(len(ids) * self.settings.prediction_ratio))
         positions = torch.randperm(len(ids), device=ids.device)[:sampled].sort().values
-        losses, right, count = self.model.told(ids, lengths, positions)
+        losses, right, count = self.model.loss(ids, lengths, positions)
         share = right / count.clamp(min=1) * ids.shape[1]
         return batch_mean(losses, count), share
 
@@ -56,9 +56,9 @@ class LanguageObjective:
             for chunk in self.validation.chunks():
                 windows = tiles(chunk.offsets, self.settings.window)
                 for batch in batches(windows, at_once):
-                    tokens, lengths = gather(chunk.ids, windows, batch, self.device)
+                    tokens, lengths = collate(chunk.ids, windows, batch, self.device)
                     for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
-                        told = self.model.told(tokens, lengths, positions)
+                        told = self.model.loss(tokens, lengths, positions)
                         total += torch.stack([value.float() for value in told]).cpu()  # MPS has no float64
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)

@@ -31,7 +31,7 @@ class Objective(Protocol):
 
         `ids` [time, batch] on the device, `lengths` [batch] on the CPU (None: no padding), `documents` [batch] the
         position of each window's document in the training split. An objective with several predictions per window
-        counts the share of correct ones. A mean over the batch is `processes.batch_mean`, so that several
+        counts the share of correct ones. A mean over the batch is `collectives.batch_mean`, so that several
         processes can share the batch.
         """
 

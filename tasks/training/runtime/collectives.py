@@ -1,10 +1,10 @@
-"""The processes that train one model together: what each takes of a batch, and how their parts become the whole.
+"""Data parallelism: each process's shard of a batch, and how the shards' gradients become the batch's gradient.
 
-All of them hold the same weights, and draw the same batches. Of each batch a process takes its share, and the gradients
-are summed, so that a step is the one that a single process would make, but for rounding: a mean over the batch must
-therefore be `batch_mean`, since the mean of the processes' means is another one where windows weigh differently.
+All processes hold the same weights and draw the same batches. Each takes its shard of a batch, and the gradients are
+summed, so that a step equals that of a single process except for rounding. A mean over the batch must therefore be
+`batch_mean`: the mean of the processes' means differs from it if windows have different weights.
 
-A process alone is a group of one: then nothing is exchanged and nothing changes.
+A single process is a group of one: it exchanges nothing.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def count() -> int:
-    """How many processes train together."""
+def world_size() -> int:
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0; the first one validates, writes checkpoints and reports."""
+    """This process's number, from 0; rank 0 validates, writes checkpoints and reports."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def share(batch: NDArray[np.int64]) -> NDArray[np.int64]:
-    """This process's part of a batch [windows].
+def shard(batch: NDArray[np.int64]) -> NDArray[np.int64]:
+    """This process's shard of a batch [windows].
 
-    Every process takes all of a batch that has fewer windows than there are processes; `batch_mean` sets it right.
+    With fewer windows than processes, every process takes the whole batch; `batch_mean` corrects for it.
     """
-    return batch[rank() :: count()] if len(batch) >= count() else batch
+    return batch[rank() :: world_size()] if len(batch) >= world_size() else batch
 
 
-def takers(batch: NDArray[np.int64]) -> int:
-    """How many processes take each window of the batch."""
-    return 1 if len(batch) >= count() else count()
+def replication(batch: NDArray[np.int64]) -> int:
+    """Number of processes that take each window of the batch."""
+    return 1 if len(batch) >= world_size() else world_size()
 
 
 def batch_mean(total: Tensor, weight: Tensor) -> Tensor:
-    """This process's part of the mean over the whole batch: `total` of its windows over the `weight` of all windows.
+    """This process's term of the mean over the whole batch: its windows' `total` over the `weight` of all windows.
 
-    Both are scalars. The parts add up to the mean, and their gradients to its gradient.
+    Both are scalars. The terms add up to the mean, and their gradients to its gradient.
     """
-    return total / summed(weight)
+    return total / all_reduce_sum(weight)
 
 
-def summed(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over the processes, without a gradient."""
     if not dist.is_initialized():
         return values
@@ -65,17 +65,17 @@ def summed(values: Tensor) -> Tensor:
     return values
 
 
-def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives in the first process, handed to all: what they decide by must not differ by a rounding."""
+def broadcast_from_rank0(make: Callable[[], T]) -> T:
+    """The result of `make` on rank 0, in every process: decisions must not depend on each process's rounding."""
     if not dist.is_initialized():
         return make()
-    made: list[Any] = [make() if rank() == 0 else None]
-    dist.broadcast_object_list(made)
-    answer: T = made[0]
-    return answer
+    results: list[Any] = [make() if rank() == 0 else None]
+    dist.broadcast_object_list(results)
+    result: T = results[0]
+    return result
 
 
-class _Call(nn.Module):
+class _Forward(nn.Module):
     """A function of a model as a module, so that DistributedDataParallel sees the whole forward pass."""
 
     def __init__(self, model: nn.Module, function: Callable[..., Any]) -> None:
@@ -86,38 +86,37 @@ class _Call(nn.Module):
         return self.function(*arguments)
 
 
-def synchronized(model: nn.Module, function: Callable[..., T]) -> Callable[..., T]:
-    """`function`, a forward pass through `model`, such that its backward pass sums the gradients of all processes."""
+def wrap_ddp(model: nn.Module, function: Callable[..., T]) -> Callable[..., T]:
+    """`function`, a forward pass through `model`, with a backward pass that sums the gradients of all processes."""
     if not dist.is_initialized():
         return function
-    together = DistributedDataParallel(_Call(model, function))
+    wrapped = DistributedDataParallel(_Forward(model, function))
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
-    add_up = _sum_in_order if on_cpu else _sum
-    together.register_comm_hook(None, lambda _, bucket: add_up(bucket))
-    return together
+    reduce = _sum_in_rank_order if on_cpu else _sum
+    wrapped.register_comm_hook(None, lambda _, bucket: reduce(bucket))
+    return wrapped
 
 
-def _sum_in_order(bucket: GradBucket) -> torch.futures.Future[Tensor]:
+def _sum_in_rank_order(bucket: GradBucket) -> torch.futures.Future[Tensor]:
     """Adds up in the order of the ranks.
 
-    How gloo's own sum rounds depends on where a value lies in the bucket, and DistributedDataParallel lays its buckets
-    out anew after the first step: a training that goes on from a checkpoint would differ from one that was never
-    interrupted.
+    The rounding of gloo's own sum depends on a value's place in the bucket, and DistributedDataParallel rearranges its
+    buckets after the first step: a resumed training would differ from an uninterrupted one.
     """
-    parts = [torch.empty_like(bucket.buffer()) for _ in range(count())]
-    gathered = dist.all_gather(parts, bucket.buffer(), async_op=True).get_future()
+    gradients = [torch.empty_like(bucket.buffer()) for _ in range(world_size())]
+    gathered = dist.all_gather(gradients, bucket.buffer(), async_op=True).get_future()
 
     def add(_: torch.futures.Future[Any]) -> Tensor:
-        total = parts[0]
-        for part in parts[1:]:
-            total += part
+        total = gradients[0]
+        for gradient in gradients[1:]:
+            total += gradient
         return total
 
-    summed_up: torch.futures.Future[Tensor] = gathered.then(add)
-    return summed_up
+    total: torch.futures.Future[Tensor] = gathered.then(add)
+    return total
 
 
 def _sum(bucket: GradBucket) -> torch.futures.Future[Tensor]:
     reduced = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
-    summed_up: torch.futures.Future[Tensor] = reduced.then(lambda done: done.value()[0])
-    return summed_up
+    total: torch.futures.Future[Tensor] = reduced.then(lambda done: done.value()[0])
+    return total

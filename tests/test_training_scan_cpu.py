@@ -1,4 +1,4 @@
-"""The minimal cells on the CPU, block by block, against the plain loop: values, gradients, padding, short floats."""
+"""The minimal cells on the CPU, block by block, against the plain loop: values, gradients, padding, precision."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from plain_cells import plain_cell
 from torch import Tensor
 
-from tasks.training.cells import cpu_workspace as blocks
-from tasks.training.cells.cells import CELLS, ScanCell, inside_mask
+from tasks.training.cells import cpu_workspace
+from tasks.training.cells.cells import CELLS, ScanCell, token_mask
 
 BFLOAT16 = torch.finfo(torch.bfloat16).eps / 2
-"""How far rounding to bfloat16 moves a number, relative to it."""
+"""Largest relative error of rounding to bfloat16."""
 
 
 def random_cell(gates: int, both: bool, features: int = 4, hidden: int = 3) -> ScanCell:
@@ -22,9 +22,9 @@ def random_cell(gates: int, both: bool, features: int = 4, hidden: int = 3) -> S
 
 
 def outcomes(states: Tensor, lengths: Tensor | None, cell: ScanCell, inputs: Tensor) -> list[Tensor]:
-    """States inside the texts, and the gradients of a sum in which each state has a weight of its own."""
+    """States at tokens, and the gradients of their sum with a different weight for each."""
     if lengths is not None:
-        states = states * inside_mask(len(states), lengths, states.device).unsqueeze(-1)
+        states = states * token_mask(len(states), lengths, states.device).unsqueeze(-1)
     weights = torch.linspace(-1, 1, states.numel(), dtype=states.dtype).reshape(states.shape)
     return [states.detach(), *torch.autograd.grad((states * weights).sum(), [inputs, *cell.parameters()])]
 
@@ -38,14 +38,14 @@ def outcomes(states: Tensor, lengths: Tensor | None, cell: ScanCell, inputs: Ten
     rows=st.integers(1, 20),
     padded=st.booleans(),
 )
-def test_blocks_of_any_size_do_what_the_plain_loop_does(
+def test_blocks_of_any_size_equal_the_plain_loop(
     gates: int, both: bool, time: int, lengths: list[int], rows: int, padded: bool
 ) -> None:
     cell = random_cell(gates, both)
     inputs = torch.randn(time, len(lengths), 4, dtype=torch.float64, requires_grad=True)
     ends = torch.tensor(lengths).clamp(max=time) if padded else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "ROWS", rows)
+        patch.setattr(cpu_workspace, "BLOCK_ROWS", rows)
         ours = outcomes(cell(inputs, ends), ends, cell, inputs)
     plain = outcomes(plain_cell(cell, inputs, ends), ends, cell, inputs)
     for value, expected in zip(ours, plain, strict=True):
@@ -53,8 +53,8 @@ def test_blocks_of_any_size_do_what_the_plain_loop_does(
 
 
 @pytest.mark.parametrize("gates", [1, 2])
-def test_gradients_of_the_blocks_are_those_of_finite_differences(gates: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "ROWS", 6)
+def test_blockwise_gradients_equal_finite_differences(gates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_workspace, "BLOCK_ROWS", 6)
     cell = random_cell(gates, both=True, hidden=2)
     inputs = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
     parameters = {name: value.detach().clone().requires_grad_() for name, value in cell.named_parameters()}
@@ -67,7 +67,7 @@ def test_gradients_of_the_blocks_are_those_of_finite_differences(gates: int, mon
 
 
 @pytest.mark.parametrize("gates", [1, 2])
-def test_float32_stays_near_the_plain_loop_in_float64(gates: int) -> None:
+def test_float32_is_close_to_the_plain_loop_in_float64(gates: int) -> None:
     cell = random_cell(gates, both=True, features=32, hidden=16)
     inputs = torch.randn(300, 3, 32, dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor([300, 211, 1])
@@ -81,12 +81,12 @@ def test_float32_stays_near_the_plain_loop_in_float64(gates: int) -> None:
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("gates", [1, 2])
-def test_bfloat16_is_no_further_off_than_its_products_are_rounded(gates: int, autocast: bool) -> None:
-    """Since states are added up in float32, 2,000 steps are no further off than one.
+def test_bfloat16_errors_are_bounded_by_the_rounding_of_products(gates: int, autocast: bool) -> None:
+    """States accumulate in float32, so the error after 2,000 steps is no larger than after one.
 
-    With r the relative rounding of bfloat16, a product's output p is off by r · |p|. A gate's pre-activation that is
-    off by d moves f by f · (1 - f) · d, so a state, which is a mean of the candidates with the weights (1 - f) · f …,
-    moves by d times the distance of candidates, and by the rounding of the candidates and of itself.
+    With r the relative rounding error of bfloat16, a product's output p has an error of r · |p|. An error d of a gate's
+    pre-activation changes f by f · (1 - f) · d; so a state, a mean of the candidates with the weights (1 - f) · f …,
+    changes by d times the distance of candidates, plus the rounding of the candidates and of itself.
     """
     cell = random_cell(gates, both=True, features=8, hidden=16).bfloat16()
     inputs = torch.randn(2000, 2, 8, generator=torch.Generator().manual_seed(1)).bfloat16()
@@ -105,7 +105,7 @@ def test_bfloat16_is_no_further_off_than_its_products_are_rounded(gates: int, au
 
 
 @pytest.mark.parametrize("gates", [1, 2])
-def test_gradients_under_autocast_are_float32_and_near_the_exact_ones(gates: int) -> None:
+def test_gradients_under_autocast_are_float32_and_close_to_float64(gates: int) -> None:
     cell = random_cell(gates, both=True, features=16, hidden=16)
     inputs = torch.randn(200, 4, 16, dtype=torch.float64, requires_grad=True)
     expected = outcomes(plain_cell(cell, inputs), None, cell, inputs)
@@ -119,7 +119,7 @@ def test_gradients_under_autocast_are_float32_and_near_the_exact_ones(gates: int
 
 
 @pytest.mark.parametrize("gates", [1, 2])
-def test_gates_that_are_shut_or_open_beyond_all_numbers_leave_states_and_gradients_finite(gates: int) -> None:
+def test_saturated_gates_leave_states_and_gradients_finite(gates: int) -> None:
     cell = random_cell(gates, both=True).float()
     with torch.no_grad():
         cell.project.weight.mul_(1e4)
@@ -132,7 +132,7 @@ def test_gates_that_are_shut_or_open_beyond_all_numbers_leave_states_and_gradien
 
 
 @pytest.mark.parametrize("cell", ["mingru", "minlstm"])
-def test_without_gradients_the_same_states_come_out(cell: str) -> None:
+def test_states_are_the_same_without_gradients(cell: str) -> None:
     layer = CELLS[cell](4, 3, True)
     inputs = torch.randn(9, 2, 4)
     with torch.inference_mode():
@@ -140,8 +140,8 @@ def test_without_gradients_the_same_states_come_out(cell: str) -> None:
     assert torch.equal(states, layer(inputs, None))
 
 
-def test_weights_alone_can_be_learned() -> None:
-    """Frozen or integer-made inputs want no gradient: none is computed, and the weights' is the same."""
+def test_only_the_weights_can_require_gradients() -> None:
+    """Without a gradient of the inputs, the gradient of the weights is the same."""
     layer, inputs = CELLS["mingru"](4, 3, True), torch.randn(9, 2, 4)
     gradients = [
         torch.autograd.grad(layer(given, None).square().sum(), layer.project.weight)[0]
