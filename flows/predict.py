@@ -12,7 +12,7 @@ from flows.pipeline.parameters import Config
 from flows.pipeline.runs import explain_failure, open_pipeline, run_name
 from tasks.prediction.batch import PredictionJob, predict_parts
 from tasks.prediction.unlabelled import Source, read_texts, source_digest
-from tasks.shared.files import storage_faults
+from tasks.shared.files import explain_storage_errors
 from tasks.shared.progress import logger
 from tasks.shared.store.champion import model_in_use
 
@@ -42,7 +42,7 @@ def predict(
     """
     _, store = open_pipeline(config)
     texts = Source(Path(source), text_column, doc_id_column, encoding)
-    with storage_faults(store.root):
+    with explain_storage_errors(store.root):
         model, which = model_in_use(store)
         logger("predict").info("predict: model %s, %s", model.fingerprint, which)
         job = PredictionJob(store, model, source_digest(texts), part_rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import PartWriter, part_files, read_batches, read_table
-from tasks.shared.store.artifacts import Artifact, Store, content_digest, damage, describe, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, content_digest, describe, find_damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
 
 SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
@@ -51,7 +51,7 @@ def test_nothing_is_seen_before_the_commit(tmp_path: Path):
     store.point_latest(artifact)
     assert list(store.all("02_cleaned")) == [place]
     assert store.latest("02_cleaned") == artifact
-    assert damage(place) is None
+    assert find_damage(place) is None
     assert [p.name for p in (tmp_path / "02_cleaned").iterdir() if p.name.startswith(".")] == []
 
 
@@ -71,7 +71,7 @@ def test_damage_is_seen(tmp_path: Path, how: str):
         (place / "documents" / "part-00001.parquet").write_bytes(b"")
     else:
         (place / "artifact.json").write_text("{}")
-    found = damage(place)
+    found = find_damage(place)
     assert found is not None
     assert str(place) in found
 

@@ -172,15 +172,15 @@ def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> 
 
 
 def test_report_is_rebuilt_when_its_template_changes() -> None:
-    assert evaluate.external is not None
-    assert set(evaluate.external(SETTINGS)) == {"template.html"}
+    assert evaluate.external_digests is not None
+    assert set(evaluate.external_digests(SETTINGS)) == {"template.html"}
 
 
 def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits, pages: Path) -> CheckReport:
     from tasks.evaluation import contract
     from tasks.shared.checks.runner import run_contract
 
-    return run_contract(contract, artifact, inputs.folders(), SETTINGS, limits, pages)
+    return CheckReport(results=run_contract(contract, artifact, inputs.folders(), SETTINGS, limits, pages))
 
 
 def test_check_passes_what_the_stage_writes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.store.artifacts import Artifact, Store
 from tasks.shared.store.champion import set_champion
 from tasks.shared.store.fingerprint import Recipe
-from tasks.shared.store.records import RunRecord, StageRecord, going_on, running
+from tasks.shared.store.records import RunRecord, StageRecord, run_lock, running
 
 CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation")
 
@@ -109,7 +109,7 @@ def test_pruning_keeps_what_a_current_run_has_used_but_not_what_a_killed_one_has
         make_chain(store, number)
     for number, run_id in ((1, "alive"), (2, "killed")):
         RunRecord(id=run_id, flow="retrain", started="", settings={}, stages=[stage_record(number)]).save(store)
-    with going_on(store, "alive"):
+    with run_lock(store, "alive"):
         assert [record.id for record in running(store)] == ["alive"]
         prune_store(store, keep=1)
         assert models(store) == ["training1", "training3"]
@@ -122,7 +122,7 @@ def test_a_killed_run_is_shown_as_interrupted(pipeline: Pipeline):
     store = Store(pipeline.data)
     for run_id in ("alive", "killed"):
         RunRecord(id=run_id, flow="retrain", started="", settings={}).save(store)
-    with going_on(store, "alive"):
+    with run_lock(store, "alive"):
         shown = pipeline("runs", "--json").json["runs"]
     assert {run["run"]: run["status"] for run in shown} == {"alive": "running", "killed": "interrupted"}
 

@@ -193,7 +193,7 @@ def test_texts_that_cannot_be_classified_are_named(model: Path, ids: list[int], 
         load_classifier(model, "cpu").log_probabilities([np.array([5]), np.array(ids, dtype=np.int64)])
 
 
-def damage(folder: Path, kind: str) -> None:
+def find_damage(folder: Path, kind: str) -> None:
     weights, config = folder / "model.safetensors", folder / "config.json"
     facts = json.loads(config.read_text())
     if kind == "truncated weights":
@@ -218,7 +218,7 @@ def damage(folder: Path, kind: str) -> None:
 )
 def test_a_damaged_model_folder_is_an_artifact_error(model: Path, tmp_path: Path, kind: str) -> None:
     folder = shutil.copytree(model, tmp_path / "damaged")
-    damage(folder, kind)
+    find_damage(folder, kind)
     with pytest.raises(ArtifactError, match=r"model\.safetensors|config\.json"):
         load_classifier(folder, "cpu")
 

@@ -34,10 +34,10 @@ def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pa
     from tasks.shared.checks.runner import run_contract
     from tasks.training import contract
 
-    report = run_contract(contract, artifact, inputs, small(), limits, pages)
+    results = run_contract(contract, artifact, inputs, small(), limits, pages)
     return {
         (result.batch, str(result.arguments.get("column", result.expectation)))
-        for result in report.results
+        for result in results
         if not result.success
     }
 

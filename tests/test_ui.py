@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from conftest import Pipeline, Result, write_corpus
 
-from tasks.shared.errors import ArtifactError, CorpusError, DownloadError, may_pass
-from tasks.shared.progress import listening, progress, tell
+from tasks.shared.errors import ArtifactError, CorpusError, DownloadError, is_transient
+from tasks.shared.progress import progress, progress_listener, report_progress
 from tasks.shared.ui.markdown import escape, table
 
 NAME = "ui-test"
@@ -203,7 +203,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
     ids=repr,
 )
 def test_only_what_can_pass_is_worth_trying_again(error: Exception, passes: bool):
-    assert may_pass(error) is passes
+    assert is_transient(error) is passes
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_a_cell_is_one_short_line_that_can_be_seen():
 
 def test_progress_is_told_to_who_listens_and_to_nobody_afterwards():
     heard: list[float] = []
-    with listening(heard.append):
-        tell(0.25)
+    with progress_listener(heard.append):
+        report_progress(0.25)
         assert list(progress([1, 2], "extraction", "documents", 2)) == [1, 2]
-    tell(0.5)
+    report_progress(0.5)
     assert heard == [0.25]

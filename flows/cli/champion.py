@@ -46,13 +46,13 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
 
 
 def _as_json(store: Store, current: Champion | None) -> dict[str, Any]:
-    from tasks.shared.store.artifacts import damage
+    from tasks.shared.store.artifacts import find_damage
     from tasks.shared.store.champion import MODELS
 
     if current is None:
         return {"champion": None, "history": []}
     place = store.place(MODELS, current.current.model)
-    champion = {**current.current.model_dump(), "path": str(place), "damage": damage(place)}
+    champion = {**current.current.model_dump(), "path": str(place), "damage": find_damage(place)}
     return {"champion": champion, "history": [promotion.model_dump() for promotion in reversed(current.history)]}
 
 

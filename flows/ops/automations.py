@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import ValidationError
 
-from tasks.shared.errors import SettingsError, first_fault, one_line
+from tasks.shared.errors import SettingsError, first_problem, one_line
 
 
 def apply_automations(folder: Path) -> list[str]:
@@ -31,4 +31,4 @@ def _read(path: Path) -> AutomationCore:
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML ({one_line(error)})") from None
     except ValidationError as error:
-        raise SettingsError(f"{path}: {first_fault(error)}; see Prefect's documentation of automations") from None
+        raise SettingsError(f"{path}: {first_problem(error)}; see Prefect's documentation of automations") from None

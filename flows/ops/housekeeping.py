@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
-from tasks.shared.store.artifacts import SCRATCH, STAGED, Store, damage, read_manifest
+from tasks.shared.store.artifacts import SCRATCH, STAGED, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
 from tasks.shared.store.records import running
 
@@ -20,7 +20,7 @@ from tasks.shared.store.records import running
 def verify_store(store: Store) -> list[dict[str, Any]]:
     """Every committed artifact with its damage (None if it is intact)."""
     return [
-        {"stage": stage.name, "path": str(path), "damage": damage(path)}
+        {"stage": stage.name, "path": str(path), "damage": find_damage(path)}
         for stage in STAGES.values()
         for path in store.all(stage.folder)
     ]

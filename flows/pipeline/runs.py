@@ -20,10 +20,10 @@ from prefect.states import Completed
 from flows.pipeline.settings import Pipeline, load_settings
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import ArtifactError, CorpusflowError
-from tasks.shared.files import storage_faults
+from tasks.shared.files import explain_storage_errors
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
-from tasks.shared.store.records import RunRecord, going_on
+from tasks.shared.store.records import RunRecord, run_lock
 from tasks.shared.ui.publish import publish_failure, publish_run
 
 
@@ -68,10 +68,10 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         settings=settings.model_dump(mode="json"),
     )
     started, folder = time.monotonic(), _identity(store)
-    alive = going_on(store, record.id)
+    alive = run_lock(store, record.id)
     alive.acquire()
     try:
-        with storage_faults(store.root):
+        with explain_storage_errors(store.root):
             yield Run(store, settings.sections, settings.limits, record, latest)
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)

@@ -7,7 +7,7 @@ from tasks.shared.engine.run import Run
 from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
-from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, Champion, read_champion, replace_champion_if
 from tasks.splitting.task import split
 
@@ -41,14 +41,14 @@ def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact,
 def _relocate(run: Run, champion: Champion, model: Artifact) -> None:
     """Points to the same model, built again, if the champion's own folder is gone or damaged."""
     before = champion.current.model
-    if before != model.fingerprint and damage(run.store.place(MODELS, before)) is not None:
+    if before != model.fingerprint and find_damage(run.store.place(MODELS, before)) is not None:
         replace_champion_if(run.store, before, model, f"the same model as {before}, built again", run.record.id)
 
 
 def _rival(store: Store, champion: Champion) -> dict[str, Artifact] | None:
     """The champion and its splits as inputs; empty if it is damaged, None if it is intact but cannot be compared."""
     place = store.place(MODELS, champion.current.model)
-    fault = damage(place)
+    fault = find_damage(place)
     if fault is not None:
         log.warning("promotion: the champion is damaged (%s); the candidate is judged like a first model", fault)
         return {}
@@ -76,7 +76,7 @@ def _apply_decision(run: Run, champion: Champion | None, model: Artifact, decisi
 def ancestor(store: Store, model: Artifact, stage: Stage) -> Artifact:
     """The stage's artifact that a model was made from; raises ArtifactError if it is missing or damaged."""
     place = store.place(stage.folder, str(model.lineage.get(stage.name, {}).get("fingerprint")))
-    fault = damage(place)
+    fault = find_damage(place)
     if fault is not None:
         raise ArtifactError(f"champion {model.fingerprint}: what it was made from is gone or damaged ({fault})")
     return read_manifest(place)

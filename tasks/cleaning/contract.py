@@ -15,7 +15,7 @@ from great_expectations.expectations.expectation import Expectation
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.schema import DATASET
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_batches, read_table
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: DOCUMENTS, DROPPED_DATASET: DROPPED}
@@ -25,18 +25,20 @@ BATCH_ROWS = 4096
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: CleaningSettings, limits: CleaningLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """Lengths and flags of some thousand documents at a time, then ids, groups and counts over all of them."""
     for number, rows in enumerate(read_batches(artifact / DATASET, rows=BATCH_ROWS)):
-        yield Batch(f"documents {number}", _text_facts(rows), list(_text_expectations(settings, limits)), key="doc_id")
+        yield CheckBatch(
+            f"documents {number}", _text_facts(rows), list(_text_expectations(settings, limits)), key="doc_id"
+        )
     ids = read_table(artifact / DATASET, ["doc_id", "group"])
     dropped = read_table(artifact / DROPPED_DATASET, ["doc_id", "reason"])
     all_ids = pa.chunked_array([*ids["doc_id"].chunks, *dropped["doc_id"].chunks], pa.string())
-    yield Batch("repeated ids", _repeated_ids(all_ids), [_unique_ids()], key="doc_id")
-    yield Batch("groups", _groups(ids), [_known_group()], key="group")
-    yield Batch("dropped", dropped.to_pandas(), [_known_reason()], key="doc_id")
+    yield CheckBatch("repeated ids", _repeated_ids(all_ids), [_unique_ids()], key="doc_id")
+    yield CheckBatch("groups", _groups(ids), [_known_group()], key="group")
+    yield CheckBatch("dropped", dropped.to_pandas(), [_known_reason()], key="doc_id")
     extracted = sum(batch.num_rows for batch in read_batches(inputs["documents"] / DATASET, ["doc_id"]))
-    yield Batch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_count_expectations(limits)))
+    yield CheckBatch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_count_expectations(limits)))
 
 
 def _text_facts(rows: pa.RecordBatch) -> pd.DataFrame:

@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from tasks.drift.schema import FIGURES, FIGURES_FILE
 from tasks.drift.settings import DriftLimits, DriftSettings
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: DriftSettings, limits: DriftLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """One row of figures; the limits do not apply to few texts, whose figures vary by chance."""
     drift = json.loads((artifact / FIGURES_FILE).read_text(encoding="utf-8"))
     frame = pd.DataFrame([drift["shifts"]])
@@ -30,7 +30,7 @@ def batches(
         for name in FIGURES
     ]
     judged = limits.beyond != "ignore" and drift["now"]["documents"] >= limits.min_documents
-    yield Batch("figures", frame, valid + (list(_within(limits)) if judged else []))
+    yield CheckBatch("figures", frame, valid + (list(_within(limits)) if judged else []))
 
 
 def _within(limits: DriftLimits) -> Iterator[gxe.Expectation]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tasks.evaluation.schema import BASELINE_PREDICTIONS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.document import read_documents
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import compare_schema
 from tasks.tokenization.schema import DATASET
@@ -31,7 +31,7 @@ TOLERANCE = 1e-9
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: EvaluationSettings, limits: EvaluationLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """The columns first; if they differ, nothing else is checked."""
     label_names = read_header(inputs["tokens"]).label_names
     columns = _columns(artifact / PREDICTIONS, predictions_schema(label_names))
@@ -47,8 +47,8 @@ def batches(
     yield _floors(metrics, limits)
 
 
-def _columns(path: Path, schema: pa.Schema) -> Batch:
-    return Batch(
+def _columns(path: Path, schema: pa.Schema) -> CheckBatch:
+    return CheckBatch(
         "columns",
         pd.DataFrame(compare_schema(path, schema), columns=["column", "expected", "written"]),
         [
@@ -60,7 +60,7 @@ def _columns(path: Path, schema: pa.Schema) -> Batch:
     )
 
 
-def _probabilities(path: Path, label_names: tuple[str, ...]) -> Iterator[Batch]:
+def _probabilities(path: Path, label_names: tuple[str, ...]) -> Iterator[CheckBatch]:
     with pq.ParquetFile(path) as file:
         for number, rows in enumerate(file.iter_batches(batch_size=ROWS)):
             probabilities = np.column_stack([rows[i].to_numpy() for i in range(3, rows.num_columns)])
@@ -87,15 +87,15 @@ def _probabilities(path: Path, label_names: tuple[str, ...]) -> Iterator[Batch]:
                     column_A="predicted", column_B="likeliest", notes="the predicted label is the most probable one"
                 ),
             ]
-            yield Batch(f"probabilities/{number:05d}", frame, expectations, key="doc_id")
+            yield CheckBatch(f"probabilities/{number:05d}", frame, expectations, key="doc_id")
 
 
-def _documents(path: Path, tokens: Path) -> Batch:
+def _documents(path: Path, tokens: Path) -> CheckBatch:
     """Every document of the test split once, with its label, and no other."""
     expected = pd.DataFrame(_test_documents(tokens), columns=["doc_id", "label"])
     written = pq.read_table(path, columns=["doc_id", "label"]).to_pandas()
     frame = expected.merge(written, on="doc_id", how="outer", suffixes=("", "_written")).fillna("missing")
-    return Batch(
+    return CheckBatch(
         "documents",
         frame,
         [
@@ -126,14 +126,14 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     return metrics
 
 
-def _scores(metrics: Mapping[str, Any]) -> Batch:
+def _scores(metrics: Mapping[str, Any]) -> CheckBatch:
     rows = [_score("model", metrics, "accuracy"), _score("model", metrics, "macro_f1")]
     rows += [_score(label, scores, "f1") for label, scores in metrics["per_label"].items()]
     rows += [_score("calibration", metrics["calibration"], "expected_calibration_error")]
     for name, scores in metrics["baselines"].items():
         rows += [_score(name, scores, "accuracy"), _score(name, scores, "macro_f1")]
     inside = "an interval contains its score"
-    return Batch(
+    return CheckBatch(
         "scores",
         pd.DataFrame(rows),
         [
@@ -156,7 +156,7 @@ def _score(owner: str, scores: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {"score": f"{owner}: {name}", "value": scores[name], "low": low, "high": high}
 
 
-def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
+def _consistency(metrics: Mapping[str, Any], artifact: Path) -> CheckBatch:
     """The metrics compared with a recount of the predictions."""
     written = pq.read_table(artifact / PREDICTIONS, columns=["label", "predicted"]).to_pandas()
     matrix = np.array(metrics["confusion"]["matrix"])
@@ -174,7 +174,7 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
         ),
         ("report is complete", float(report.is_file() and b"</html>" in report.read_bytes()[-64:]), 1.0),
     ]
-    return Batch(
+    return CheckBatch(
         "consistency",
         pd.DataFrame(rows, columns=["what", "metrics", "recount"]),
         [
@@ -186,9 +186,9 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> Batch:
     )
 
 
-def _baselines(metrics: Mapping[str, Any], settings: EvaluationSettings) -> Batch:
+def _baselines(metrics: Mapping[str, Any], settings: EvaluationSettings) -> CheckBatch:
     frame = pd.DataFrame({"baseline": list(metrics["baselines"])}, dtype="object")
-    return Batch(
+    return CheckBatch(
         "baselines",
         frame,
         [
@@ -202,7 +202,7 @@ def _baselines(metrics: Mapping[str, Any], settings: EvaluationSettings) -> Batc
     )
 
 
-def _floors(metrics: Mapping[str, Any], limits: EvaluationLimits) -> Batch:
+def _floors(metrics: Mapping[str, Any], limits: EvaluationLimits) -> CheckBatch:
     lead = metrics["accuracy"] - metrics["baselines"]["majority"]["accuracy"]
     frame = pd.DataFrame(
         {"accuracy": [metrics["accuracy"]], "macro_f1": [metrics["macro_f1"]], "accuracy_over_majority": [lead]}
@@ -222,4 +222,4 @@ def _floors(metrics: Mapping[str, Any], limits: EvaluationLimits) -> Batch:
                 severity="critical" if limits.below_majority == "stop" else "warning",
             )
         )
-    return Batch("floors", frame, expectations)
+    return CheckBatch("floors", frame, expectations)

@@ -57,7 +57,7 @@ def template_digest(settings: EvaluationSettings) -> dict[str, str]:
     "evaluation",
     folder="07_reports",
     libraries=("jinja2", "matplotlib", "numpy", "pyarrow", "scikit-learn", "scipy", "torch"),
-    external=template_digest,
+    external_digests=template_digest,
 )
 def evaluate(
     settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, model: Path

@@ -14,7 +14,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import part_files, read_table
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: DOCUMENTS}
@@ -23,12 +23,12 @@ BROWN_DOCUMENTS, BROWN_LABELS = 500, 15
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: ExtractionSettings, limits: ExtractionLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """Counts over all documents, then the ids, labels and lengths of each Parquet part."""
     folder = artifact / DATASET
-    yield Batch("counts", _counts(folder), _count_expectations(settings, limits))
+    yield CheckBatch("counts", _counts(folder), _count_expectations(settings, limits))
     for part in part_files(folder):
-        yield Batch(f"{DATASET}/{part.stem}", _rows(part), _row_expectations(limits), key="doc_id")
+        yield CheckBatch(f"{DATASET}/{part.stem}", _rows(part), _row_expectations(limits), key="doc_id")
 
 
 def _counts(folder: Path) -> pd.DataFrame:

@@ -37,7 +37,9 @@ def missing_source(settings: ExtractionSettings) -> Callable[[], Path] | None:
     return partial(brown.download, places.nltk_data)
 
 
-@stage("extraction", folder="01_documents", libraries=("pyarrow",), external=sources, missing_source=missing_source)
+@stage(
+    "extraction", folder="01_documents", libraries=("pyarrow",), external_digests=sources, missing_source=missing_source
+)
 def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     """Writes every document of the chosen source, sorted by id."""
     labels: Counter[str] = Counter()

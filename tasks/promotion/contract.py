@@ -14,18 +14,18 @@ import pyarrow.parquet as pq
 from tasks.evaluation.schema import PREDICTIONS
 from tasks.promotion.schema import COMPARISON, COMPARISON_SCHEMA, DECISION
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 
 SCHEMAS: Mapping[str, pa.Schema] = {COMPARISON: COMPARISON_SCHEMA}
 
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: PromotionSettings, limits: PromotionLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """The compared documents, then the decision checked against them."""
     compared = pq.read_table(artifact / COMPARISON).to_pandas()
     test = pq.read_table(inputs["report"] / PREDICTIONS, columns=["doc_id"])["doc_id"].to_pylist()
-    yield Batch(
+    yield CheckBatch(
         "comparison",
         compared,
         [
@@ -36,7 +36,7 @@ def batches(
         ],
         key="doc_id",
     )
-    yield Batch("decision", *_decision(artifact, compared, settings, limits))
+    yield CheckBatch("decision", *_decision(artifact, compared, settings, limits))
 
 
 def _decision(

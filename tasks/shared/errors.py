@@ -72,17 +72,17 @@ def one_line(message: object, max_characters: int = 300) -> str:
     return " ".join(str(message).split())[:max_characters]
 
 
-def first_fault(error: ValidationError) -> str:
-    """The first of the faults that pydantic found, and where it is."""
-    fault = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
+def first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, and where it is."""
+    problem = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
 
 
 _UNREACHABLE = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ECONNRESET)
 _PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, *_UNREACHABLE}
 
 
-def may_pass(error: BaseException | None) -> bool:
+def is_transient(error: BaseException | None) -> bool:
     """Whether trying again can help: a download broke off, or storage did not answer. A full disk stays full."""
     while error is not None:
         if isinstance(error, DownloadError) or (isinstance(error, OSError) and error.errno in _PASSING):

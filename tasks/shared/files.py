@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def storage_faults(root: Path) -> Iterator[None]:
+def explain_storage_errors(root: Path) -> Iterator[None]:
     """Says in one line that the storage is full or gone, wherever inside that shows."""
     try:
         yield

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 2.0
-Hear = Callable[[float], None]
-_listener: ContextVar[Hear | None] = ContextVar("listener", default=None)
+ProgressListener = Callable[[float], None]
+_listener: ContextVar[ProgressListener | None] = ContextVar("listener", default=None)
 
 
 def logger(stage: str) -> logging.Logger:
@@ -21,20 +21,20 @@ def logger(stage: str) -> logging.Logger:
 
 
 @contextmanager
-def listening(hear: Hear) -> Iterator[None]:
-    """Calls `hear` with the finished share of the work, from 0 to 1, whenever the stage reports it."""
-    token = _listener.set(hear)
+def progress_listener(listener: ProgressListener) -> Iterator[None]:
+    """Calls `listener` with the finished share of the work, from 0 to 1, whenever the stage reports it."""
+    token = _listener.set(listener)
     try:
         yield
     finally:
         _listener.reset(token)
 
 
-def tell(share: float) -> None:
+def report_progress(share: float) -> None:
     """Reports the finished share of a stage's work, from 0 to 1, to the listener, if there is one."""
-    hear = _listener.get()
-    if hear is not None:
-        hear(share)
+    listener = _listener.get()
+    if listener is not None:
+        listener(share)
 
 
 def progress(items: Iterable[T], stage: str, unit: str, total: int | None = None) -> Iterator[T]:
@@ -50,4 +50,4 @@ def progress(items: Iterable[T], stage: str, unit: str, total: int | None = None
             left = f" of {total:,}, {(total - done) / rate:.0f} s left" if total else ""
             log.info("%s: %s %s%s", stage, f"{done:,}", unit, left)
             if total:
-                tell(done / total)
+                report_progress(done / total)

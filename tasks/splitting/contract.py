@@ -12,7 +12,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from tasks.extraction import schema as extraction
 from tasks.extraction.document import Document
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
@@ -23,17 +23,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {DATASET: SPLITS_SCHEMA}
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: SplittingSettings, limits: SplittingLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """Aggregates over ids, labels and groups, which are small compared with the texts."""
     splits = read_table(artifact / DATASET).to_pandas()
     cleaned = read_table(inputs["cleaned"] / extraction.DATASET, ["doc_id", "label", "group"]).to_pandas()
     small = small_labels(_documents(cleaned), settings.fold.count if settings.fold else len(SPLITS))
     expected = cleaned[~cleaned["label"].isin(small)] if settings.small_labels == "drop" else cleaned
-    yield Batch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
-    yield Batch("groups", _group_rows(splits), [_one_split()], key="group")
+    yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
+    yield CheckBatch("groups", _group_rows(splits), [_one_split()], key="group")
     stratified = _stratified(splits, small)
-    yield Batch("labels", _label_rows(stratified, settings), list(_label_expectations(limits)), key="label")
-    yield Batch("splits", _split_rows(stratified, settings), list(_split_expectations(limits)), key="split")
+    yield CheckBatch("labels", _label_rows(stratified, settings), list(_label_expectations(limits)), key="label")
+    yield CheckBatch("splits", _split_rows(stratified, settings), list(_split_expectations(limits)), key="split")
 
 
 def _documents(rows: pd.DataFrame) -> list[Document]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.extraction.document import Document
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import part_files, read_schema
 from tasks.splitting.documents import read_label_names, read_split_documents
@@ -34,7 +34,7 @@ BATCH_ROWS = 256
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TokenizationSettings, limits: TokenizationLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """A few numbers per document, Parquet part by part, compared with its text; then the aggregates."""
     expected = read_split_documents(inputs["cleaned"], inputs["splits"])
     vocabulary = inputs["vocabulary"] / TOKENIZER
@@ -46,10 +46,12 @@ def batches(
                 [row for batch in file.iter_batches(BATCH_ROWS) for row in _rows(batch, expected)], columns=ROW
             )
         sums.append(_sums(frame, settings.max_tokens))
-        yield Batch(part.stem, frame, _row_expectations(size, settings), "doc_id")
-    yield Batch("splits", _per_split(sums), _split_expectations(limits), "split")
+        yield CheckBatch(part.stem, frame, _row_expectations(size, settings), "doc_id")
+    yield CheckBatch("splits", _per_split(sums), _split_expectations(limits), "split")
     missing = sum(1 for _ in expected)
-    yield Batch("dataset", _dataset(artifact, inputs["splits"], vocabulary, size, missing), _dataset_expectations())
+    yield CheckBatch(
+        "dataset", _dataset(artifact, inputs["splits"], vocabulary, size, missing), _dataset_expectations()
+    )
 
 
 def _rows(batch: pa.RecordBatch, expected: Iterator[Document]) -> Iterator[dict[str, object]]:

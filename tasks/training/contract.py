@@ -15,7 +15,7 @@ from great_expectations.expectations.expectation import Expectation
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
@@ -33,16 +33,16 @@ DIGITS = 9
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TrainingSettings, limits: TrainingLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """The history, the kept epoch, the gradients, aggregates of the weights, and the files."""
     history = pq.read_table(artifact / HISTORY_FILE).to_pandas()
-    yield Batch("history", history, list(_history(settings, limits)), key="epoch")
+    yield CheckBatch("history", history, list(_history(settings, limits)), key="epoch")
     yield kept_epoch(history, *majority(inputs["tokens"]), limits)
-    yield Batch("gradients", pq.read_table(artifact / GRADIENTS_FILE).to_pandas(), list(_gradients()))
+    yield CheckBatch("gradients", pq.read_table(artifact / GRADIENTS_FILE).to_pandas(), list(_gradients()))
     weights = weight_aggregates(artifact / WEIGHTS)
-    yield Batch("weights", weights, list(_weights()), key="tensor")
-    yield Batch("matrices", weights[weights["dimensions"] > 1], list(_matrices()), key="tensor")
-    yield Batch("files", _files(artifact), list(_complete()), key="file")
+    yield CheckBatch("weights", weights, list(_weights()), key="tensor")
+    yield CheckBatch("matrices", weights[weights["dimensions"] > 1], list(_matrices()), key="tensor")
+    yield CheckBatch("files", _files(artifact), list(_complete()), key="file")
 
 
 def majority(tokens: Path) -> tuple[float, int]:
@@ -52,11 +52,11 @@ def majority(tokens: Path) -> tuple[float, int]:
     return float((labels == most_common).mean()), len(labels)
 
 
-def kept_epoch(history: pd.DataFrame, share: float, texts: int, limits: TrainingLimits) -> Batch:
+def kept_epoch(history: pd.DataFrame, share: float, texts: int, limits: TrainingLimits) -> CheckBatch:
     """The kept epoch, with its gain over the majority class, whose accuracy is `share` on `texts` validation texts."""
     kept = history[history["kept"]]
     gain = (kept["validation_accuracy"] - share).round(DIGITS)
-    return Batch("kept epoch", kept.assign(gain=gain), list(_kept(limits, texts)), key="epoch")
+    return CheckBatch("kept epoch", kept.assign(gain=gain), list(_kept(limits, texts)), key="epoch")
 
 
 def weight_aggregates(path: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import file_digest, write_text
-from tasks.shared.progress import logger, tell
+from tasks.shared.progress import logger, report_progress
 from tasks.tokenization.store import open_tokens
 from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
 from tasks.training.settings import TrainingSettings
@@ -55,7 +55,7 @@ def train(
     device = run_preflight(settings, training, validation)
     _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
     log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{training.tokens:,}", device)
-    tell(0)
+    report_progress(0)
     checkpoints = Checkpoints(scratch, identity(settings, training, validation))
     callback = Callback(_log_progress, on_epoch_end=partial(_log_epoch, settings.epochs))
     if settings.processes > 1:  # train_model then finds the last epoch's checkpoint
@@ -122,7 +122,7 @@ def _log_progress(progress: Progress) -> None:
         progress.loss,
         f"{progress.tokens_per_second:,.0f}",
     )
-    tell((progress.epoch - 1 + progress.share) / progress.epochs)
+    report_progress((progress.epoch - 1 + progress.share) / progress.epochs)
 
 
 def _log_epoch(epochs: int, row: Mapping[str, Any]) -> None:
@@ -134,4 +134,4 @@ def _log_epoch(epochs: int, row: Mapping[str, Any]) -> None:
         row["validation_loss"],
         "" if accuracy is None else f", accuracy {accuracy:.3f}",
     )
-    tell(row["epoch"] / epochs)
+    report_progress(row["epoch"] / epochs)

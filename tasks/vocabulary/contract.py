@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tasks.shared.checks.batch import Batch
+from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
 from tasks.vocabulary.bpe import MAX_SIZE
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
@@ -29,12 +29,12 @@ SCHEMAS: Mapping[str, pa.Schema] = {DATASET: TOKENS}
 
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: VocabularySettings, limits: VocabularyLimits
-) -> Iterator[Batch]:
+) -> Iterator[CheckBatch]:
     """The table of tokens compared with tokenizer.json, and a row of aggregates; both are small for any corpus."""
     vocabulary = read_vocabulary(artifact / TOKENIZER)
     tokens: pd.DataFrame = read_table(artifact / DATASET).to_pandas()
-    yield Batch("tokens", _rows(tokens, vocabulary), _row_expectations(settings), "token_id")
-    yield Batch("vocabulary", _aggregates(tokens, vocabulary.size), _aggregate_expectations(limits))
+    yield CheckBatch("tokens", _rows(tokens, vocabulary), _row_expectations(settings), "token_id")
+    yield CheckBatch("vocabulary", _aggregates(tokens, vocabulary.size), _aggregate_expectations(limits))
 
 
 def _rows(tokens: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Batch:
+class CheckBatch:
     """Rows, or aggregates of rows, and what must hold of them.
 
     `frame` is one part of a dataset or a small table of aggregates, never a whole large corpus.

@@ -29,7 +29,7 @@ from tasks.shared.parquet import compare_schema
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
-    from tasks.shared.checks.batch import Batch
+    from tasks.shared.checks.batch import CheckBatch
     from tasks.shared.section import Section
 
 EXAMPLES = 5
@@ -58,7 +58,7 @@ def run_contract(
     return results
 
 
-def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuiteValidationResult]]:
+def _validate(batches: Iterable[CheckBatch]) -> Iterator[tuple[CheckBatch, ExpectationSuiteValidationResult]]:
     # It announces its temporary folders, at a level that it sets itself.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
@@ -76,7 +76,7 @@ def _validate(batches: Iterable[Batch]) -> Iterator[tuple[Batch, ExpectationSuit
         yield batch, definition.get_batch({"dataframe": batch.frame}).validate(suite, result_format=form)
 
 
-def _summarise(batch: Batch, outcome: ExpectationSuiteValidationResult) -> Iterator[Expected]:
+def _summarise(batch: CheckBatch, outcome: ExpectationSuiteValidationResult) -> Iterator[Expected]:
     for result in outcome.to_json_dict()["results"]:
         config, observed = result["expectation_config"], result["result"]
         arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id"}

@@ -20,7 +20,16 @@ from tasks.shared.errors import ArtifactError, CheckFailed
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.section import Section
-from tasks.shared.store.artifacts import MANIFEST, Artifact, Store, content_digest, damage, describe, now, read_manifest
+from tasks.shared.store.artifacts import (
+    MANIFEST,
+    Artifact,
+    Store,
+    content_digest,
+    describe,
+    find_damage,
+    now,
+    read_manifest,
+)
 from tasks.shared.store.fingerprint import Recipe
 
 
@@ -59,7 +68,7 @@ class Build:
 
 def build_artifact(build: Build) -> Artifact:
     """The artifact, in staging: left complete by an interrupted run, or made now."""
-    if (build.staging / MANIFEST).exists() and damage(build.staging) is None:
+    if (build.staging / MANIFEST).exists() and find_damage(build.staging) is None:
         return read_manifest(build.staging)
     shutil.rmtree(build.staging, ignore_errors=True)
     started = time.monotonic()

@@ -26,14 +26,14 @@ from tasks.shared.checks.report import CheckReport
 from tasks.shared.engine.build import Build, build_artifact, check_artifact, kept_report, reject
 from tasks.shared.engine.continuation import continued
 from tasks.shared.engine.stage import Stage
-from tasks.shared.errors import ArtifactError, may_pass
-from tasks.shared.files import storage_faults
+from tasks.shared.errors import ArtifactError, is_transient
+from tasks.shared.files import explain_storage_errors
 from tasks.shared.progress import logger
 from tasks.shared.section import Section
-from tasks.shared.store.artifacts import Artifact, Store, damage, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, why_built
-from tasks.shared.ui.publish import publish_artifact, publish_check, showing_progress
+from tasks.shared.ui.publish import publish_artifact, publish_check, show_progress
 
 
 class ByFingerprint(CachePolicy):
@@ -58,13 +58,13 @@ class ByCheckKey(CachePolicy):
         return f"check-{order.stage.name}-{order.stage.check_key(inputs['artifact'], order.limits)}"
 
 
-def is_transient(task: Task[..., Any], task_run: object, state: State[Any]) -> bool:
+def failed_transiently(task: Task[..., Any], task_run: object, state: State[Any]) -> bool:
     """Whether the error that a task ended with can pass by itself: a download or the storage failed."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, BaseException) and may_pass(error)
+    return isinstance(error, BaseException) and is_transient(error)
 
 
-@task(retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=is_transient, persist_result=False)
+@task(retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=failed_transiently, persist_result=False)
 def fetch(download: Callable[[], object]) -> None:
     """Downloads what a stage reads and this machine does not have yet."""
     download()
@@ -76,14 +76,14 @@ def fetch(download: Callable[[], object]) -> None:
     result_serializer="json",
     retries=2,
     retry_delay_seconds=[2, 10],
-    retry_condition_fn=is_transient,
+    retry_condition_fn=failed_transiently,
 )
 def build(order: Build) -> Artifact:
     """Makes a stage's artifact, unless the store has it."""
     if order.existing is not None:  # Prefect has lost its record
         return order.existing
-    with storage_faults(order.store.root):
-        with showing_progress(order.pipeline, order.stage.name):
+    with explain_storage_errors(order.store.root):
+        with show_progress(order.pipeline, order.stage.name):
             artifact = build_artifact(order)
         publish_artifact(order.pipeline, order.store, artifact, order.reasons, order.stage.show)
         return artifact
@@ -95,7 +95,7 @@ def check(order: Build, artifact: Artifact) -> CheckReport:
     kept = kept_report(order, artifact)
     if kept is not None:
         return kept
-    with storage_faults(order.store.root):
+    with explain_storage_errors(order.store.root):
         report = check_artifact(order, artifact)
         publish_check(order.pipeline, order.store, artifact)
         if report.failures:
@@ -156,7 +156,7 @@ class Run:
         """What the store has of the artifact; a damaged one goes to quarantine."""
         if not order.place.exists():
             return replace(order, reasons=self._why_built(order.stage, order.recipe, None))
-        fault = damage(order.place)
+        fault = find_damage(order.place)
         if fault is None:
             return replace(order, existing=read_manifest(order.place))
         where = self.store.quarantine(order.place, {"stage": order.stage.name, "damage": fault})
@@ -175,7 +175,7 @@ class Run:
         upstream = [self._upstream[a.fingerprint] for a in order.inputs.values() if a.fingerprint in self._upstream]
         state = build.with_options(
             name=stage.name,
-            task_run_name=stage.verb,
+            task_run_name=stage.display_name,
             description=stage.function.__doc__,
             tags=stage.tags,
             refresh_cache=order.existing is None,

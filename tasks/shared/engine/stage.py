@@ -31,13 +31,13 @@ class Stage:
     function: StageFunction
     libraries: tuple[str, ...]
     volatile: tuple[str, ...]
-    external: Callable[[Any], dict[str, str]] | None
+    external_digests: Callable[[Any], dict[str, str]] | None
     missing_source: MissingSource | None
     continues: Continues | None
     tags: tuple[str, ...]
 
     @property
-    def verb(self) -> str:
+    def display_name(self) -> str:
         """What people see in the UI: the function's name in words."""
         return self.function.__name__.replace("_", " ")
 
@@ -58,7 +58,7 @@ class Stage:
             stage=self.name,
             settings=settings.cache_values(),
             inputs={name: artifact.digest for name, artifact in inputs.items()},
-            sources=self.external(settings) if self.external else {},
+            sources=self.external_digests(settings) if self.external_digests else {},
             code=code_digests(self.function.__module__),
             libraries=library_versions(self.libraries),
         )
@@ -79,7 +79,7 @@ def stage(
     folder: str,
     libraries: tuple[str, ...],
     volatile: tuple[str, ...] = (),
-    external: Callable[[Any], dict[str, str]] | None = None,
+    external_digests: Callable[[Any], dict[str, str]] | None = None,
     missing_source: MissingSource | None = None,
     continues: Continues | None = None,
     tags: tuple[str, ...] = (),
@@ -88,7 +88,7 @@ def stage(
 
     `libraries`: distributions whose version shapes the output.
     `volatile`: patterns of files that may differ between identical builds (timings).
-    `external(settings)`: digests of what the stage reads outside the data folder.
+    `external_digests(settings)`: digests of what the stage reads outside the data folder.
     `missing_source(settings)`: a function that downloads it, or None if this machine has it.
     `continues(settings, earlier, inputs)`: whether an earlier artifact of this stage must be continued; the newest such
     one is the input `previous`.
@@ -98,6 +98,6 @@ def stage(
     """
 
     def decorate(function: StageFunction) -> Stage:
-        return Stage(name, folder, function, libraries, volatile, external, missing_source, continues, tags)
+        return Stage(name, folder, function, libraries, volatile, external_digests, missing_source, continues, tags)
 
     return decorate

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tasks.shared.errors import ArtifactError, first_fault
+from tasks.shared.errors import ArtifactError, first_problem
 from tasks.shared.files import file_digest, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 
@@ -156,7 +156,7 @@ def content_digest(files: dict[str, FileRecord], volatile: Iterable[str]) -> str
     )
 
 
-def damage(path: Path) -> str | None:
+def find_damage(path: Path) -> str | None:
     """What is wrong with an artifact (re-hashing every file), or None when it is whole."""
     try:
         manifest = read_manifest(path)
@@ -180,7 +180,7 @@ def read_manifest(path: Path) -> Artifact:
     except OSError as error:
         raise ArtifactError(f"{manifest}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        raise ArtifactError(f"{manifest}: not a manifest ({first_fault(error)})") from error
+        raise ArtifactError(f"{manifest}: not a manifest ({first_problem(error)})") from error
 
 
 def now() -> str:

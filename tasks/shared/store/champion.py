@@ -13,9 +13,9 @@ from typing import Literal
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.shared.errors import ArtifactError, InputError, first_fault
+from tasks.shared.errors import ArtifactError, InputError, first_problem
 from tasks.shared.files import write_text
-from tasks.shared.store.artifacts import Artifact, Store, damage, now, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, find_damage, now, read_manifest
 
 ChosenBy = Literal["promotion", "hand", "rollback"]
 MODELS = "06_models"
@@ -92,7 +92,7 @@ def read_champion(store: Store) -> Champion | None:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise ArtifactError(
-            f"{path}: not a champion's record ({first_fault(error)}); correct it, or move it away: "
+            f"{path}: not a champion's record ({first_problem(error)}); correct it, or move it away: "
             "the next run's model is then judged like a first one"
         ) from error
 
@@ -166,7 +166,7 @@ def model_in_use(store: Store) -> tuple[Artifact, str]:
 
 def verified_model(folder: Path, advice: str) -> Artifact:
     """The manifest of a model after hashing its files; raises ArtifactError, ending with `advice`, if one differs."""
-    fault = damage(folder)
+    fault = find_damage(folder)
     if fault is not None:
         raise ArtifactError(f"{fault}; {advice}")
     return read_manifest(folder)

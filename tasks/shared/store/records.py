@@ -57,7 +57,7 @@ class RunRecord(BaseModel):
         write_text(runs_folder(store) / f"{self.id}.json", self.model_dump_json(indent=1) + "\n")
 
 
-def going_on(store: Store, run_id: str) -> FileLock:
+def run_lock(store: Store, run_id: str) -> FileLock:
     """The lock that a run holds until it ends, which distinguishes a running run from a killed one."""
     return store.lock(f"run-{run_id}")
 
@@ -70,7 +70,7 @@ def running(store: Store) -> Iterator[RunRecord]:
 def is_held(store: Store, run_id: str) -> bool:
     """Whether the run's lock is held; that of a killed run is not."""
     try:
-        with going_on(store, run_id).acquire(timeout=0):
+        with run_lock(store, run_id).acquire(timeout=0):
             return False
     except Timeout:
         return True

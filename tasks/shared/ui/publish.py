@@ -23,7 +23,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.exceptions import PrefectException
 
 from tasks.shared.checks.report import CheckReport
-from tasks.shared.progress import listening, logger
+from tasks.shared.progress import logger, progress_listener
 from tasks.shared.ui.markdown import Markdown, Page
 from tasks.shared.ui.pages import about_artifact, about_check, about_failure, about_run
 
@@ -85,13 +85,13 @@ def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id:
 
 
 @contextmanager
-def showing_progress(pipeline: str | None, stage: str) -> Iterator[None]:
+def show_progress(pipeline: str | None, stage: str) -> Iterator[None]:
     """Shows the progress that the stage reports as a bar; a stage that reports nothing has none."""
     if pipeline is None:
         yield
         return
     bar = _Bar(f"{pipeline}-{stage}-progress", f"{stage}: progress")
-    with listening(bar):
+    with progress_listener(bar):
         yield
     bar.finish()
 
