@@ -202,8 +202,8 @@ def test_batches_have_few_different_sizes(monkeypatch: pytest.MonkeyPatch) -> No
     """oneDNN caches what it prepares for each size: with arbitrary sizes, memory grew with the number of texts."""
     reader, codebook = model_and_codebook()
     sizes: list[int] = []
-    plain = reader.read
-    monkeypatch.setattr(reader, "read", lambda ids, lengths: (sizes.append(ids.shape[1]), plain(ids, lengths))[1])
+    encode = reader.encode
+    monkeypatch.setattr(reader, "encode", lambda ids, lengths: (sizes.append(ids.shape[1]), encode(ids, lengths))[1])
     for texts in range(1, 40):
         count_all(reader, codebook, np.full(12 * texts, 3), np.arange(0, 12 * texts + 1, 12), 12, CPU)
     assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32]
