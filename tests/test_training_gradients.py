@@ -177,8 +177,8 @@ def build(inputs: dict[str, Path], folder: Path, **changes: Any) -> Path:
 
 
 def test_recording_gradients_leaves_the_training_bit_identical(inputs: dict[str, Path], tmp_path: Path) -> None:
-    recorded = build(inputs, tmp_path / "recorded", cell="gru", layers=2, gradient_flow=True)
-    plain = build(inputs, tmp_path / "plain", cell="gru", layers=2)
+    recorded = build(inputs, tmp_path / "recorded", cell="gru", num_layers=2, gradient_flow=True)
+    plain = build(inputs, tmp_path / "plain", cell="gru", num_layers=2)
     assert (recorded / "model.safetensors").read_bytes() == (plain / "model.safetensors").read_bytes()
     every, kept = (pd.read_parquet(folder / "gradients.parquet") for folder in (recorded, plain))
     epoch = int(pd.read_parquet(plain / "history.parquet").query("kept")["epoch"].iloc[0])
