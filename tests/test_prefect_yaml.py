@@ -124,7 +124,7 @@ def test_no_scheduled_run_is_lost_or_repeated_when_the_clocks_change(name: str, 
 @pytest.mark.parametrize(
     ("night", "expected"),
     [
-        (datetime(2027, 3, 28), "2027-03-28T01:30:00+01:00"),  # 02:30 does not exist: an hour earlier, once
+        (datetime(2027, 3, 28), "2027-03-28T03:30:00+02:00"),  # 02:30 does not exist: an hour later, once
         (datetime(2027, 10, 31), "2027-10-31T02:30:00+02:00"),  # 02:30 comes twice: the first of the two
     ],
 )
