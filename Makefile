@@ -31,6 +31,7 @@ lock: .venv/.installed  ## update requirements.lock from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --extra dev --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml
 	sed -i 's/+cpu$$//' requirements.lock  # the plain version exists for every machine, with CUDA on Linux
+	sed -i "/ ; /!s/^triton==.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" requirements.lock  # pip-compile drops the marker
 
 clean:  ## remove the environment (data/ stays)
 	rm -rf .venv
