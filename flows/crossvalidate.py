@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -26,7 +25,7 @@ from tasks.evaluation.crossvalidation import FoldPredictions, summarise
 from tasks.evaluation.results import Resampling
 from tasks.evaluation.schema import BASELINE_PREDICTIONS, PREDICTIONS
 from tasks.extraction.task import extract
-from tasks.shared.files import write_text
+from tasks.shared.files import replacing, write_text
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 
@@ -142,8 +141,7 @@ def _save(store: Store, summary: Mapping[str, Any], predictions: pa.Table) -> Pa
     path = store.root / "crossvalidation" / f"{summary['run']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     table = path.with_suffix(".parquet")
-    unfinished = table.with_name(f".{table.name}-{os.getpid()}")
-    pq.write_table(predictions, unfinished)
-    unfinished.replace(table)
+    with replacing(table) as unfinished:
+        pq.write_table(predictions, unfinished)
     write_text(path, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     return path

@@ -22,7 +22,8 @@ from tasks.vocabulary.task import learn_vocabulary
 def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None) -> RunRecord:
     """Trains and evaluates a classifier on the corpus that `config` names; a better one becomes the champion.
 
-    A stage is reused if nothing that it depends on has changed.
+    Each `run(stage, …)` is two Prefect tasks, the stage and its check, in one transaction. A stage is reused if
+    nothing that it depends on has changed.
 
     Args:
         config: The settings file, relative to the project's folder.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
@@ -41,7 +41,7 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
             if (stage.name, path.name) in needed:
                 continue
             try:
-                with FileLock(_lock(store, stage.name, fingerprint), timeout=0):  # a run that needs it waits
+                with store.lock(f"{stage.name}-{fingerprint}").acquire(timeout=0):  # a run that needs it waits
                     removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
                     if not dry_run:
                         _remove(path)
@@ -82,12 +82,6 @@ def disk_use(store: Store) -> dict[str, int]:
 def _leftovers(store: Store, folder: str) -> Iterator[Path]:
     for prefix in (STAGED, SCRATCH):
         yield from sorted((store.root / folder).glob(f"{prefix}*"))
-
-
-def _lock(store: Store, stage: str, fingerprint: str) -> Path:
-    path = store.root / ".locks" / f"{stage}-{fingerprint}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _age(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from filelock import FileLock, Timeout
 from tasks.evaluation.schema import probability_column
 from tasks.shared.batched import batched
 from tasks.shared.errors import RunError
-from tasks.shared.files import write_text
+from tasks.shared.files import replacing, write_text
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, Store, now
 from tasks.shared.store.fingerprint import digest_of
@@ -83,7 +82,8 @@ def _predict(job: PredictionJob, classifier: TextClassifier, texts: Iterable[Doc
         if path.exists():
             reused += 1
         else:
-            _write(path, _predicted(job, classifier, part))
+            with replacing(path) as unfinished:
+                pq.write_table(_predicted(job, classifier, part), unfinished, compression="zstd")
             log.info("predict: part %d finished, %s texts so far", parts, f"{rows + len(part):,}")
         rows += len(part)
         empty += pq.read_table(path, columns=["predicted"])["predicted"].null_count
@@ -115,12 +115,3 @@ def _predicted(job: PredictionJob, classifier: TextClassifier, part: Sequence[Do
         pa.array([job.model.fingerprint] * len(part), pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=predictions_schema(names))
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    fresh = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        pq.write_table(table, fresh, compression="zstd")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -5,12 +5,9 @@ Every move appends an entry. The file is replaced in one step, so nobody reads a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import ArtifactError, InputError, first_problem
@@ -99,7 +96,7 @@ def read_champion(store: Store) -> Champion | None:
 
 def set_champion(store: Store, model: Artifact, by: ChosenBy, reason: str, run: str | None = None) -> Champion:
     """Makes the model the champion."""
-    with champion_lock(store):
+    with store.lock("champion"):
         return _append(store, read_champion(store), model.fingerprint, model.digest, by, reason, run)
 
 
@@ -108,7 +105,7 @@ def replace_champion_if(store: Store, expected: str | None, model: Artifact, rea
 
     Returns whether it did.
     """
-    with champion_lock(store):
+    with store.lock("champion"):
         champion = read_champion(store)
         if (champion.current.model if champion else None) != expected:
             return False
@@ -118,7 +115,7 @@ def replace_champion_if(store: Store, expected: str | None, model: Artifact, rea
 
 def roll_back(store: Store) -> Champion:
     """Restores the previous champion; raises InputError if there was none, ArtifactError if it is damaged."""
-    with champion_lock(store):
+    with store.lock("champion"):
         champion = read_champion(store)
         if champion is None or not champion.earlier:
             raise InputError(f"{champion_file(store)}: no earlier champion to go back to; choose a model with --set ID")
@@ -179,12 +176,3 @@ def _append(
     moved = Champion(history=(*(champion.history if champion else ()), promotion))
     write_text(champion_file(store), moved.model_dump_json(indent=1) + "\n")
     return moved
-
-
-@contextmanager
-def champion_lock(store: Store) -> Iterator[None]:
-    """Serializes moves of the pointer by concurrent runs and people."""
-    path = store.root / ".locks" / "champion.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
