@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) -> None:
     """Show the champion, the model in use, or replace it.
 
-    A run never promotes a model again that was replaced by hand.
+    A run never again promotes a model that was replaced by hand.
 
     \b
     corpusflow champion                      its folder, and when and why each champion was chosen

@@ -49,9 +49,9 @@ def crossvalidate(
 
     The texts are divided into folds with the same label shares. For each fold, a vocabulary and a model are trained on
     the other folds only and tested on this one, so it takes about as long as one run per fold. Prints accuracy and
-    macro-F1 over all texts, with intervals, for the model and for the baselines on the same folds; p is the probability
-    of a lead this large by chance. Finished folds are kept: after an interruption, run the same command again. The
-    newest model and the champion stay the same.
+    macro-F1 over all texts, with intervals, for the model and for the baselines on the same folds; p is the
+    probability of a lead at least this large by chance. Finished folds are kept: after an interruption, run the same
+    command again. The `latest` links and the champion do not change.
 
     \b
     corpusflow crossvalidate                          5 folds, once

@@ -110,7 +110,7 @@ def runs(last: int, config: Path, as_json: bool) -> None:
 def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool) -> None:
     """Remove old artifacts.
 
-    What the newest artifacts, the champion and current runs need is always kept.
+    Always keeps the artifacts that the `latest` ones, the champion and current runs depend on.
 
     \b
     corpusflow prune --keep 3 --dry-run      list what would be removed

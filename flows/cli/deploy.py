@@ -24,7 +24,7 @@ def serve(port: int) -> None:
 def automations() -> None:
     """Create or update the automations on Prefect's server.
 
-    The automations are the files of automations/; prints their names.
+    Sends every file in automations/ to the server, and prints the automations' names.
     """
     configure_prefect()
     require_server()

@@ -22,8 +22,8 @@ def cli() -> None:
 
     The pipeline is a chain of stages: extraction, cleaning, splitting, vocabulary, tokenization, training, evaluation,
     promotion and drift. Each stage writes an artifact under data/: Parquet files, a model or a report. The last two
-    compare the new model and texts with those of the champion, the model in use. A stage runs again only when something
-    that it depends on has changed.
+    compare the new model, and the new texts, with the champion (the model in use) and its texts. A stage runs
+    again only when something that it depends on has changed.
 
     \b
     corpusflow run                          build everything that is missing or out of date

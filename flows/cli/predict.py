@@ -47,7 +47,7 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
 @click.command("predict-batch")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--text-column", default="text", show_default=True, help="The table's column with the text.")
-@click.option("--doc-id-column", help="The table's column with a unique name of each text; by default file and row.")
+@click.option("--doc-id-column", help="The table's column with a unique id of each text; by default file and row.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the files in a folder.")
 @click.option("--part-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Texts per Parquet part.")
 @config_option

@@ -45,8 +45,8 @@ class RetrainSettings(Section):
 
     when: Literal["changed", "always"] = Field(
         "changed",
-        description="changed: reuse the model while nothing that shapes it has changed; always: train a new one at "
-        "every run, with a seed of its own",
+        description="changed: reuse the model if nothing that it depends on has changed; always: train a new one in "
+        "every run, with a new random seed",
     )
 
 
@@ -54,7 +54,7 @@ class Pipeline(Section):
     """The whole of pipeline.yaml, in the order of the stages."""
 
     name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
-    data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for all that runs produce.")
+    data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs write.")
     retrain: RetrainSettings = RetrainSettings()
     extraction: ExtractionSettings = ExtractionSettings()
     cleaning: CleaningSettings = CleaningSettings()
@@ -90,7 +90,7 @@ RENAMED_KEYS = {
     "training.predicted_share": "prediction_ratio",
     "training.warmup_share": "warmup_fraction",
 }
-"""Keys of earlier versions, each with its present name in the same section."""
+"""Keys of earlier versions, each with its current name in the same section."""
 
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
@@ -116,8 +116,8 @@ def parse_override(text: str) -> dict[str, Any]:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise SettingsError(f"--set {text}: the value is not valid YAML ({_yaml_problem(error)})") from None
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
+    for name in reversed(key.split(".")):
+        nested = {name: nested}
     return dict(nested)
 
 

@@ -16,7 +16,7 @@ BY_HAND = "`corpusflow champion --set` makes it the champion"
 
 
 def challenge(run: Run, *, cleaned: Artifact, splits: Artifact, model: Artifact, report: Artifact) -> None:
-    """Compares the model with the champion and applies the decision; the run's record says in one sentence how it went.
+    """Compares the model with the champion and applies the decision; the run's record gets the result in one sentence.
 
     A model that a person took out of use is not promoted again.
     """
@@ -66,7 +66,7 @@ def _apply_decision(run: Run, champion: Champion | None, model: Artifact, decisi
     if not decision.summary["promote"]:
         return f"{'no champion yet' if champion is None else 'champion kept'}: {reason}"
     if run.sections["promotion"].model_dump()["when"] == "by_hand":
-        return f"{model.fingerprint} deserves to be the champion: {reason}; {BY_HAND}"
+        return f"{model.fingerprint} would become the champion: {reason}; {BY_HAND}"
     rival = champion.current.model if champion else None
     if replace_champion_if(run.store, rival, model, reason, run.record.id):
         return f"{model.fingerprint} is the new champion: {reason}"

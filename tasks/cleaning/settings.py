@@ -25,7 +25,7 @@ class DuplicateSettings(Section):
     )
     shingle_words: int = Field(3, ge=1, le=32, description="words per shingle; more make the comparison stricter")
     permutations: int = Field(
-        128, ge=16, le=1024, description="hashes per MinHash signature; more take memory and miss fewer"
+        128, ge=16, le=1024, description="hashes per MinHash signature; more use more memory and miss fewer pairs"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the MinHash signatures")
 

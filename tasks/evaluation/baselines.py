@@ -2,8 +2,8 @@
 
 They have no hyperparameters to select, so they learn from the validation texts too.
 
-Words are runs of two or more letters or digits, lower-cased, in two or more training texts. If the texts share no such
-word, the word classifiers predict the majority class; the character classifier likewise.
+Words are sequences of two or more letters or digits, lower-cased, in two or more training texts. If the texts share no
+such word, the word classifiers predict the majority class; the character classifier likewise.
 """
 
 from __future__ import annotations

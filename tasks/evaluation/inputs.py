@@ -22,7 +22,7 @@ from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
 
 
 def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
-    """The texts of these documents, by doc_id. Raises ArtifactError where one is missing."""
+    """The texts of these documents, by doc_id. Raises ArtifactError if one is missing."""
     wanted = set(doc_ids)
     texts = {each.doc_id: each.text for each in read_documents(cleaned, ("doc_id", "text")) if each.doc_id in wanted}
     missing = sorted(wanted - texts.keys())

@@ -66,7 +66,7 @@ class TableSource(_SourceWithPath):
 
 
 class ExtractionSettings(Section):
-    """The source of the texts, and a section for each kind; only that of the chosen source has an effect."""
+    """The source of the texts, and a section for each kind; only the section of the chosen source is used."""
 
     source: Literal["brown", "folder", "table"] = Field("brown", description="where the labelled texts come from")
     brown: BrownSource = Field(BrownSource(), description="used by source: brown")

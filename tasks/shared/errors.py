@@ -1,6 +1,6 @@
 """Errors that people read.
 
-Each carries one line that names the file, the key or the document, what was found and what to do.
+Each message is one line: the file, the key or the document, the problem, and what to do.
 
     CorpusflowError            a message for the user, never a traceback
     ├── InputError             the user's texts, settings or arguments are wrong   (exit code 2)
@@ -30,7 +30,7 @@ class CorpusflowError(Exception):
 
 
 class InputError(CorpusflowError):
-    """What the user handed over is wrong; the message says what to change."""
+    """The user's input is wrong; the message says what to change."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class RunError(CorpusflowError):
 
 
 class CheckFailed(RunError):
-    """A data check found something that must not go on to the next stage; it lies in `quarantine`."""
+    """A data check failed; the artifact is now in the folder `quarantine`."""
 
     def __init__(self, message: str, quarantine: Path | None = None) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ class DownloadError(CorpusError):
 
 
 def one_line(message: object, max_characters: int = 300) -> str:
-    """What an error or a program says, on one line and cut to `max_characters`."""
+    """The message on one line, truncated to `max_characters`."""
     return " ".join(str(message).split())[:max_characters]
 
 
@@ -83,7 +83,7 @@ _PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, err
 
 
 def is_transient(error: BaseException | None) -> bool:
-    """Whether trying again can help: a download broke off, or storage did not answer. A full disk stays full."""
+    """Whether a retry can help: a download failed, or storage did not answer. A full disk is not transient."""
     while error is not None:
         if isinstance(error, DownloadError) or (isinstance(error, OSError) and error.errno in _PASSING):
             return True

@@ -1,4 +1,4 @@
-"""Files: hashed, written whole or not at all, and what it means when the storage fails."""
+"""Hashes files, replaces them atomically, and explains storage errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def file_digest(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or nothing: a reader never sees half of it."""
+    """Writes a file atomically: a reader never sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as fresh:
         fresh.write_text(text, encoding="utf-8")
@@ -33,9 +33,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name next to `path` for a new file, which takes the place of `path` when the block ends.
+    """Yields a temporary path next to `path`; the file there replaces `path` when the block ends.
 
-    If the block fails (a full disk), nothing of the new file stays.
+    If the block fails, the temporary file is deleted.
     """
     fresh = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
     try:
@@ -48,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explain_storage_errors(root: Path) -> Iterator[None]:
-    """Says in one line that the storage is full or gone, wherever inside that shows."""
+    """Turns an OSError of full or missing storage, raised in the block, into an ArtifactError of one line."""
     try:
         yield
     except OSError as error:
@@ -56,5 +56,5 @@ def explain_storage_errors(root: Path) -> Iterator[None]:
             raise
         raise ArtifactError(
             f"{error.filename or root}: the run cannot go on: {error.strerror or error}; "
-            "what was finished is kept: mend the storage and run again"
+            "finished stages are kept: fix the storage and run again"
         ) from error

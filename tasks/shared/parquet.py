@@ -21,7 +21,7 @@ ROW_GROUP_BYTES = 4 * 2**20
 class PartWriter:
     """Writes rows to `part-00000.parquet`, `part-00001.parquet`, … in `folder`.
 
-    Same rows, same schema, same library: same bytes. A dataset without rows still has one part,
+    The same rows, schema and library version give the same bytes. A dataset without rows still has one part,
     so that a reader finds the columns.
     """
 
@@ -96,14 +96,14 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None, rows: int =
 
 
 class RowGroup(NamedTuple):
-    """Where a row group lies."""
+    """The position of a row group: its file, and its number in the file."""
 
     path: Path
     number: int
 
 
 def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowGroup, pa.Table]]:
-    """Some columns of a dataset in order, row group by row group, and where each lies."""
+    """Some columns of a dataset in order, row group by row group, each with its position."""
     for path in part_files(folder):
         try:
             with pq.ParquetFile(path) as file:
@@ -114,9 +114,9 @@ def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowG
 
 
 def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> pa.Table:
-    """Some columns of row groups of one file, with memory that is given back.
+    """Some columns of row groups of one file, in memory that is returned to the system.
 
-    Arrow's own allocator keeps what was freed, tens of MiB of it where small row groups are read again and again.
+    Arrow's own allocator keeps freed memory: tens of MiB if small row groups are read repeatedly.
     """
     path, before = groups[0].path, pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
@@ -147,7 +147,7 @@ def read_schema(folder: Path, columns: Sequence[str] | None = None) -> pa.Schema
 
 
 def compare_schema(path: Path, schema: pa.Schema) -> list[tuple[str, str, str]]:
-    """Name, type in `schema` and type in the Parquet file of each column; "missing" where one of them lacks it."""
+    """Name, type in `schema` and type in the Parquet file of each column; "missing" if one of them lacks it."""
     try:
         written = {field.name: str(field.type) for field in pq.read_schema(path)}
     except (pa.ArrowException, OSError) as error:

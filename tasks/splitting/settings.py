@@ -53,8 +53,8 @@ class SplittingLimits(Section):
     max_documents_off: float = Field(
         2.0,
         ge=1,
-        description="documents by which a label's count in a split may miss its share, groups aside",
+        description="documents by which a label's count in a split may deviate from its share; groups may add to it",
     )
     max_share_off: float = Field(
-        0.05, ge=0, le=1, description="by which a split's share of all documents may miss the setting, from 0 to 1"
+        0.05, ge=0, le=1, description="by which a split's share of all documents may deviate from the setting, 0 to 1"
     )

@@ -63,9 +63,9 @@ class TrainingSettings(Section):
         0.15, ge=0, lt=1, description="Fraction of embedding dimensions dropped in a window."
     )
     token_dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of tokens masked in a training window.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the last one.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between recurrent layers and before the output layer.")
     class_weight_power: float = Field(
-        1.0, ge=0, le=1, description="p in a label's weight count^-p; 0: equal weights for documents, 1: for labels."
+        1.0, ge=0, le=1, description="p in a label's weight count^-p; 0: documents count equally, 1: labels do."
     )
 
     window: int = Field(
@@ -129,8 +129,8 @@ class TrainingLimits(Section):
         -0.1,
         ge=-1,
         le=1,
-        description="Minimum of the kept epoch's validation accuracy less the most common label's share; below 0 it "
-        "allows for chance, at least two texts.",
+        description="How far the kept epoch's validation accuracy must exceed the most common label's share; a "
+        "negative value allows that much less, and at least two texts, as chance.",
     )
     min_validation_accuracy: float | None = Field(
         None, ge=0, le=1, description="Minimum validation accuracy of the kept epoch; null: none."

@@ -1,4 +1,4 @@
-"""The epochs of a training, in the stage's own process and in each rank of a distributed one alike."""
+"""Trains the epochs: in the stage's own process, or in each rank of a distributed training."""
 
 from __future__ import annotations
 

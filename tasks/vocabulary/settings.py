@@ -17,7 +17,7 @@ class VocabularySettings(Section):
         description="most tokens in the vocabulary, with [PAD], [UNK] and the 256 bytes; small corpora yield fewer; "
         "null: 4 per training text, between 2,000 and 16,000",
     )
-    min_count: int = Field(2, ge=1, description="times that a pair must be merged in the training texts to be a token")
+    min_count: int = Field(2, ge=1, description="least merges of a pair in the training texts for it to become a token")
 
 
 class VocabularyLimits(Section):

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckBatch:
-    """Rows, or aggregates of rows, and what must hold of them.
+    """Rows, or aggregates of rows, and the expectations on them.
 
     `frame` is one part of a dataset or a small table of aggregates, never a whole large corpus.
-    Each expectation carries its reason in `notes`. `key` names the column that tells rows apart in the
-    examples that a failed check shows.
+    Each expectation has its reason in `notes`. `key` names the column that identifies rows in the
+    examples of a failed check.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a check found, in a form that is kept as JSON and cached; knows nothing of Great Expectations."""
+"""The results of a check, stored as JSON and cached; does not import Great Expectations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Expected(BaseModel):
-    """One expectation, and how it went."""
+    """One expectation and its result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

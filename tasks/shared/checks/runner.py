@@ -45,7 +45,7 @@ def run_contract(
 ) -> list[Expected]:
     """Judges an artifact; one page per batch goes into the folder `pages`.
 
-    A schema that differs ends the check at once: expectations on columns that are not there say nothing.
+    If a schema differs, no other expectation runs: those on missing columns would be meaningless.
     """
     schema = list(_check_schemas(artifact, contract.SCHEMAS))
     if any(not result.success for result in schema):

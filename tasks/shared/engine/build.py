@@ -1,4 +1,4 @@
-"""Makes and checks one artifact. Knows nothing of Prefect, so it runs in any process."""
+"""Builds and checks one artifact. Does not import Prefect, so it runs in any process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tasks.shared.store.fingerprint import Recipe
 
 @dataclass(frozen=True)
 class Build:
-    """One stage in one run: what it makes, from what, and what the store has of it already."""
+    """One stage in one run: its settings, recipe and inputs, and the existing artifact if there is one."""
 
     stage: Stage
     store: Store
@@ -93,7 +93,7 @@ def build_artifact(build: Build) -> Artifact:
 
 
 def _fill(build: Build) -> dict[str, Any]:
-    """Runs the stage's function on an empty folder; nothing half-written stays when it fails."""
+    """Runs the stage's function on an empty folder; deletes the folder if it fails."""
     paths = build.input_paths
     try:
         build.staging.mkdir(parents=True)
@@ -134,8 +134,8 @@ def check_artifact(build: Build, artifact: Artifact) -> CheckReport:
     results = build.store.check_results(build.stage.name, artifact.fingerprint)
     contract = importlib.import_module(build.stage.contract)
     folder, pages = build.store.locate(artifact), results.with_suffix("")
-    found = run_contract(contract, folder, build.input_paths, build.settings, build.limits, pages)
-    report = CheckReport(key=build.stage.check_key(artifact, build.limits), results=found)
+    outcomes = run_contract(contract, folder, build.input_paths, build.settings, build.limits, pages)
+    report = CheckReport(key=build.stage.check_key(artifact, build.limits), results=outcomes)
     write_text(results, report.model_dump_json(indent=1) + "\n")
     for warning in report.warnings:
         logger(build.stage.name).warning("%s: %s", build.stage.name, warning.sentence())

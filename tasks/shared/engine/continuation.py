@@ -1,8 +1,8 @@
 """Finds the earlier artifact that a stage continues.
 
-Splits must not change when texts are added, so new splits depend on the previous ones. The previous artifact is then an
-ingredient like any other, but must not make a run that changes nothing build again: an artifact that was made from the
-same other ingredients is reused, whichever artifact it continued.
+Splits must not change when texts are added, so new splits depend on the previous ones. The previous artifact is an
+input of the recipe. It must not cause a rebuild if nothing has changed: an artifact whose recipe is otherwise the same
+is reused, no matter which artifact it continued.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class ByCheckKey(CachePolicy):
 
 
 def failed_transiently(task: Task[..., Any], task_run: object, state: State[Any]) -> bool:
-    """Whether the error that a task ended with can pass by itself: a download or the storage failed."""
+    """Whether the task failed with a transient error: of a download or of the storage."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, BaseException) and is_transient(error)
 
@@ -153,7 +153,7 @@ class Run:
                 fetch.with_options(name=name, task_run_name=name)(quote(download), return_state=False)
 
     def _look_up(self, order: Build) -> Build:
-        """What the store has of the artifact; a damaged one goes to quarantine."""
+        """Decides whether the artifact is reused: if it exists and is intact. A damaged one goes to quarantine."""
         if not order.place.exists():
             return replace(order, reasons=self._why_built(order.stage, order.recipe, None))
         fault = find_damage(order.place)
@@ -181,7 +181,7 @@ class Run:
             refresh_cache=order.existing is None,
         )(quote(order), wait_for=upstream, return_state=True)
         artifact: Artifact = order.existing or state.result()
-        # Without the result, whose fields Prefect would take for inputs too.
+        # Without the result: Prefect would treat its fields as inputs, too.
         done: State[bool] = Completed(data=True, state_details=state.state_details)
         self._upstream[artifact.fingerprint] = done
         check.with_options(

@@ -1,4 +1,4 @@
-"""A stage: a function that fills a folder, and all that is known about its output without running it."""
+"""A stage: a function that fills a folder, and what the engine needs to know without running it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Stage:
 
     @property
     def contract(self) -> str:
-        """The module that says what must hold of the output."""
+        """Name of the module with the expectations on the output."""
         return f"{self.function.__module__.rpartition('.')[0]}.contract"
 
     @property

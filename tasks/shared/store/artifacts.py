@@ -1,7 +1,7 @@
-"""Artifacts: folders that are there whole or not at all, and never change afterwards.
+"""Artifacts: folders that are complete or absent, and immutable.
 
-A stage writes into a staging folder beside the place where the artifact will lie; once it has been checked, it is
-renamed into place. `artifact.json` in each says what it was made from and lists every file with its sha256.
+A stage writes into a staging folder next to the artifact's final path; once the artifact has passed its check, the
+folder is renamed to that path. `artifact.json` in each says what it was made from and lists every file with its sha256.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FileRecord(BaseModel):
 
 
 class Artifact(BaseModel):
-    """What a stage made, as it stands in `artifact.json` and in Prefect's cache: small, and without absolute paths."""
+    """A stage's output, as recorded in `artifact.json` and in Prefect's cache: small, and without absolute paths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +64,7 @@ class Store:
         self.root = root
 
     def place(self, folder: str, fingerprint: str) -> Path:
-        """Where an artifact lies once it is committed."""
+        """The folder of a committed artifact."""
         return self.root / folder / fingerprint
 
     def staging(self, folder: str, fingerprint: str) -> Path:
@@ -110,7 +110,7 @@ class Store:
             fresh.symlink_to(artifact.fingerprint)
 
     def latest(self, folder: str) -> Artifact | None:
-        """The newest artifact of a stage, or None; raises ArtifactError where its manifest is damaged or missing."""
+        """The newest artifact of a stage, or None; raises ArtifactError if its manifest is damaged or missing."""
         link = self.root / folder / "latest"
         if not link.exists():  # nothing was made yet, or the folder that it leads to was deleted
             return None
@@ -126,7 +126,7 @@ class Store:
             yield from (p for p in sorted(parent.iterdir()) if not p.is_symlink() and not p.name.startswith("."))
 
     def quarantine(self, path: Path, why: dict[str, Any]) -> Path:
-        """Moves an artifact out of the way, with the reason beside it; returns where it went."""
+        """Moves an artifact to `quarantine/` and writes the reason into it; returns its new path."""
         shelf = self.root / "quarantine"
         shelf.mkdir(parents=True, exist_ok=True)
         name = f"{path.parent.name}-{path.name.removeprefix(STAGED)}"
@@ -157,7 +157,7 @@ def content_digest(files: dict[str, FileRecord], volatile: Iterable[str]) -> str
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with an artifact (re-hashing every file), or None when it is whole."""
+    """What is wrong with an artifact (re-hashing every file), or None if it is intact."""
     try:
         manifest = read_manifest(path)
     except ArtifactError as error:
@@ -173,7 +173,7 @@ def find_damage(path: Path) -> str | None:
 
 
 def read_manifest(path: Path) -> Artifact:
-    """The manifest of an artifact; raises ArtifactError when it is missing or not one of ours."""
+    """The manifest of an artifact; raises ArtifactError if it is missing or invalid."""
     manifest = path / MANIFEST
     try:
         return Artifact.model_validate_json(manifest.read_bytes())
@@ -184,13 +184,13 @@ def read_manifest(path: Path) -> Artifact:
 
 
 def now() -> str:
-    """The present in UTC, ISO 8601 with milliseconds."""
+    """The current time in UTC, ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(p for p in path.rglob("*") if p.is_file() and p.relative_to(path).as_posix() != MANIFEST)
-    for file in found:
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.relative_to(path).as_posix() != MANIFEST)
+    for file in files:
         if file.is_symlink():
             raise ArtifactError(f"{file}: an artifact holds no links")
-    return found
+    return files

@@ -1,8 +1,8 @@
 """What shapes an artifact, and the fingerprint made of it.
 
 A digest of the code covers every module of the project that the stage's module reaches by imports, so that editing
-a helper counts. It covers the code's meaning, not its text: comments, docstrings, layout and what people are told (the
-arguments of logging calls and of errors) do not count. Left out are contracts (they judge an artifact, they do not
+a helper counts. It covers the code's meaning, not its text: comments, docstrings, layout and messages (the arguments
+of logging calls and of errors) do not count. Left out are contracts (they judge an artifact, they do not
 shape it), settings (their values are in the recipe) and the modules in `LEFT_OUT`.
 """
 
@@ -28,7 +28,7 @@ LEFT_OUT = (
     *("tasks.shared.section", "tasks.shared.engine", "tasks.shared.store", "tasks.shared.ui"),
     *("tasks.training.distributed", "tasks.training.preflight", "tasks.training.head.progress"),
 )
-"""Modules and packages that decide when a stage runs, or what people are told, but not what comes out."""
+"""Modules and packages that affect when a stage runs, or what it logs, but not its output."""
 ATTEMPTS = 20
 LOG_METHODS = frozenset(("debug", "info", "warning", "error", "exception", "critical", "log"))
 LEFT_OUT_ANYWHERE = frozenset({"contract", "settings"})
@@ -96,15 +96,15 @@ def library_versions(distributions: tuple[str, ...]) -> dict[str, str]:
 
 def code_digests(module: str) -> dict[str, str]:
     """Digest of each project module that `module` reaches by imports, itself included."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or (name != module and _left_out(name)):
+        if name in digests or (name != module and _left_out(name)):
             continue
-        found[name], reached = _read_module(name)
+        digests[name], reached = _read_module(name)
         waiting.extend(reached)
-    return dict(sorted(found.items()))
+    return dict(sorted(digests.items()))
 
 
 def _left_out(name: str) -> bool:
@@ -113,7 +113,7 @@ def _left_out(name: str) -> bool:
 
 @cache
 def _module_file(name: str) -> Path | None:
-    """The file of a project module; None for packages' empty `__init__` and for what is no module."""
+    """The file of a project module; None for packages' empty `__init__` and for names that are not modules."""
     path = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
     return path if name.split(".", maxsplit=1)[0] in PACKAGES and path.is_file() else None
 
@@ -122,14 +122,14 @@ def _module_file(name: str) -> Path | None:
 def _read_module(name: str) -> tuple[str, tuple[str, ...]]:
     path = _module_file(name)
     if path is None:
-        raise LookupError(f"{name} is no module of the project")
+        raise LookupError(f"{name} is not a module of the project")
     tree = _Meaning().visit(parse(path.read_text(encoding="utf-8")))
     digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     return digest, tuple(sorted({found for node in ast.walk(tree) for found in _imported(node, name)}))
 
 
 def parse(source: str) -> ast.Module:
-    """`ast.parse`, tried again where another thread parses at the same moment.
+    """`ast.parse`, retried if another thread parses at the same moment.
 
     Python 3.11 and 3.12 count the depth of a tree for all threads together, and raise SystemError when a collection of
     garbage lets another thread in (CPython gh-106905). Prefect's threads parse too.

@@ -16,7 +16,7 @@ from tasks.shared.store.fingerprint import Recipe, differences
 
 
 class StageRecord(BaseModel):
-    """How one stage went in one run."""
+    """The result of one stage in one run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

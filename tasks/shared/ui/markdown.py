@@ -39,7 +39,7 @@ Page = Markdown | Table
 
 
 def plain(value: object, most: int = SHORT) -> str:
-    """A value as short text on one line, without characters that nobody can see."""
+    """A value as short text on one line, without invisible characters."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(c if c.isprintable() or c in _JOINERS else " " if c.isspace() else "·" for c in text)

@@ -36,8 +36,8 @@ def count_values(files: Sequence[Path]) -> dict[str, dict[str, int]]:
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    found = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(column).to_pylist()}
-    return dict(sorted(found.items()))
+    counts = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counts.items()))
 
 
 def sample_rows(files: Sequence[Path], rows: int, characters: int, decode: Decode | None) -> list[dict[str, Any]]:
@@ -46,8 +46,8 @@ def sample_rows(files: Sequence[Path], rows: int, characters: int, decode: Decod
         return []
     with pq.ParquetFile(files[0]) as file:
         head = next(file.iter_batches(batch_size=rows), None)
-    found = head.to_pylist() if head is not None else []
-    return [{name: _show(value, characters, decode) for name, value in row.items()} for row in found]
+    first = head.to_pylist() if head is not None else []
+    return [{name: _show(value, characters, decode) for name, value in row.items()} for row in first]
 
 
 def _show(value: Any, characters: int, decode: Decode | None) -> Any:

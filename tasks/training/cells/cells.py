@@ -60,9 +60,9 @@ class ScanCell(nn.Module):
         self.project = nn.Linear(features, self.directions * (num_gates + 1) * hidden)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """See Cell. Autocast shortens the matrix product; gates and states are computed in float32 anyway.
+        """See Cell. Autocast applies to the matrix product only; gates and states are always computed in float32.
 
-        The GPU kernel then stores the states in the short type.
+        Under autocast the GPU kernel stores the states in autocast's type.
         """
         if inputs.device.type == "cpu":
             return self._forward_cpu(inputs, lengths)

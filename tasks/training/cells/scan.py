@@ -1,7 +1,7 @@
 """The linear recurrence h_t = f_t · h_{t-1} + x_t, elementwise, with h_0 = x_0, in few operations.
 
 It is all that is sequential in minGRU and minLSTM (Feng et al. 2024, arXiv 2410.01201). This version is for
-accelerators without a kernel of their own here, on which each operation's launch is what costs. It cuts time into about
+accelerators without Triton kernels, on which the time goes into launching operations. It cuts time into about
 √T chunks of √T steps, runs each step in all chunks at once, then carries each chunk's last state into the next chunk:
 about 3 · √T launches instead of T.
 """

@@ -1,4 +1,4 @@
-"""The part that both models share: a stack of recurrent layers, its architecture, and its dropout."""
+"""What both models share: a stack of recurrent layers, its architecture, and its dropout."""
 
 from __future__ import annotations
 

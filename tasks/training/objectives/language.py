@@ -58,8 +58,8 @@ class LanguageObjective:
                 for batch in batches(windows, at_once):
                     tokens, lengths = collate(chunk.ids, windows, batch, self.device)
                     for positions in torch.split(torch.arange(len(tokens), device=self.device), TOKENS_AT_ONCE):
-                        told = self.model.loss(tokens, lengths, positions)
-                        total += torch.stack([value.float() for value in told]).cpu()  # MPS has no float64
+                        sums = self.model.loss(tokens, lengths, positions)
+                        total += torch.stack([value.float() for value in sums]).cpu()  # MPS has no float64
         loss, right, count = total.tolist()
         return Validation(loss=loss / count, window_accuracy=right / count)
 
