@@ -57,12 +57,15 @@ def make_inputs(root: Path) -> Inputs:
     with PartWriter(inputs.cleaned / "documents", DOCUMENTS) as writer:
         writer.write(
             [
-                {"doc_id": d, "label": label, "source": d, "group": d, "text": f"<script>{' '.join(words)}</script>"}
+                {"doc_id": d, "label": label, "source": d, "group": d, "digest": d}
+                | {"text": f"<script>{' '.join(words)}</script>"}
                 for d, label, _, words in documents
             ]
         )
     with PartWriter(inputs.splits / "splits", SPLITS_SCHEMA) as writer:
-        writer.write([{"doc_id": d, "label": label, "group": d, "split": split} for d, label, split, _ in documents])
+        writer.write(
+            [{"doc_id": d, "label": label, "group": d, "digest": d, "split": split} for d, label, split, _ in documents]
+        )
     _write_tokens(root, inputs.tokens, documents)
     for folder in (inputs.model, root / "scratch"):
         folder.mkdir()

@@ -5,9 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.cleaning.digest import text_digest
 from tasks.cleaning.schema import DOCUMENTS, DROPPED
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.cleaning.task import clean
+from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.parquet import PartWriter
 
 TEXTS = {f"{number:02}": f"This is the text of the document numbered {number}, {number * 7}." for number in range(20)}
@@ -24,7 +26,7 @@ def check(tmp_path):
         chosen, out = settings or CleaningSettings(), tmp_path / "out"
         for folder in (out, tmp_path / "scratch"):
             folder.mkdir()
-        with PartWriter(tmp_path / "in" / "documents", pa.schema(list(DOCUMENTS)[:4])) as writer:
+        with PartWriter(tmp_path / "in" / "documents", EXTRACTED) as writer:
             writer.write([{"doc_id": i, "label": "x", "source": "s", "text": t} for i, t in TEXTS.items()])
         clean.function(chosen, out, documents=tmp_path / "in", scratch=tmp_path / "scratch")
         part = out / table / "part-00000.parquet"
@@ -46,6 +48,8 @@ def check(tmp_path):
 def put(column: str, value: str):
     def damage(rows: pd.DataFrame) -> pd.DataFrame:
         rows.loc["03", column] = value
+        if column == "text":
+            rows.loc["03", "digest"] = text_digest(value)
         return rows
 
     return damage
@@ -61,6 +65,7 @@ def test_good_documents_pass(check):
         (put("text", "The second half is damaged\x00\x01."), "documents 0: has_controls"),
         (put("text", "A next line\x85 is a control character."), "documents 0: has_controls"),
         (put("text", " \n" * 20), "documents 0: is_blank"),
+        (put("digest", text_digest("Another text.")), "documents 0: is_digest"),
         (put("text", "Cut."), "documents 0: characters"),
         (put("label", ""), "documents 0: label"),
         (put("group", "99"), "groups: has_document"),

@@ -12,13 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from great_expectations.expectations.expectation import Expectation
 
-from tasks.cleaning.schema import DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
+from tasks.cleaning.digest import text_digest
+from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.schema import DATASET
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_batches, read_table
 
-SCHEMAS: Mapping[str, pa.Schema] = {DATASET: DOCUMENTS, DROPPED_DATASET: DROPPED}
+SCHEMAS: Mapping[str, pa.Schema] = {
+    DATASET: DOCUMENTS,
+    DROPPED_DATASET: DROPPED,
+    CONFLICTS_DATASET: CONFLICTS,
+}
 CONTROL_CHARACTERS = "[\\x{00}-\\x{09}\\x{0B}-\\x{1F}\\x{7F}-\\x{9F}]"
 BATCH_ROWS = 4096
 
@@ -49,6 +54,10 @@ def _text_facts(rows: pa.RecordBatch) -> pd.DataFrame:
             "label": rows["label"].to_pandas(),
             "characters": pc.utf8_length(text).to_pandas(),
             "has_controls": pc.match_substring_regex(text, CONTROL_CHARACTERS).to_pandas(),
+            "is_digest": [
+                text_digest(one) == digest
+                for one, digest in zip(text.to_pylist(), rows["digest"].to_pylist(), strict=True)
+            ],
             "is_blank": pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0).to_pandas(),
         }
     )
@@ -67,6 +76,9 @@ def _text_expectations(settings: CleaningSettings, limits: CleaningLimits) -> It
     )
     yield gxe.ExpectColumnValuesToBeInSet(
         column="is_blank", value_set=[False], notes="a text of whitespace alone has nothing to learn from"
+    )
+    yield gxe.ExpectColumnValuesToBeInSet(
+        column="is_digest", value_set=[True], notes="later runs know a text by its digest"
     )
     if settings.remove_controls:
         yield gxe.ExpectColumnValuesToBeInSet(

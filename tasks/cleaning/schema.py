@@ -8,13 +8,25 @@ import pyarrow as pa
 
 from tasks.extraction import schema as extraction
 
-Reason = Literal["empty", "too_short", "exact_duplicate", "near_duplicate"]
+FOLDER = "02_cleaned"
+"""The folder of the cleaned artifacts in the data folder."""
+
+Reason = Literal["empty", "too_short", "exact_duplicate", "near_duplicate", "conflicting_labels"]
 
 DROPPED_DATASET = "dropped"
 """The folder of the dropped documents, next to that of the cleaned ones."""
+CONFLICTS_DATASET = "conflicts"
+"""The folder of the documents whose text is there under more than one label, next to the others."""
 
-DOCUMENTS = pa.schema([*extraction.DOCUMENTS, pa.field("group", pa.string(), nullable=False)])
-"""`group` is the doc_id of the first document of a group of near duplicates; a document that is alone is its own."""
+DOCUMENTS = pa.schema(
+    [
+        *extraction.DOCUMENTS,
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
+    ]
+)
+"""`group` is the doc_id of the first document of a group of near duplicates; a document that is alone is its own.
+`digest` is that of the cleaned text, by which later stages and runs know it (`text_digest`)."""
 
 DROPPED = pa.schema(
     [
@@ -24,3 +36,6 @@ DROPPED = pa.schema(
     ]
 )
 """`text` is the text as extracted; `detail` says for people what was found."""
+
+CONFLICTS = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("digest", "doc_id", "label")])
+"""One row per document, kept or dropped, the documents of a text together."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks.shared.section import Section
 
 Policy = Literal["drop", "group", "keep"]
+ConflictPolicy = Literal["warn", "drop_both", "fail"]
 
 
 class DuplicateSettings(Section):
@@ -42,6 +43,11 @@ class CleaningSettings(Section):
         True, description="one space between words, one blank line between paragraphs, none at the ends"
     )
     min_characters: int = Field(20, ge=1, description="fewest characters of a cleaned text; shorter ones are dropped")
+    conflicting_labels: ConflictPolicy = Field(
+        "warn",
+        description="the same text under two labels; warn: the first document counts if duplicates.exact is drop; "
+        "drop_both: none does; fail: the run stops",
+    )
     duplicates: DuplicateSettings = Field(default_factory=DuplicateSettings, description="repeated texts")
 
     def normalization(self) -> dict[str, bool]:

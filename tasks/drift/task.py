@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.cleaning.digest import read_digests
 from tasks.drift.schema import FIGURES_FILE, PAGE
 from tasks.drift.settings import DriftSettings
 from tasks.extraction.document import read_documents
@@ -50,9 +51,9 @@ def compare(
     encoder = Encoder.from_file(champion_vocabulary / TOKENIZER)
     vocabulary = read_table(champion_vocabulary / DATASET, ["token", "count"])
     then = _training_profile(champion_cleaned, champion_splits, vocabulary["count"].to_numpy())
-    known = _ids(champion_cleaned)
+    known = {document.digest for document in read_digests(champion_cleaned)}
     now = _profile(cleaned, encoder, known if settings.compare == "new" else set())
-    new = len(_ids(cleaned) - known)
+    new = sum(document.digest not in known for document in read_digests(cleaned))
     drift = {"new_documents": new, **_compared(then, now, settings.rare_count, vocabulary["token"].to_pylist())}
     write_text(out / FIGURES_FILE, json.dumps(drift, indent=1, ensure_ascii=False) + "\n")
     write_text(out / PAGE, page(drift))
@@ -76,10 +77,6 @@ def _compared(then: Profile, now: Profile, rare_count: int, tokens: Sequence[str
     }
 
 
-def _ids(cleaned: Path) -> set[str]:
-    return {document.doc_id for document in read_documents(cleaned, ["doc_id"])}
-
-
 def _training_profile(cleaned: Path, splits: Path, tokens: Any) -> Profile:
     """Labels and lengths of the training split; the vocabulary has its token counts."""
     from tasks.drift.measure import Profile
@@ -99,12 +96,12 @@ def _labels_and_lengths(texts: Iterable[tuple[str, int]]) -> tuple[Counter[str],
 
 
 def _profile(cleaned: Path, encoder: Encoder, skipped: set[str]) -> Profile:
-    """Labels, lengths and tokens of today's texts, except the documents in `skipped`; one batch in memory at a time."""
+    """Labels, lengths and tokens of today's texts, except those with a digest in `skipped`; one batch in memory."""
     from tasks.drift.measure import Profile
 
     tokens = np.zeros(encoder.size, np.int64)
     texts: list[tuple[str, int]] = []
-    documents = (d for d in read_documents(cleaned, ("doc_id", "label", "text")) if d.doc_id not in skipped)
+    documents = (d for d in read_documents(cleaned, ("label", "text", "digest")) if d.digest not in skipped)
     for batch in progress(batched(documents, BATCH_ROWS), "drift", "batches of documents"):
         texts += ((document.label, len(document.text)) for document in batch)
         for ids in encoder.encode([document.text for document in batch]):

@@ -26,6 +26,8 @@ class Document(NamedTuple):
     """The first document of its group of near duplicates; set by cleaning."""
     split: str = ""
     """train, validation or test; set by splitting."""
+    digest: str = ""
+    """That of the cleaned text; set by cleaning."""
 
 
 def read_documents(
