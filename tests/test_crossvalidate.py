@@ -96,9 +96,10 @@ def test_a_fold_trains_the_model_and_the_bag_and_moves_no_link(done: Pipeline, f
     assert len(list((done.data / "06_models").glob("[0-9a-f]*"))) == 6
 
 
-def test_every_document_is_tested_once_a_repeat_in_scikit_learns_folds(predictions: pd.DataFrame):
+def test_every_document_is_tested_once_a_repeat_in_scikit_learns_folds(done: Pipeline, predictions: pd.DataFrame):
     assert len(predictions) == predictions["doc_id"].nunique() == 18
-    ordered = predictions.sort_values("doc_id")
+    cleaned = pd.concat(map(pd.read_parquet, (done.data / "02_cleaned").glob("[0-9a-f]*/documents")))
+    ordered = predictions.merge(cleaned[["doc_id", "digest"]], on="doc_id").sort_values("digest")
     folds = StratifiedKFold(3, shuffle=True, random_state=7).split(ordered, ordered["label"])
     for number, (_, test) in enumerate(folds):
         assert set(ordered.iloc[test]["fold"]) == {number}

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from conftest import Pipeline, write_corpus
 
-from tasks.promotion.decide import Rule, decide, decide_first
+from tasks.extraction.document import Document
+from tasks.promotion.decide import Rule, decide, decide_first, mention_new_labels
 from tasks.promotion.settings import PromotionSettings
-from tasks.promotion.unseen import unseen
+from tasks.promotion.unseen import find_new
 from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
 from tasks.shared.store.artifacts import Artifact, Store
@@ -100,15 +101,52 @@ def test_models_may_know_different_labels():
     assert decision.rival == pytest.approx((2 / 3) / 2)
 
 
+def test_a_label_that_the_champion_cannot_predict_is_named_and_counts_as_its_mistake():
+    truth = ["a"] * 5 + ["b"] * 5 + ["new"] * 10
+    champion, plain = ["a"] * 15 + ["b"] * 5, rule()
+    without = decide(plain, truth, truth, champion)
+    decision = mention_new_labels(plain, without, ["newer", "new"], truth, truth, champion)
+    assert (decision.promote, decision.rival) == (without.promote, 0.25)
+    assert decision.new_labels == {"newer": 0, "new": 10}
+    assert decision.reason == (
+        f"{without.reason}; the champion cannot predict 'newer', 'new', new since it was trained: 10 documents, each "
+        "counted as its mistake; on the other 10 accuracy 1.000 against 0.500"
+    )
+    nothing = decide(plain, [], [], [])
+    assert mention_new_labels(plain, nothing, ["new"], [], [], []).reason.endswith("'new', new since it was trained")
+    assert mention_new_labels(plain, without, [], truth, truth, champion) == without
+
+
 def test_mcnemar_needs_accuracy():
     with pytest.raises(ValueError, match="it needs metric: accuracy"):
         PromotionSettings(test="mcnemar", metric="macro_f1")
 
 
 def test_only_documents_that_are_new_to_both_count_near_duplicates_too():
-    groups = {"new": "new", "old": "old", "copy": "g", "copied": "g"}
-    test = {name: groups[name] for name in ("new", "old", "copy")}
-    assert unseen(test, groups, {"old", "copied", "gone"}) == ["new"]
+    def document(doc_id: str, split: str, digest: str, group: str = "") -> Document:
+        return Document(doc_id, group=group or doc_id, split=split, digest=digest)
+
+    earlier = [
+        document("1", "train", "learned"),
+        document("2", "validation", "selected by"),
+        document("3", "test", "tested"),
+        document("4", "train", "nearly the same"),
+        document("5", "train", "with a typing mistake"),
+        document("6", "train", "renumbered"),
+    ]
+    today = [
+        document("a", "test", "learned"),
+        document("b", "test", "selected by"),
+        document("c", "test", "tested"),
+        document("d", "train", "nearly the same", "group"),
+        document("e", "test", "nearly the same, again", "group"),
+        document("5", "test", "without it"),
+        document("6", "test", "new"),
+        document("7", "train", "renumbered"),
+        document("f", "train", "learned now"),
+        document("g", "test", "learned now"),
+    ]
+    assert find_new(today, earlier) == ["c", "6"]
 
 
 def model(name: str) -> Artifact:

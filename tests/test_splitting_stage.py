@@ -77,7 +77,7 @@ def test_the_stage_writes_the_split_of_each_document_and_continues(cleaned, tmp_
     summary = split.function(SplittingSettings(), tmp_path / "one", cleaned=first)
     assert summary == {"rows": 30, "train": 24, "validation": 3, "test": 3, "dropped": 0, "moved": 0}
     one = pd.read_parquet(tmp_path / "one" / "splits").set_index("doc_id")
-    assert list(one.columns) == ["label", "group", "split"]
+    assert list(one.columns) == ["label", "group", "split", "digest"]
     assert one.index.is_monotonic_increasing
     more = cleaned(alone({"a": 23, "b": 31, "c": 5}), "more")
     assert split.continues(SplittingSettings(), tmp_path / "one", {"cleaned": more})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar
 from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, macro_f1
 
+SHOWN = 10
+"""Labels that a reason names."""
 METRICS = {"accuracy": accuracy, "macro_f1": macro_f1}
 TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 
@@ -41,6 +43,8 @@ class Decision:
     gain_interval: tuple[float, float] | None
     confidence: float | None
     """Confidence in the lead, from 0 to 1, by the rule's test."""
+    new_labels: dict[str, int] = field(default_factory=dict)
+    """The compared documents of each label that the champion cannot predict."""
 
 
 def decide_first(rule: Rule, labels: Sequence[str], candidate: Sequence[str], majority: str) -> Decision:
@@ -73,6 +77,31 @@ def decide(rule: Rule, labels: Sequence[str], candidate: Sequence[str], champion
     else:
         reason = f"better than the champion: {figures}{certainty}"
     return Decision(ahead and sure, reason, documents, score, other, gain_interval, confidence)
+
+
+def mention_new_labels(
+    rule: Rule,
+    decision: Decision,
+    new_labels: Sequence[str],
+    labels: Sequence[str],
+    candidate: Sequence[str],
+    champion: Sequence[str],
+) -> Decision:
+    """The same decision; it says which labels the champion cannot predict, and the scores without their documents."""
+    if not new_labels:
+        return decision
+    counts = {label: labels.count(label) for label in new_labels}
+    names = ", ".join(f"{label!r}" for label in new_labels[:SHOWN])
+    more = f" and {len(new_labels) - SHOWN} more labels" if len(new_labels) > SHOWN else ""
+    counted = sum(counts.values())
+    reason = f"{decision.reason}; the champion cannot predict {names}{more}, new since it was trained"
+    if counted:
+        reason += f": {_documents(counted)}, each counted as its mistake"
+    rest = [number for number, label in enumerate(labels) if label not in counts]
+    if counted and rest:
+        scores = _scores(rule, *([column[i] for i in rest] for column in (labels, candidate, champion)))
+        reason += f"; on the other {len(rest):,} {TITLES[rule.metric]} {scores[0]:.3f} against {scores[1]:.3f}"
+    return replace(decision, reason=reason, new_labels=counts)
 
 
 def _too_few(rule: Rule, documents: int) -> str:

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.cleaning.labels import clean_label
 from tasks.evaluation.inputs import read_texts
 from tasks.evaluation.schema import PREDICTIONS
 from tasks.promotion.schema import COMPARISON, COMPARISON_SCHEMA, DECISION
 from tasks.promotion.settings import PromotionSettings
-from tasks.promotion.unseen import commonest_label, read_groups, read_trained_on, unseen
+from tasks.promotion.unseen import commonest_label, find_new, find_new_labels
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
+from tasks.splitting.earlier import read_splits_with_digests
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -47,14 +49,13 @@ def promote(
     The candidate's predictions come from its report. The champion predicts here, cleaning and tokenizing the texts as
     in its own training.
     """
-    from tasks.promotion.decide import Rule, decide, decide_first
+    from tasks.promotion.decide import Rule, decide, decide_first, mention_new_labels
 
     rule = Rule(**{name: getattr(settings, name) for name in Rule.__dataclass_fields__})
     predicted = _candidate_predictions(report)
     doc_ids, champion_labels, fault = list(predicted), None, ""
     if champion is not None and champion_splits is not None:
-        groups = read_groups(splits)
-        new = unseen({doc_id: groups[doc_id] for doc_id in predicted}, groups, read_trained_on(champion_splits))
+        new = find_new(read_splits_with_digests(splits), read_splits_with_digests(champion_splits))
         log.info("promotion: %d of %d test documents are new to both models", len(new), len(predicted))
         try:
             known = {label for label, _ in predicted.values()}
@@ -64,10 +65,12 @@ def promote(
             fault = f"the champion cannot be used ({error}); "
             log.warning("promotion: %sthe candidate is judged like a first model", fault)
     labels, candidate_labels = ([predicted[doc_id][column] for doc_id in doc_ids] for column in (0, 1))
-    if champion_labels is None:
+    if champion_labels is None or champion_splits is None:
         decision = decide_first(rule, labels, candidate_labels, commonest_label(splits))
     else:
         decision = decide(rule, labels, candidate_labels, champion_labels)
+        new_labels = find_new_labels(splits, champion_splits)
+        decision = mention_new_labels(rule, decision, new_labels, labels, candidate_labels, champion_labels)
     decision = replace(decision, reason=fault + decision.reason)
     write_text(out / DECISION, json.dumps(asdict(decision), indent=1, ensure_ascii=False) + "\n")
     columns: list[Sequence[str | None]] = [doc_ids, labels, candidate_labels, champion_labels or [None] * len(doc_ids)]
@@ -91,7 +94,7 @@ def _champion_predictions(
 
     classifier = TextClassifier(champion, device)
     texts = read_texts(cleaned, doc_ids)
-    names = classifier.label_names
+    names = [clean_label(name) for name in classifier.label_names]
     if labels.isdisjoint(names):
         raise ArtifactError(f"{champion}: knows none of the labels of these texts, but {', '.join(names[:3])}, …")
     return [names[int(row.argmax())] for row in classifier.probabilities([texts[doc_id] for doc_id in doc_ids])]

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.splitting.documents import read_splits
+from tasks.cleaning.labels import clean_label
+from tasks.extraction.document import Document
+from tasks.splitting.documents import read_label_names, read_splits
+from tasks.splitting.earlier import LEARNED, find_earlier
 
 
-def unseen(test: Mapping[str, str], groups: Mapping[str, str], trained_on: set[str]) -> list[str]:
-    """The documents of `test` (doc_id → group) that share no near-duplicate group with the champion's training texts.
+def find_new(today: Sequence[Document], earlier: Sequence[Document]) -> list[str]:
+    """The ids of today's test documents whose texts neither model has learned from, in order.
 
-    `groups` holds the group of every current document: a near duplicate of a text that the champion learned is not new.
+    `today` and `earlier` are the documents of the candidate's and of the champion's splits, with their digests. Not new
+    is a text of the champion's training and validation splits, an edited version of one (`find_earlier`), or a text of
+    the candidate's own; nor is a near duplicate of one of these, by today's groups.
     """
-    known = {group for doc_id, group in groups.items() if doc_id in trained_on}
-    return [doc_id for doc_id, group in test.items() if doc_id not in trained_on and group not in known]
+    found = find_earlier(today, earlier)
+    learned = {d.digest for d in (*today, *earlier) if d.split in LEARNED and d.digest}
+    known = {d.group for d in today if d.digest in learned or (d.doc_id in found and found[d.doc_id].split in LEARNED)}
+    return [d.doc_id for d in today if d.split == "test" and d.group not in known]
 
 
-def read_groups(splits: Path) -> dict[str, str]:
-    """The group of near duplicates of each document of a division."""
-    return {document.doc_id: document.group for document in read_splits(splits)}
-
-
-def read_trained_on(splits: Path) -> set[str]:
-    """The documents of a division that its model has seen: those it learned from, and those it was chosen by."""
-    return {document.doc_id for document in read_splits(splits) if document.split in {"train", "validation"}}
+def find_new_labels(splits: Path, champion_splits: Path) -> list[str]:
+    """The labels that the champion does not know, so that it cannot predict them; sorted."""
+    return sorted({*read_label_names(splits)} - {clean_label(label) for label in read_label_names(champion_splits)})
 
 
 def commonest_label(splits: Path) -> str:

@@ -51,15 +51,17 @@ def assign_fold(
 ) -> dict[str, str]:
     """The split of each document, by doc_id, with fold `index` of `count` as the test split.
 
-    The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their ids. If a group
-    has several documents, `stratify` makes the folds, because `StratifiedGroupKFold` can leave a label out of a fold.
-    The other documents are split in the ratio of train to validation. With three folds or more, a label that is in
-    every fold is in both. Raises CorpusError as `assign_splits` does, for labels with fewer groups than folds.
+    The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their digests, so they
+    depend on the texts and not on the names of documents and labels. If a group has several documents, `stratify`
+    makes the folds, because `StratifiedGroupKFold` can leave a label out of a fold. The other documents are split in
+    the ratio of train to validation. With three folds or more, a label that is in every fold is in both. Raises
+    CorpusError as `assign_splits` does, for labels with fewer groups than folds.
     """
     documents, train_only = _apply_policy(documents, policy, count, f"{count} folds")
-    all_units = units(documents, seed)
+    all_units = units(documents, seed, by_text=True)
     _keep_for_training(all_units, train_only)
     stratified = [unit for unit in all_units if unit.label not in train_only]
+    _rename_labels(stratified)
     assign_test = _test_on_groups if any(unit.size > 1 for unit in stratified) else _test_on_documents
     assign_test(stratified, count, index, seed)
     rest = shares["train"] + shares["validation"]
@@ -118,8 +120,15 @@ def _keep_for_training(all_units: Sequence[Unit], labels: set[str]) -> None:
             unit.split = "train"
 
 
+def _rename_labels(all_units: Sequence[Unit]) -> None:
+    """Names each label after its first unit: ties between labels are broken in the order of their names."""
+    names: dict[str, str] = {}
+    for unit in all_units:
+        unit.label = names.setdefault(unit.label, unit.name)
+
+
 def _test_on_documents(stratified: Sequence[Unit], count: int, index: int, seed: int) -> None:
-    """Makes one fold the test split; the units are single documents, named by their ids and sorted by them."""
+    """Makes one fold the test split; the units are single documents."""
     from sklearn.model_selection import StratifiedKFold  # takes a second to import, and only folds need it
 
     labels = np.array([unit.label for unit in stratified])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import great_expectations.expectations as gxe
 import pandas as pd
@@ -19,6 +20,9 @@ from tasks.splitting.settings import SplittingLimits, SplittingSettings
 from tasks.splitting.units import small_labels, units
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: SPLITS_SCHEMA}
+PREVIOUS = "previous"
+Severity = Literal["critical", "warning"]
+"""Earlier splits are continued, whatever became of their texts and labels since: a share that is missed only warns."""
 
 
 def batches(
@@ -32,8 +36,9 @@ def batches(
     yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
     yield CheckBatch("groups", _group_rows(splits), [_one_split()], key="group")
     stratified = _stratified(splits, small)
-    yield CheckBatch("labels", _label_rows(stratified, settings), list(_label_expectations(limits)), key="label")
-    yield CheckBatch("splits", _split_rows(stratified, settings), list(_split_expectations(limits)), key="split")
+    drawn: Severity = "warning" if PREVIOUS in inputs else "critical"
+    yield CheckBatch("labels", _label_rows(stratified, settings), list(_label_expectations(limits, drawn)), key="label")
+    yield CheckBatch("splits", _split_rows(stratified, settings), list(_split_expectations(limits, drawn)), key="split")
 
 
 def _documents(rows: pd.DataFrame) -> list[Document]:
@@ -120,7 +125,7 @@ def _label_rows(stratified: pd.DataFrame, settings: SplittingSettings) -> pd.Dat
     )
 
 
-def _label_expectations(limits: SplittingLimits) -> Iterator[Expectation]:
+def _label_expectations(limits: SplittingLimits, drawn: Severity) -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
         column="splits",
         min_value=len(SPLITS),
@@ -129,8 +134,9 @@ def _label_expectations(limits: SplittingLimits) -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
         column="documents_off",
         max_value=limits.max_documents_off,
-        notes="each split has its share of each label's documents, apart from rounding; if texts were removed since "
-        "earlier splits were made, another splitting.seed starts afresh",
+        severity=drawn,
+        notes="each split has its share of each label's documents, apart from rounding; if texts were removed or their "
+        "labels corrected since earlier splits were made, another splitting.seed starts afresh",
     )
 
 
@@ -143,10 +149,11 @@ def _split_rows(stratified: pd.DataFrame, settings: SplittingSettings) -> pd.Dat
     )
 
 
-def _split_expectations(limits: SplittingLimits) -> Iterator[Expectation]:
+def _split_expectations(limits: SplittingLimits, drawn: Severity) -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=1, notes="no split may be empty")
     yield gxe.ExpectColumnValuesToBeBetween(
         column="share_off",
         max_value=limits.max_share_off,
+        severity=drawn,
         notes="train, validation and test have the shares that the settings ask for",
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tasks.extraction.document import Document, read_documents
 from tasks.shared.errors import ArtifactError
-from tasks.splitting.schema import DATASET, SPLITS_SCHEMA
+from tasks.splitting.schema import DATASET
 
 
 def read_splits(splits: Path) -> Iterator[Document]:
-    """The documents of a splits artifact in order of doc_id, without their texts."""
-    return read_documents(splits, SPLITS_SCHEMA.names, DATASET)
+    """The documents of a splits artifact in order of doc_id, without texts and digests."""
+    return read_documents(splits, ("doc_id", "label", "group", "split"), DATASET)
 
 
 def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:

@@ -13,6 +13,8 @@ SPLITS_SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("group", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),
     ]
 )
-"""One row per document, sorted by doc_id; `split` is one of `SPLITS`. Documents of dropped labels have no row."""
+"""One row per document, sorted by doc_id; `split` is one of `SPLITS`; `digest` is that of the
+cleaned text, by which later runs know it. Documents of dropped labels have no row."""

@@ -13,7 +13,7 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger
 from tasks.splitting.assign import assign_fold, assign_splits
-from tasks.splitting.documents import read_splits
+from tasks.splitting.earlier import find_earlier, read_splits_with_digests
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingSettings
 
@@ -24,11 +24,12 @@ BATCH_ROWS = 65_536
 
 
 def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Mapping[str, Path]) -> bool:
-    """Whether earlier splits have any of the documents; a fold of a cross-validation always starts afresh."""
+    """Whether earlier splits have any of the documents, by text or by id; a fold always starts afresh."""
     if settings.fold is not None:
         return False
-    known = {document.doc_id for document in read_splits(earlier)}
-    return any(document.doc_id in known for document in _read_cleaned(inputs["cleaned"]))
+    known = read_splits_with_digests(earlier)
+    names = {document.digest for document in known if document.digest} | {document.doc_id for document in known}
+    return any({document.digest, document.doc_id} & names for document in _read_cleaned(inputs["cleaned"]))
 
 
 @stage(
@@ -40,14 +41,15 @@ def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Ma
 def split(
     settings: SplittingSettings, out: Path, *, cleaned: Path, previous: Path | None = None
 ) -> dict[str, JsonValue]:
-    """Reads ids, labels and groups, never the texts, and writes the split of each document.
+    """Reads ids, labels, groups and digests, never the texts, and writes the split of each document.
 
-    `previous` are earlier splits, whose documents stay where they are; a fold ignores them.
+    `previous` are earlier splits, whose texts stay where they are; a fold ignores them.
     """
     documents = sorted(_read_cleaned(cleaned))
     shares = {name: getattr(settings, name) for name in SPLITS}
     if settings.fold is None:
-        before = {} if previous is None else {document.doc_id: document.split for document in read_splits(previous)}
+        known = {} if previous is None else find_earlier(documents, read_splits_with_digests(previous))
+        before = {doc_id: document.split for doc_id, document in known.items()}
         assigned = assign_splits(documents, shares, settings.seed, settings.small_labels, before)
         moved = sum(assigned.get(doc_id, name) != name for doc_id, name in before.items())
     else:
@@ -68,4 +70,4 @@ def split(
 
 
 def _read_cleaned(cleaned: Path) -> Iterator[Document]:
-    return read_documents(cleaned, ("doc_id", "label", "group"))
+    return read_documents(cleaned, ("doc_id", "label", "group", "digest"))

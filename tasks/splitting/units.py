@@ -1,6 +1,6 @@
 """Groups of documents that stay together, as units that are assigned to a split, each counted under one label.
 
-A group whose documents have different labels counts under its most frequent one (of equals the first by name).
+A group whose documents have different labels counts under its most frequent one (of equals that of its first text).
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from tasks.extraction.document import Document
 
 @dataclass
 class Unit:
-    """A group with its number of documents, its place in a shuffled order, and its split, None while it has none."""
+    """A group with its number of documents, its place in a shuffled order, and its split, None while it has none.
+
+    `name` is what the place depends on: the name of the group, or the smallest digest of its texts.
+    """
 
     group: str
+    name: str
     label: str
     size: int
     shuffle_key: bytes
@@ -25,9 +29,15 @@ class Unit:
 
 
 def units(
-    documents: Sequence[Document], seed: int, previous: Mapping[str, str] | None = None, splits: Sequence[str] = ()
+    documents: Sequence[Document],
+    seed: int,
+    previous: Mapping[str, str] | None = None,
+    splits: Sequence[str] = (),
+    by_text: bool = False,
 ) -> list[Unit]:
     """The groups of the documents, sorted by name; those with an earlier split (`previous`, by doc_id) keep it.
+
+    With `by_text` they are sorted and shuffled by the digests of their texts, whatever their documents are called.
 
     A new document can join groups that were in different splits; all then go to the first of these in `splits`. With
     train, validation, test, no document that an earlier model may have learned from becomes a test document.
@@ -36,22 +46,27 @@ def units(
     for document in documents:
         members[document.group].append(document)
     earlier = previous or {}
+    names = {group: (min(d.digest for d in each) if by_text else "") or group for group, each in members.items()}
     return [
         Unit(
             group=group,
+            name=names[group],
             label=majority_label(of_group),
             size=len(of_group),
-            shuffle_key=shuffle_key(group, seed),
+            shuffle_key=shuffle_key(names[group], seed),
             split=_earlier_split(of_group, earlier, splits),
         )
-        for group, of_group in sorted(members.items())
+        for group, of_group in sorted(members.items(), key=lambda item: (names[item[0]], item[0]))
     ]
 
 
 def majority_label(of_group: Sequence[Document]) -> str:
     """The label that a group counts under."""
     counts = Counter(document.label for document in of_group)
-    return min(counts, key=lambda label: (-counts[label], label))
+    if len(counts) == 1:
+        return of_group[0].label
+    first = {document.label: document.digest for document in sorted(of_group, key=lambda d: d.digest, reverse=True)}
+    return min(counts, key=lambda label: (-counts[label], first[label], label))
 
 
 def shuffle_key(name: str, seed: int) -> bytes:
