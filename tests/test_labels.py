@@ -15,6 +15,7 @@ from test_cleaning import changed, some_words
 from tasks.cleaning.labels import clean_label, differ_by_case
 from tasks.cleaning.settings import CleaningSettings
 from tasks.cleaning.task import clean
+from tasks.evaluation.inputs import label_notices
 from tasks.extraction.schema import DOCUMENTS
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
@@ -125,6 +126,14 @@ def test_a_text_under_two_labels_is_counted_and_named(run, caplog: pytest.LogCap
     assert len(conflicts) == 20
     assert set(conflicts.groupby("digest")["label"].nunique()) == {2}
     assert set(conflicts["digest"]) == set(table(out)["digest"].iloc[:10])
+
+
+def test_the_report_names_them_too(run):
+    _, out = run(TWICE)
+    texts, labels = label_notices(out, ["News", "food", "law", "news"])
+    assert texts.startswith("10 texts are there under more than one label: 000 (law), 010 (food); 001")
+    assert labels == "Labels that differ by case alone: 'News' and 'news'."
+    assert label_notices(out.parent / "in", ["food", "law"]) == []
 
 
 def test_all_documents_of_such_a_text_can_be_dropped(run):

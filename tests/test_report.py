@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -112,6 +113,10 @@ def test_names_and_texts_of_the_corpus_are_escaped(html: str) -> None:
     assert "&lt;script&gt;alert(&#39;label&#39;)&lt;/script&gt;" in html
     assert "&lt;/blockquote&gt;&lt;img src=x onerror=alert(1)&gt; a text" in html
     assert html.count("<blockquote>") == 3
+
+
+def test_notices_are_shown_and_escaped() -> None:
+    assert "a text under &lt;b&gt; and c" in render(replace(make_report(), notices=["a text under <b> and c"]))
 
 
 def test_report_opens_offline(html: str) -> None:

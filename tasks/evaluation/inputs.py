@@ -12,9 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.cleaning.conflicts import describe
+from tasks.cleaning.labels import SHOWN, differ_by_case
+from tasks.cleaning.schema import CONFLICTS_DATASET
 from tasks.evaluation.results import GradientProfile, ValidationScores
 from tasks.extraction.document import read_documents
 from tasks.shared.errors import ArtifactError
+from tasks.shared.parquet import read_table
 from tasks.shared.statistics.metrics import Floats, Ints
 from tasks.splitting.documents import read_splits
 from tasks.splitting.schema import SPLITS
@@ -32,6 +36,20 @@ def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
             "more); tokens and texts come from different runs, run again"
         )
     return texts
+
+
+def label_notices(cleaned: Path, label_names: Sequence[str]) -> list[str]:
+    """A sentence about texts with more than one label, and one about labels that differ by case alone."""
+    conflicts: dict[str, dict[str, str]] = {}
+    if (cleaned / CONFLICTS_DATASET).exists():  # not in artifacts of version 0.1
+        for row in read_table(cleaned / CONFLICTS_DATASET).to_pylist():
+            conflicts.setdefault(row["digest"], {})[row["doc_id"]] = row["label"]
+    notices = [f"{describe(conflicts)} (dataset {CONFLICTS_DATASET} of the cleaned artifact)."] if conflicts else []
+    alike = [" and ".join(map(repr, names)) for names in differ_by_case(label_names)]
+    if alike:
+        more = f", and {len(alike) - SHOWN} more" if len(alike) > SHOWN else ""
+        notices.append(f"Labels that differ by case alone: {', '.join(alike[:SHOWN])}{more}.")
+    return notices
 
 
 def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:

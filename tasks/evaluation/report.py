@@ -62,6 +62,8 @@ class Report:
     """Gradient profiles; empty for a model without recurrent layers, None if the model has no record of them."""
     mistakes: Sequence[Mistake]
     stages: Sequence[Stage]
+    notices: Sequence[str] = ()
+    """What a reader should know about the labels."""
 
 
 def find_mistakes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.inputs import (
     count_labels,
+    label_notices,
     read_gradient_profiles,
     read_lineage,
     read_max_grad_norm,
@@ -91,7 +93,8 @@ def evaluate(
     pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
     pq.write_table(baselines_table(test.doc_ids, baselines, test.label_names), out / BASELINE_PREDICTIONS)
     report = _report(settings, evaluation, history, on_validation, predictions, texts, splits, model)
-    write_text(out / REPORT, render(report))
+    notices = label_notices(cleaned, test.label_names)
+    write_text(out / REPORT, render(replace(report, notices=notices)))
     return _summary(evaluation)
 
 
