@@ -113,7 +113,7 @@ TWICE = [("law", text) for text in TEXTS[:10]] + [("food", f"{text} \n") for tex
 def test_a_text_under_two_labels_is_counted_and_named(run, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, "corpusflow"):
         summary, out = run(TWICE)
-    said = "10 texts are there under more than one label: 000 (law), 010 (food); 001 (law), 011 (food)"
+    said = "10 texts are there under more than one label: t.csv:000 (law), t.csv:010 (food); t.csv:001 (law), t.csv:011"
     assert said in caplog.text
     assert "and 5 more; the first document of each is kept (cleaning.conflicting_labels: warn)" in caplog.text
     assert (summary["rows"], summary["conflicting_labels"], len(summary["conflicts"])) == (11, 10, 5)
@@ -131,7 +131,9 @@ def test_a_text_under_two_labels_is_counted_and_named(run, caplog: pytest.LogCap
 def test_the_report_names_them_too(run):
     _, out = run(TWICE)
     texts, labels = label_notices(out, ["News", "food", "law", "news"])
-    assert texts.startswith("10 texts are there under more than one label: 000 (law), 010 (food); 001")
+    assert texts.startswith(
+        "10 texts are there under more than one label: t.csv:000 (law), t.csv:010 (food); t.csv:001"
+    )
     assert labels == "Labels that differ by case alone: 'News' and 'news'."
     assert label_notices(out.parent / "in", ["food", "law"]) == []
 
@@ -158,7 +160,7 @@ def test_a_near_duplicate_is_not_dropped_for_a_text_that_is_dropped_itself(run):
 
 def test_or_they_stop_the_run(run):
     with pytest.raises(
-        CorpusError, match=r"^10 texts are there .* 000 \(law\), 010 \(food\).*conflicting_labels to warn"
+        CorpusError, match=r"^10 texts are there .* t\.csv:000 \(law\), t\.csv:010 \(food\).*conflicting_labels to warn"
     ):
         run(TWICE, conflicting_labels="fail")
 

@@ -35,18 +35,21 @@ class LabelConflicts:
 
 
 def examples(found: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, int]]:
-    """For some of the texts: a document of each of its labels in words, at most three, and its number of documents."""
+    """For some texts: a document of each of its labels in words, at most three labels, and its number of documents.
+
+    `found` has the documents of each text, by source, and their labels.
+    """
     for documents in list(found.values())[:EXAMPLES]:
         of_label: dict[str, str] = {}
-        for doc_id, label in documents.items():
-            of_label.setdefault(label, doc_id)
-        shown = [f"{doc_id} ({label})" for label, doc_id in list(of_label.items())[:3]]
+        for source, label in documents.items():
+            of_label.setdefault(label, source)
+        shown = [f"{source} ({label})" for label, source in list(of_label.items())[:3]]
         more = f" and {len(of_label) - 3} more labels" if len(of_label) > 3 else ""
         yield f"{', '.join(shown)}{more}", len(documents)
 
 
 def describe(found: Mapping[str, Mapping[str, str]]) -> str:
-    """The number of texts with more than one label, and some of them, in one sentence."""
+    """The number of texts with more than one label, and some of them, in one sentence; `found` as in `examples`."""
     number = f"{len(found):,} text{' is' if len(found) == 1 else 's are'} there under more than one label"
     more = f"; and {len(found) - EXAMPLES:,} more" if len(found) > EXAMPLES else ""
     return f"{number}: {'; '.join(words for words, _ in examples(found))}{more}"

@@ -37,5 +37,5 @@ DROPPED = pa.schema(
 )
 """`text` is the text as extracted; `detail` says for people what was found."""
 
-CONFLICTS = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("digest", "doc_id", "label")])
+CONFLICTS = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("digest", "doc_id", "label", "source")])
 """One row per document, kept or dropped, the documents of a text together."""

@@ -47,13 +47,16 @@ class Rejection(NamedTuple):
     detail: str
 
 
+Conflicts = dict[str, dict[str, str]]
+"""The documents of each text with more than one label (doc_id → label), by the text's digest."""
+
+
 class Decisions(NamedTuple):
     """What the first pass finds out about the documents, by doc_id."""
 
     rejections: dict[str, Rejection]
     groups: UnionFind
-    conflicts: dict[str, dict[str, str]]
-    """The documents of each text with more than one label, and their labels, by the text's digest."""
+    conflicts: Conflicts
 
 
 @stage("cleaning", folder=FOLDER, libraries=("pyarrow", "numpy", "rensa"))
@@ -64,7 +67,8 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
     Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
     """
     decided = _decide(settings, documents, scratch / "shingles")
-    conflicts = _judge_conflicts(decided.conflicts, settings)
+    sources = _sources(documents, decided.conflicts)
+    conflicts = _judge_conflicts(decided.conflicts, sources, settings)
     grouped, reasons, labels = 0, Counter[str](), LabelCleaner()
     with PartWriter(out / DATASET, DOCUMENTS) as kept, PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
         for batch in batched(_extracted(documents, labels), BATCH_ROWS):
@@ -83,7 +87,7 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
                     dropped_rows.append({**document._asdict(), **rejection._asdict()})
             kept.write(kept_rows)
             dropped.write(dropped_rows)
-    _write_conflicts(decided.conflicts, out / CONFLICTS_DATASET)
+    _write_conflicts(decided.conflicts, sources, out / CONFLICTS_DATASET)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", kept.rows, dict(reasons) or "none")
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)
@@ -144,10 +148,20 @@ def _extracted(documents: Path, labels: LabelCleaner) -> Iterator[Document]:
         yield document._replace(label=label)
 
 
-def _judge_conflicts(found: dict[str, dict[str, str]], settings: CleaningSettings) -> dict[str, JsonValue]:
+def _sources(documents: Path, conflicts: Conflicts) -> dict[str, str]:
+    """The sources of the documents of these texts, by doc_id: people find a row by its number, not by a hash."""
+    wanted = {doc_id for of_text in conflicts.values() for doc_id in of_text}
+    rows = read_documents(documents, ("doc_id", "source")) if wanted else ()
+    return {document.doc_id: document.source for document in rows if document.doc_id in wanted}
+
+
+def _judge_conflicts(conflicts: Conflicts, sources: dict[str, str], settings: CleaningSettings) -> dict[str, JsonValue]:
     """Warns of texts with more than one label, or stops; returns their number and examples for the summary."""
-    if not found:
+    if not conflicts:
         return {}
+    found = {
+        digest: {sources[doc_id]: label for doc_id, label in of_text.items()} for digest, of_text in conflicts.items()
+    }
     policy = settings.conflicting_labels
     if policy == "fail":
         raise CorpusError(
@@ -163,10 +177,11 @@ def _judge_conflicts(found: dict[str, dict[str, str]], settings: CleaningSetting
     return {"conflicting_labels": len(found), "conflicts": dict(examples(found))}
 
 
-def _write_conflicts(found: dict[str, dict[str, str]], folder: Path) -> None:
+def _write_conflicts(conflicts: Conflicts, sources: dict[str, str], folder: Path) -> None:
     with PartWriter(folder, CONFLICTS) as writer:
-        for digest, documents in found.items():
-            writer.write([{"digest": digest, "doc_id": each, "label": label} for each, label in documents.items()])
+        for digest, of_text in conflicts.items():
+            rows = ((doc_id, label, sources[doc_id]) for doc_id, label in of_text.items())
+            writer.write([dict(zip(CONFLICTS.names, (digest, *row), strict=True)) for row in rows])
 
 
 def _too_short(text: str, min_characters: int) -> Rejection | None:

@@ -43,7 +43,7 @@ def label_notices(cleaned: Path, label_names: Sequence[str]) -> list[str]:
     conflicts: dict[str, dict[str, str]] = {}
     if (cleaned / CONFLICTS_DATASET).exists():  # not in artifacts of version 0.1
         for row in read_table(cleaned / CONFLICTS_DATASET).to_pylist():
-            conflicts.setdefault(row["digest"], {})[row["doc_id"]] = row["label"]
+            conflicts.setdefault(row["digest"], {})[row["source"]] = row["label"]
     notices = [f"{describe(conflicts)} (dataset {CONFLICTS_DATASET} of the cleaned artifact)."] if conflicts else []
     alike = [" and ".join(map(repr, names)) for names in differ_by_case(label_names)]
     if alike:
