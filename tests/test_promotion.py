@@ -317,13 +317,15 @@ def seal_again(place: Path, name: str, content: bytes) -> None:
 def test_texts_that_both_models_know_are_excluded(grown: Pipeline):
     run(grown, *POOR)
     grown("champion", "--set", grown.stage_path("training").name)
+    (grown.texts / "label0").rename(grown.texts / "renamed")  # hides no text that the champion has learned from
     record = run(grown, "--set", "splitting.seed=1", "--set", "promotion.min_documents=1")
     promotion = next(stage for stage in record["stages"] if stage["stage"] == "promotion")
     test = next(stage for stage in record["stages"] if stage["stage"] == "evaluation")
     assert promotion["rows"] < test["rows"]  # divided anew, so the champion has learned most of today's test split
     decision = json.loads(Path(promotion["path"], "decision.json").read_text())
     assert decision["documents"] == promotion["rows"]
-    assert "document" in decision["reason"]
+    assert "the champion cannot predict 'renamed', new since it was trained" in record["decision"]
+    assert list(decision["new_labels"]) == ["renamed"]
 
 
 @pytest.mark.slow
