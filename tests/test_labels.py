@@ -165,6 +165,12 @@ def test_or_they_stop_the_run(run):
         run(TWICE, conflicting_labels="fail")
 
 
+def test_labels_that_are_one_once_cleaned_do_not_conflict(run):
+    summary, _ = run([("law", TEXTS[0]), ("law\u200b ", TEXTS[0]), ("food", TEXTS[1])], conflicting_labels="fail")
+    assert "conflicting_labels" not in summary
+    assert summary["dropped"] == {"exact_duplicate": 1}
+
+
 @pytest.mark.parametrize("policy", ["group", "keep"])
 def test_repeated_texts_that_are_kept_are_named_too(run, policy: str, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, "corpusflow"):
