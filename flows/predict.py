@@ -23,6 +23,7 @@ def predict(
     text_column: Annotated[str, Field(min_length=1)] = "text",
     doc_id_column: str | None = None,
     encoding: str = "utf-8",
+    separator: str | None = None,
     part_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000,
     config: Config = "pipeline.yaml",
 ) -> dict[str, Any]:
@@ -32,16 +33,17 @@ def predict(
     after them.
 
     Args:
-        source: A folder of text files, or a .parquet, .csv, .jsonl or .ndjson file.
+        source: A folder of text files; a .parquet, .csv, .tsv, .jsonl or .ndjson file; or a folder of Parquet parts.
         text_column: The table's column with the text.
         doc_id_column: The table's column with a unique name of each text; by default file and row.
-        encoding: The encoding of the files in a folder.
+        encoding: The encoding of the texts; Parquet has its own.
+        separator: The character between the columns of a CSV, or tab; by default a comma, in .tsv a tab.
         part_rows: Texts per Parquet part; an interrupted run loses at most one part.
         config: The settings file, relative to the project's folder; it names the data folder with the champion, where
             the predictions go too.
     """
     _, store = open_pipeline(config)
-    texts = Source(Path(source), text_column, doc_id_column, encoding)
+    texts = Source(Path(source), text_column, doc_id_column, encoding, separator)
     with explain_storage_errors(store.root):
         model, which = model_in_use(store)
         logger("predict").info("predict: model %s, %s", model.fingerprint, which)

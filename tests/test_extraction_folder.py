@@ -52,6 +52,30 @@ def test_hidden_files_and_folders_are_left_out(texts: Path) -> None:
     assert folder.digest(texts) == before
 
 
+def test_files_of_systems_and_editors_and_empty_labels_are_named(texts: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = folder.digest(texts)
+    for name in ("Thumbs.db", "a/desktop.ini", "a/1.txt~", "b/Thumbs.db"):
+        (texts / name).write_bytes(b"\xd0\xcf\x11\xe0")
+    for number in range(12):
+        (texts / f"empty{number:02d}").mkdir()
+    assert len(list(folder.documents(texts))) == 4
+    assert folder.digest(texts) == before
+    assert [record.getMessage() for record in caplog.records] == [
+        "extraction: left out 4 files of systems and editors: Thumbs.db, a/1.txt~, a/desktop.ini, b/Thumbs.db",
+        "extraction: 12 label folders without a text, so without a label: "
+        + ", ".join(f"empty{number:02d}" for number in range(10))
+        + " and 2 more",
+    ]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_named(texts: Path, codec: str) -> None:
+    (texts / "b" / "2.txt").write_bytes("two words".encode(codec))
+    refused(texts, "b/2.txt", f"this is UTF-16 ({codec}), not UTF-8", "extraction.folder.encoding")
+    (texts / "b" / "2.txt").write_bytes("ö\0".encode())
+    refused(texts, "b/2.txt", "NUL at byte 2")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16", "latin-1"])
 def test_a_declared_encoding_is_read(texts: Path, encoding: str) -> None:
     for file in texts.rglob("*.txt"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tasks.extraction import table
 from tasks.extraction.document import Document
-from tasks.extraction.rows import Columns
+from tasks.extraction.rows import Columns, TextFormat
 from tasks.shared.errors import CorpusError
 
 NAMED = Columns("text", "label", "name")
@@ -131,6 +132,9 @@ def test_a_wrong_type_names_its_column(tmp_path: Path, kind: str, column: str, v
         ("null", "line 2 is not a JSON object"),
         ('{"text": "\\ud800", "label": "x"}', "line 2 has half a surrogate pair in 'text'"),
         ("[" * 100_000, "line 2 is not JSON"),
+        ('{"text": "b", "body": "c"}', "line 2 has no key 'label', only text, body; add it or remove the line"),
+        ('{"text": "b", "label": "x", "text": "c"}', "line 2 is not JSON (it has 'text' twice)"),
+        ('{"text": "b", "label": "x\\u0000y"}', "line 2 has NUL in 'label'"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -144,12 +148,6 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
     assert [document.source for document in table.documents(tmp_path / "corpus.ndjson", UNNAMED)] == [
         "corpus.ndjson line 2"
     ]
-
-
-def test_a_malformed_csv_row_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "corpus.csv"
-    file.write_text("text,label\none,x\ntwo,y,z\n")
-    refused(file, "malformed CSV", "Row #3", columns=UNNAMED)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -183,7 +181,7 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_table_says_what_is(tmp_path: Path) -> None:
-    refused(tmp_path / "corpus.xlsx", "unknown kind of table", ".parquet, .csv, .jsonl, .ndjson")
+    refused(tmp_path / "corpus.xlsx", "unknown kind of table", ".parquet, .csv, .tsv, .jsonl, .ndjson")
     refused(tmp_path / "corpus.csv", "no such file", "extraction.table.path")
     refused(tmp_path, "no .parquet file in this folder")
 
@@ -195,3 +193,78 @@ def test_the_digest_follows_names_and_contents(tmp_path: Path) -> None:
     third = table.digest(write(tmp_path, "jsonl", ROWS[:2]))
     assert len({first, second, third}) == 3
     assert table.digest(write(tmp_path, "jsonl", ROWS)) == first
+
+
+def partitioned(folder: Path, place: str, texts: list[str]) -> Path:
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"text": texts, "name": texts}), folder / place / "part-0.parquet")
+    return folder
+
+
+def test_a_parquet_folder_partitioned_by_hive_has_the_columns_of_its_folders(tmp_path: Path) -> None:
+    partitioned(tmp_path, "year=2024/label=a%2Fb", ["one"])
+    partitioned(tmp_path, "year=2025/label=c", ["two"])
+    (tmp_path / "_temporary").mkdir()
+    assert list(table.documents(tmp_path, NAMED)) == [
+        Document("one", "a/b", "year=2024/label=a%2Fb/part-0.parquet row 1", "one"),
+        Document("two", "c", "year=2025/label=c/part-0.parquet row 1", "two"),
+    ]
+    before = table.digest(tmp_path)
+    (tmp_path / "year=2025/label=c").rename(tmp_path / "year=2025/label=d")
+    assert table.digest(tmp_path) != before
+    refused(tmp_path, "no column 'body', only text, name, year, label", columns=Columns("body", "label"))
+
+
+def test_a_partition_without_a_value_and_other_subfolders_are_named(tmp_path: Path) -> None:
+    partitioned(tmp_path / "null", "label=__HIVE_DEFAULT_PARTITION__", ["one"])
+    refused(tmp_path / "null", "row 1 has no value in column 'label'")
+    partitioned(tmp_path / "plain", "2024", ["one"])
+    partitioned(tmp_path / "plain", ".", ["two"])
+    refused(tmp_path / "plain", "plain/2024: .parquet files in a subfolder that is not named KEY=VALUE")
+
+
+@pytest.mark.parametrize("column", ["label", "name"])
+def test_nul_in_a_label_or_an_id_names_the_row(tmp_path: Path, column: str) -> None:
+    refused(write(tmp_path, "parquet", [*ROWS, ROWS[0] | {column: "x\0y"}]), f"row 4 has NUL in '{column}' ('x\\x00y')")
+
+
+def test_a_message_lists_twenty_columns(tmp_path: Path) -> None:
+    file = write(tmp_path, "parquet", [{f"c{number}": 1 for number in range(500)}])
+    refused(file, "c18, c19 and 480 more; set extraction.table.label_column", columns=UNNAMED)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_compressed_table_is_read(tmp_path: Path, kind: str) -> None:
+    plain = write(tmp_path, kind, ROWS)
+    packed = tmp_path / f"{plain.name}.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    expected = [document._replace(source="") for document in table.documents(plain, NAMED)]
+    assert [document._replace(source="") for document in table.documents(packed, NAMED)] == expected
+    packed.write_bytes(packed.read_bytes()[:-20])
+    refused(packed, "damaged gzip file")
+    packed.write_bytes(plain.read_bytes())
+    refused(packed, "damaged gzip file")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le", "shift_jis"])
+def test_the_encoding_of_a_table_is_a_setting(tmp_path: Path, kind: str, encoding: str) -> None:
+    text = "日本" if encoding == "shift_jis" else "naïve"
+    file = write(tmp_path, kind, [{"text": f"{text} {number}", "label": "x"} for number in range(50)])
+    if kind == "jsonl":
+        lines = [json.dumps({"text": f"{text} {number}", "label": "x"}, ensure_ascii=False) for number in range(50)]
+        file.write_text("\n".join(lines), encoding="utf-8")
+    file.write_bytes(file.read_text(encoding="utf-8").encode(encoding))
+    found = table.documents(file, UNNAMED, TextFormat(encoding))
+    assert {document.text for document in found} == {f"{text} {number}" for number in range(50)}
+    named = (
+        "not UTF-8 at byte" if encoding in ("cp1252", "shift_jis") else f"set extraction.table.encoding to {encoding}"
+    )
+    refused(file, named, "extraction.table.encoding", columns=UNNAMED)
+
+
+def test_another_encoding_than_the_set_one_names_the_byte(tmp_path: Path) -> None:
+    file = tmp_path / "corpus.csv"
+    file.write_bytes(b"text,label\none,x\ncaf\xc3,y\n")
+    with pytest.raises(CorpusError, match=r"not ASCII at byte 20; save it as ASCII, or set extraction.table.encoding"):
+        list(table.documents(file, UNNAMED, TextFormat("ascii")))

@@ -45,8 +45,56 @@ def test_a_table_needs_no_labels(tmp_path: Path, kind: str):
     row = "line" if kind == "jsonl" else "row"
     assert ids_and_texts(Source(path)) == [(f"t.{kind} {row} 1", "one"), (f"t.{kind} {row} 2", "two")]
     assert ids_and_texts(Source(path, doc_id_column="id")) == [("x", "one"), ("y", "two")]
-    with pytest.raises(CorpusError, match=r"no column 'body', only id, text, other; set text_column"):
+    with pytest.raises(CorpusError, match=r"no column 'body', only id, text, other; set --text-column"):
         list(read_texts(Source(path, text_column="body")))
+
+
+def test_advice_names_the_options_of_the_command(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("id;text\n1;one\n")
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    for source, advice in (
+        (Source(tmp_path / "t.csv"), "separated by semicolons, not commas; set --separator to ';'"),
+        (Source(tmp_path / "t.csv", "id", "key", separator=";"), "no column 'key', only id, text; set --doc-id-column"),
+        (Source(tmp_path / "t.xlsx"), "unknown kind of table; name a file in .parquet"),
+        (Source(tmp_path / "t.jsonl"), "no such file; name a table"),
+        (Source(tmp_path), "save it as utf-8, or set --encoding"),
+    ):
+        with pytest.raises(CorpusError) as caught:
+            list(read_texts(source))
+        assert advice in str(caught.value)
+        assert "extraction." not in str(caught.value)
+    assert ids_and_texts(Source(tmp_path / "t.csv", separator=";")) == [("t.csv row 1", "one")]
+    with pytest.raises(CorpusError, match="--separator: ';;' is not one ASCII character"):
+        Source(tmp_path, separator=";;")
+
+
+def test_an_unclosed_quote_names_its_row(tmp_path: Path):
+    (tmp_path / "t.csv").write_text('id,text\n1,one\n2,"two\n3,three\n')
+    with pytest.raises(CorpusError, match=r"t\.csv: row 2: a quote opens and never closes"):
+        list(read_texts(Source(tmp_path / "t.csv")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,a\n2,b\n1,c\n", r"doc_id '1' occurs twice, in t\.csv row 1 and in t\.csv row 3; .*--doc-id-column"),
+        ('1,a\n" ",b\n', r"t\.csv row 2: the doc_id is empty"),
+    ],
+)
+def test_repeated_and_empty_ids_stop_the_batch(tmp_path: Path, rows: str, message: str):
+    (tmp_path / "t.csv").write_text(f"id,text\n{rows}")
+    with pytest.raises(CorpusError, match=message):
+        list(read_texts(Source(tmp_path / "t.csv", doc_id_column="id")))
+
+
+def test_files_of_systems_and_editors_are_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "a.txt").write_text("one")
+    for name in ("Thumbs.db", "desktop.ini", "a.txt~", "a.txt.bak", "#a.txt#", "~$a.docx"):
+        (tmp_path / name).write_bytes(b"\xd0\xcf")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX/a.txt").write_text("two")
+    assert ids_and_texts(Source(tmp_path)) == [("a.txt", "one")]
+    assert "left out 7 files of systems and editors: #a.txt#, Thumbs.db, __MACOSX/a.txt, a.txt.bak" in caplog.text
 
 
 def test_a_digest_changes_with_the_content_and_the_reading_options(tmp_path: Path):

@@ -48,7 +48,8 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--text-column", default="text", show_default=True, help="The table's column with the text.")
 @click.option("--doc-id-column", help="The table's column with a unique id of each text; by default file and row.")
-@click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the files in a folder.")
+@click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the texts; Parquet has its own.")
+@click.option("--separator", help="The character between a CSV's columns, or tab; by default a comma, in .tsv a tab.")
 @click.option("--part-rows", default=10_000, show_default=True, type=click.IntRange(1), help="Texts per Parquet part.")
 @config_option
 @json_option
@@ -57,6 +58,7 @@ def predict_batch(
     text_column: str,
     doc_id_column: str | None,
     encoding: str,
+    separator: str | None,
     part_rows: int,
     config: Path,
     as_json: bool,
@@ -72,5 +74,5 @@ def predict_batch(
     with prefect_session():
         from flows.predict import predict
 
-        result = predict(str(source), text_column, doc_id_column, encoding, part_rows, str(config))
+        result = predict(str(source), text_column, doc_id_column, encoding, separator, part_rows, str(config))
     print_result(result, as_json, click.echo, result["path"])

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tasks.extraction.document import Document
-from tasks.extraction.text_files import unreadable
+from tasks.extraction.text_stream import open_utf8, require_utf8
 from tasks.shared.errors import CorpusError, one_line
 
 BATCH_ROWS = 256
-CSV_BLOCK_BYTES = 32 * 2**20
-"""A CSV is read in blocks of this size; a longer row is an error."""
+MOST_NAMES = 20
+"""Columns that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -30,105 +27,143 @@ class Columns:
     text: str
     label: str | None
     doc_id: str | None = None
-    setting: str = "extraction.table.{}_column"
-    """The setting that names a column, for messages."""
+    setting: str = "extraction.table.{}"
+    """The settings that describe the table, for messages; or the command's options, `--{}`."""
+    choose: str = "set extraction.table.path to"
+    """How another table is chosen, for messages."""
 
     @property
     def names(self) -> list[str]:
         """The names in the order of a document's fields, without a doc_id or label that is None."""
         return [name for name in (self.doc_id, self.label, self.text) if name is not None]
 
+    def advice(self, key: str) -> str:
+        """The setting or the option with this key, as a message names it."""
+        named = self.setting.format(key)
+        return named.replace("_", "-") if named.startswith("--") else named
 
-def read_parquet(file: Path, columns: Columns) -> Iterator[Document]:
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How CSV and JSON Lines are written. A separator of None is a comma; in files named .tsv, a tab."""
+
+    encoding: str = "utf-8"
+    separator: str | None = None
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One file of a table."""
+
+    path: Path
+    name: str
+    """The path inside the table's folder, or the file's name."""
+    constants: Mapping[str, str | None] = field(default_factory=dict)
+    """Columns whose value is the same in the whole file: those that Hive's folders `KEY=VALUE` name."""
+
+
+def read_parquet(file: TableFile, columns: Columns, _: TextFormat) -> Iterator[Document]:
     """Rows of a Parquet file, read in batches; the doc_id is empty if no column has it."""
     done = 0
     try:
-        with pq.ParquetFile(file) as opened:
+        with pq.ParquetFile(file.path) as opened:
             schema = opened.schema_arrow
-            _require(columns, schema.names, file)
-            for name in columns.names:
-                _require_type(schema.field(name).type, name, columns, file)
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=columns.names):
-                yield from _documents(batch, columns, file, done)
+            others = [name for name in schema.names if name not in file.constants]
+            require_columns(columns, [*others, *file.constants], file.path)
+            stored = [name for name in columns.names if name not in file.constants]
+            for name in stored:
+                _require_type(schema.field(name).type, name, columns, file.path)
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=stored):
+                yield from documents(batch, columns, file, done)
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise CorpusError(f"{file}: not readable as Parquet after row {done} ({one_line(error)})") from error
+        raise CorpusError(f"{file.path}: not readable as Parquet after row {done} ({one_line(error)})") from error
 
 
-def read_csv(file: Path, columns: Columns) -> Iterator[Document]:
-    """Rows of a UTF-8 CSV with a header. Values stay as written (`01`); quoted ones may have line breaks."""
-    done = 0
-    try:
-        _require(columns, _csv_header(file), file)
-        with pyarrow.csv.open_csv(
-            file,
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=columns.names, column_types=dict.fromkeys(columns.names, pa.string())
-            ),
-        ) as reader:
-            for batch in reader:
-                yield from _documents(batch, columns, file, done)
-                done += batch.num_rows
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        _require_utf8(file)
-        raise CorpusError(f"{file}: malformed CSV after row {done} ({one_line(error)})") from error
-
-
-def read_json_lines(file: Path, columns: Columns) -> Iterator[Document]:
-    """Rows of a UTF-8 JSON Lines file: one object per line; blank lines are skipped.
+def read_json_lines(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[Document]:
+    """Rows of a JSON Lines file: one object per line; blank lines are skipped.
 
     Parsed with the standard library, because pyarrow's errors do not name the line.
     """
+    complete = False  # whether a line had all columns, so that the settings name them correctly
+    with open_utf8(file.path, text_format.encoding, columns.advice("encoding")) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{file.path}: line {number}"
+            fields = _json_object(line, place, file, columns)
+            for name in columns.names if complete else ():
+                if name not in fields:
+                    raise CorpusError(f"{place} has no key {name!r}, only {listed(fields)}; add it or remove the line")
+            require_columns(columns, list(fields), place)
+            complete = True
+            values = [_json_string(fields[name], name, columns, place) for name in columns.names]
+            yield document(values, columns, f"{file.name} line {number}", place)
+
+
+def _json_object(line: bytes, place: str, file: TableFile, columns: Columns) -> dict[str, Any]:
+    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for name in columns.names:
+            if names.count(name) > 1:
+                raise ValueError(f"it has {name!r} twice")
+        return dict(pairs)
+
     try:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                place = f"{file}: line {number}"
-                try:
-                    fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
-                except UnicodeDecodeError:
-                    _require_utf8(file)
-                    raise
-                except (ValueError, RecursionError) as error:
-                    raise CorpusError(f"{place} is not JSON ({error}); write one object per line") from error
-                if fields is None and not line.strip():
-                    continue
-                if not isinstance(fields, dict):
-                    raise CorpusError(f"{place} is not a JSON object, but {_excerpt(line)}; write one object per line")
-                _require(columns, list(fields), place)
-                values = [_json_string(fields[name], name, columns, place) for name in columns.names]
-                yield _document(values, columns, f"{file.name} line {number}")
-    except OSError as error:
-        raise unreadable(file, error) from error
+        fields = json.loads(line.decode(), object_pairs_hook=without_repeats)
+    except UnicodeDecodeError:
+        require_utf8(file.path, columns.advice("encoding"))
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{place} is not JSON ({error}); write one object per line") from error
+    if not isinstance(fields, dict):
+        raise CorpusError(f"{place} is not a JSON object, but {_excerpt(line)}; write one object per line")
+    return fields
 
 
-def _documents(batch: pa.RecordBatch, columns: Columns, file: Path, done: int) -> Iterator[Document]:
-    arrays = [batch.column(name) for name in columns.names]
-    for name, array in zip(columns.names, arrays, strict=True):
+def documents(batch: pa.RecordBatch, columns: Columns, file: TableFile, done: int) -> Iterator[Document]:
+    """The rows of a batch as documents; `done` rows of the file came before it."""
+    strings = []
+    for name in columns.names:
+        array = _constant(file, name, batch) if name in file.constants else batch.column(name)
         if array.null_count:
             row = done + 1 + array.is_null().to_pylist().index(True)
-            raise CorpusError(f"{file}: row {row} has no value in column {name!r}; fill it in or remove the row")
-    strings = [array.cast(pa.string()).to_pylist() for array in arrays]
+            raise CorpusError(f"{file.path}: row {row} has no value in column {name!r}; fill it in or remove the row")
+        strings.append(array.cast(pa.string()).to_pylist())
     for number, values in enumerate(zip(*strings, strict=True), done + 1):
-        yield _document(values, columns, f"{file.name} row {number}")
+        yield document(values, columns, f"{file.name} row {number}", f"{file.path}: row {number}")
 
 
-def _document(values: Sequence[str], columns: Columns, source: str) -> Document:
+def _constant(file: TableFile, name: str, batch: pa.RecordBatch) -> pa.Array:
+    return pa.array([file.constants[name]] * batch.num_rows, pa.string())
+
+
+def document(values: Sequence[str], columns: Columns, source: str, place: str) -> Document:
+    """The values of `columns.names` as a document. Raises CorpusError for NUL in a doc_id or a label."""
     remaining = iter(values)
     doc_id, label = (next(remaining) if name is not None else "" for name in (columns.doc_id, columns.label))
+    for name, value in ((columns.doc_id, doc_id), (columns.label, label)):
+        if "\0" in value:
+            raise CorpusError(f"{place} has NUL in {name!r} ({value[:40]!r}), which no text has; correct it")
     return Document(doc_id, label, source, text=next(remaining))
 
 
-def _require(columns: Columns, given: Sequence[str], place: object) -> None:
+def require_columns(columns: Columns, given: Sequence[str], place: object) -> None:
+    """Raises CorpusError if a column is missing, or there twice."""
     for name in columns.names:
         if name not in given:
             setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
             raise CorpusError(
-                f"{place}: no column {name!r}, only {', '.join(given) or 'none'}; set {columns.setting.format(setting)}"
+                f"{place}: no column {name!r}, only {listed(given)}; set {columns.advice(f'{setting}_column')}"
             )
         if given.count(name) > 1:
             raise CorpusError(f"{place}: more than one column {name!r}; rename one")
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    shown = ", ".join(list(names)[:MOST_NAMES])
+    return (f"{shown} and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else shown) or "none"
 
 
 def _require_type(column_type: pa.DataType, name: str, columns: Columns, place: object) -> None:
@@ -150,28 +185,6 @@ def _json_string(value: Any, name: str, columns: Columns, place: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise CorpusError(f"{place} has half a surrogate pair in {name!r}, which is not a character; correct it")
     return value
-
-
-def _csv_header(file: Path) -> list[str]:
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        return next(csv.reader(opened), [])
-
-
-def _require_utf8(file: Path) -> None:
-    """Raises CorpusError with the offset of the first byte that is not UTF-8."""
-    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
-    with file.open("rb") as opened:
-        while True:
-            block = opened.read(2**20)
-            pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                at = offset - pending + error.start
-                raise CorpusError(f"{file}: not UTF-8 at byte {at}; save it as UTF-8") from error
-            if not block:
-                return
-            offset += len(block)
 
 
 def _excerpt(line: bytes) -> str:

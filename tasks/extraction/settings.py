@@ -47,10 +47,26 @@ class FolderSource(_SourceWithPath):
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field("utf-8", description="encoding of every file")
 
 
-class TableSource(_SourceWithPath):
-    """A Parquet, CSV or JSON Lines file, or a folder of Parquet parts."""
+def known_separator(value: str) -> str:
+    """One ASCII character; "tab" stands for a tab. Raises ValueError for anything else."""
+    separator = "\t" if value in ("tab", "\\t") else value
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n\0':
+        raise ValueError(f"{value!r} is not one ASCII character; give ',', ';', '|' or tab")
+    return separator
 
-    path: LocalPath | None = Field(None, description=".parquet, .csv, .jsonl or .ndjson file, or folder of .parquet")
+
+class TableSource(_SourceWithPath):
+    """A Parquet, CSV, TSV or JSON Lines file, all but Parquet also as .gz, or a folder of Parquet parts."""
+
+    path: LocalPath | None = Field(
+        None, description=".parquet, .csv, .tsv, .jsonl or .ndjson file (also .csv.gz, …), or folder of .parquet"
+    )
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8", description="encoding of CSV, TSV and JSON Lines"
+    )
+    separator: Annotated[str, AfterValidator(known_separator)] | None = Field(
+        None, description="character between the columns of a CSV, or tab; null: a comma, in .tsv a tab"
+    )
     text_column: str = Field("text", min_length=1, description="column with the text")
     label_column: str = Field("label", min_length=1, description="column with the label")
     doc_id_column: str | None = Field(

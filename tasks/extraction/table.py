@@ -1,6 +1,6 @@
-"""Texts from a table: Parquet, CSV or JSON Lines, or a folder of Parquet parts.
+"""Texts from a table: Parquet, CSV, TSV or JSON Lines, or a folder of Parquet parts.
 
-Tables are read a batch at a time; CSV and JSON Lines must be UTF-8. Rows are counted from 1, without a CSV's header.
+Tables are read a batch at a time. Rows are counted from 1, without a CSV's header and blank lines.
 
 Without a doc_id column, a document's id is a hash of its text, followed by `-000002`, … for further rows with the same
 text. Such an id stays the same when rows are added, removed or reordered, or a label is corrected. A row number would
@@ -12,49 +12,92 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
+from tasks.extraction.csv_rows import read_csv
 from tasks.extraction.document import Document
 from tasks.extraction.ordering import sort_by_id
-from tasks.extraction.rows import Columns, read_csv, read_json_lines, read_parquet
+from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_lines, read_parquet
 from tasks.extraction.text_files import digest_files
+from tasks.extraction.text_stream import COMPRESSED
 from tasks.shared.errors import CorpusError
 
-_READERS = {".parquet": read_parquet, ".csv": read_csv, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
+UTF8 = TextFormat()
+CHOOSE = "set extraction.table.path to"
+_READERS = {
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+}
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def table_files(path: Path) -> list[Path]:
-    """The file, or the Parquet parts of the folder in the order of their names."""
+def table_files(path: Path, choose: str = CHOOSE) -> list[TableFile]:
+    """The file, or the Parquet parts of the folder in the order of their names, with those in Hive's `KEY=VALUE`.
+
+    Raises CorpusError for anything else, which says what to do with the words `choose`.
+    """
     if path.is_dir():
-        files = sorted(file for file in path.glob("*.parquet") if not file.name.startswith("."))
+        files = sorted(_parts(path, path, {}), key=lambda file: file.name)
         if not files:
-            raise CorpusError(f"{path}: no .parquet file in this folder; set extraction.table.path to a table")
+            raise CorpusError(f"{path}: no .parquet file in this folder; {choose} a table")
         return files
-    if path.suffix.lower() not in _READERS:
+    if not _kind(path):
         raise CorpusError(
-            f"{path}: unknown kind of table; set extraction.table.path to a file in {', '.join(_READERS)}, or a folder"
+            f"{path}: unknown kind of table; {choose} a file in {', '.join(_READERS)} (all but "
+            f"Parquet also as {COMPRESSED}), or a folder of Parquet"
         )
     if not path.is_file():
-        raise CorpusError(f"{path}: no such file; set extraction.table.path to a table")
-    return [path]
+        raise CorpusError(f"{path}: no such file; {choose} a table")
+    return [TableFile(path, path.name)]
 
 
-def documents(path: Path, columns: Columns) -> Iterator[Document]:
+def _kind(path: Path) -> str:
+    """The suffix that says how the file is read; empty if it is unknown."""
+    suffix = path.suffix.lower()
+    if suffix == COMPRESSED:
+        suffix = Path(path.stem).suffix.lower()
+        return suffix if suffix in _READERS and suffix != ".parquet" else ""
+    return suffix if suffix in _READERS else ""
+
+
+def _parts(folder: Path, root: Path, constants: dict[str, str | None]) -> Iterator[TableFile]:
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            if entry.suffix == ".parquet":
+                yield TableFile(entry, entry.relative_to(root).as_posix(), constants)
+        elif not entry.name.startswith("_"):  # _delta_log, _temporary
+            key, equals, value = entry.name.partition("=")
+            if equals:
+                known = None if value == _NULL_PARTITION else unquote(value)
+                yield from _parts(entry, root, constants | {unquote(key): known})
+            elif any(entry.rglob("*.parquet")):
+                raise CorpusError(
+                    f"{entry}: .parquet files in a subfolder that is not named KEY=VALUE; move them up, or away"
+                )
+
+
+def documents(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
     """The rows as documents, sorted by id. Raises CorpusError with file and row for anything unreadable."""
-    documents = rows(path, columns)
+    documents = rows(path, columns, text_format)
     if columns.doc_id:
         return sort_by_id(documents)
     return _number_repeats(sort_by_id(each._replace(doc_id=_hash(each.text)) for each in documents))
 
 
-def rows(path: Path, columns: Columns) -> Iterator[Document]:
+def rows(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
     """The rows in the order of the files; the doc_id is empty if no column has it."""
-    for file in table_files(path):
-        yield from _READERS[file.suffix.lower()](file, columns)
+    for file in table_files(path, columns.choose):
+        yield from _READERS[_kind(file.path)](file, columns, text_format)
 
 
-def digest(path: Path) -> str:
-    """sha256 over the names and the contents of the files."""
-    return digest_files((file.name, file) for file in table_files(path))
+def digest(path: Path, choose: str = CHOOSE) -> str:
+    """sha256 over the names and the contents of the files; `choose` as in `table_files`."""
+    return digest_files((file.name, file.path) for file in table_files(path, choose))
 
 
 def _hash(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tasks.extraction import brown, folder, table
 from tasks.extraction.document import Document
 from tasks.extraction.ordering import validate
-from tasks.extraction.rows import Columns
+from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import BrownSource, ExtractionSettings
 from tasks.shared.engine.stage import stage
@@ -61,7 +61,8 @@ def _documents(settings: ExtractionSettings) -> Iterator[Document]:
     if settings.source == "folder":
         return folder.documents(_path(settings), settings.folder.encoding)
     chosen = settings.table
-    return table.documents(_path(settings), Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column))
+    columns = Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column)
+    return table.documents(_path(settings), columns, TextFormat(chosen.encoding, chosen.separator))
 
 
 def _brown(places: BrownSource) -> Path:

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tasks.shared.errors import CorpusError
+from tasks.shared.progress import logger
 
 BLOCK_BYTES = 2**20
+GUESS_BYTES = 4096
+"""Bytes from the beginning of a file that its encoding is guessed from."""
+_SYSTEM_FILE = re.compile(
+    r"(?:eh)?thumbs\.db|desktop\.ini|icon\r|__macosx|@eadir"  # of Windows, macOS and Synology
+    r"|~\$.*|#.*#|.*~|.*\.(?:bak|swp|swo)",  # of Office, Emacs, Vim and others: locks and backups
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_NAMES = 10
 
 
-def read_text(file: Path, encoding: str) -> str:
+def is_system_file(name: str) -> bool:
+    """Whether a file or a folder is one that systems and editors leave next to texts, such as Thumbs.db or a.txt~."""
+    return _SYSTEM_FILE.fullmatch(name) is not None
+
+
+def warn_of(stage: str, what: str, names: Sequence[str]) -> None:
+    """Logs what was found of something, and the first ten names; nothing without names."""
+    if names:
+        more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        logger(stage).warning("%s: %s: %s%s", stage, what, ", ".join(sorted(names)[:_MOST_NAMES]), more)
+
+
+def read_text(file: Path, encoding: str, setting: str = "extraction.folder.encoding") -> str:
     """The text of a file, without a byte order mark.
 
     Raises CorpusError if the file cannot be read, with the offset of the first byte that is not in `encoding`, or of
-    the first NUL.
+    the first NUL. `setting` is what names the encoding, for messages.
     """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise unreadable(file, error) from error
+    return decode(content, file, encoding, f"set {setting}")
+
+
+def decode(content: bytes, file: object, encoding: str, advice: str) -> str:
+    """The content of a file as text, as `read_text` gives it; `advice` says what to do about another encoding."""
+    if encoding == "utf-8" and (utf16 := guess_utf16(content)) is not None:
+        raise CorpusError(f"{file}: this is UTF-16 ({utf16}), not UTF-8; save it as UTF-8, or {advice}")
     marked = encoding == "utf-8" and content.startswith(codecs.BOM_UTF8)
     codec = "utf-8-sig" if marked else encoding
     try:
@@ -29,8 +58,7 @@ def read_text(file: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         offset = error.start + (len(codecs.BOM_UTF8) if marked else 0)
         raise CorpusError(
-            f"{file}: not {encoding} at byte {offset} (0x{content[offset]:02x}); "
-            f"save it as {encoding}, or set extraction.folder.encoding"
+            f"{file}: not {encoding} at byte {offset} (0x{content[offset]:02x}); save it as {encoding}, or {advice}"
         ) from error
     if "\0" in text:
         offset = len(text[: text.index("\0")].encode(codec))
@@ -38,6 +66,21 @@ def read_text(file: Path, encoding: str) -> str:
             f"{file}: NUL at byte {offset}, so not text in {encoding}; remove a binary file, convert a UTF-16 one"
         )
     return text
+
+
+def guess_utf16(content: bytes) -> str | None:
+    """utf-16, utf-16-le or utf-16-be if the content looks like it, with or without a byte order mark.
+
+    Without a mark, Latin letters and spaces show: half of the bytes are NUL, and they are every other byte.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = content[:GUESS_BYTES]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    for name, zeros, others in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if zeros > len(head) / 8 and others == 0 and len(head) % 2 == 0:
+            return name
+    return None
 
 
 def digest_files(files: Iterable[tuple[str, Path]]) -> str:

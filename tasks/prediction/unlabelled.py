@@ -9,60 +9,97 @@ from pathlib import Path
 
 from tasks.extraction import table
 from tasks.extraction.document import Document
-from tasks.extraction.rows import Columns
-from tasks.extraction.text_files import digest_files, read_text
+from tasks.extraction.rows import Columns, TextFormat
+from tasks.extraction.settings import known_separator
+from tasks.extraction.text_files import digest_files, is_system_file, read_text, warn_of
 from tasks.shared.errors import CorpusError
 from tasks.shared.store.fingerprint import digest_of
+
+CHOOSE = "name"
+"""How a message asks for another source."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Location and format of the texts: columns apply to a table, the encoding to a folder of files."""
+    """Location and format of the texts: columns and separator apply to a table."""
 
     path: Path
     text_column: str = "text"
     doc_id_column: str | None = None
     encoding: str = "utf-8"
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         try:
-            codecs.lookup(self.encoding)
+            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
         except LookupError:
             raise CorpusError(f"{self.encoding!r} is not an encoding that Python knows; try utf-8 or cp1252") from None
+        if self.separator is not None:
+            try:
+                object.__setattr__(self, "separator", known_separator(self.separator))
+            except ValueError as error:
+                raise CorpusError(f"--separator: {error}") from None
 
     @property
     def is_table(self) -> bool:
         """Whether the source is a table: one file, or a folder with Parquet parts."""
-        return not self.path.is_dir() or any(self.path.glob("*.parquet"))
+        return not self.path.is_dir() or any(self.path.rglob("*.parquet"))
 
 
 def read_texts(source: Source) -> Iterator[Document]:
-    """The texts as documents without labels, in a fixed order. Raises CorpusError for an unreadable file or row.
+    """The texts as documents without labels, in a fixed order.
 
     The doc_id of a file is its path inside the folder; that of a row its doc_id column, or else file and row number.
+    Raises CorpusError for an unreadable file or row, and for a doc_id that is empty or occurs twice.
     """
     if source.is_table:
-        columns = Columns(source.text_column, None, source.doc_id_column, setting="{}_column")
-        for document in table.rows(source.path, columns):
-            yield document._replace(doc_id=document.doc_id or document.source)
+        columns = Columns(source.text_column, None, source.doc_id_column, setting="--{}", choose=CHOOSE)
+        rows = table.rows(source.path, columns, TextFormat(source.encoding, source.separator))
+        if source.doc_id_column is None:
+            yield from (document._replace(doc_id=document.source) for document in rows)
+        else:
+            yield from _distinct(rows, source)
     else:
-        for doc_id, file in _files(source.path):
-            yield Document(doc_id, source=doc_id, text=read_text(file, source.encoding))
+        files, left_out = _files(source.path)
+        warn_of("predict", f"left out {len(left_out):,} files of systems and editors", left_out)
+        for doc_id, file in files:
+            yield Document(doc_id, source=doc_id, text=read_text(file, source.encoding, "--encoding"))
 
 
 def source_digest(source: Source) -> str:
     """sha256 of names and contents, and of the reading options."""
-    content = table.digest(source.path) if source.is_table else digest_files(_files(source.path))
-    return digest_of([source.text_column, source.doc_id_column, source.encoding, content])
+    content = table.digest(source.path, CHOOSE) if source.is_table else digest_files(_files(source.path)[0])
+    return digest_of([source.text_column, source.doc_id_column, source.encoding, source.separator, content])
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """All files below a folder with their relative paths, sorted; hidden files and folders are skipped."""
-    files = []
+def _distinct(rows: Iterator[Document], source: Source) -> Iterator[Document]:
+    """The rows, as long as their ids are there and differ; the ids stay in memory."""
+    seen: dict[str, str] = {}
+    for document in rows:
+        if not document.doc_id.strip():
+            raise CorpusError(f"{document.source}: the doc_id is empty; give every text one, or omit --doc-id-column")
+        if (first := seen.setdefault(document.doc_id, document.source)) != document.source:
+            raise CorpusError(
+                f"doc_id {document.doc_id!r} occurs twice, in {first} and in {document.source}; give each text its "
+                f"own, or choose another column than {source.doc_id_column!r} with --doc-id-column"
+            )
+        yield document
+
+
+def _files(folder: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """All files below a folder with their relative paths, sorted, and the names of those left out.
+
+    Hidden files and folders are skipped, and what systems and editors leave behind.
+    """
+    files, left_out = [], []
     for file in folder.rglob("*"):
         inside = file.relative_to(folder)
-        if file.is_file() and not any(part.startswith(".") for part in inside.parts):
+        if not file.is_file() or any(part.startswith(".") for part in inside.parts):
+            continue
+        if any(map(is_system_file, inside.parts)):
+            left_out.append(inside.as_posix())
+        else:
             files.append((inside.as_posix(), file))
     if not files:
         raise CorpusError(f"{folder}: no text file found; choose a folder of text files, or a table")
-    return sorted(files)
+    return sorted(files), left_out
