@@ -128,10 +128,29 @@ def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypat
 def test_predict_refuses_files_that_are_not_text(done: Pipeline, tmp_path: Path):
     (tmp_path / "bad.txt").write_bytes(b"abc\xff")
     (tmp_path / "empty.txt").write_text(" \n")
-    assert "bad.txt: not UTF-8 at byte 3" in refused(done("predict", str(tmp_path / "bad.txt")))
+    assert "bad.txt: not utf-8 at byte 3" in refused(done("predict", str(tmp_path / "bad.txt")))
     assert "empty.txt: no text" in refused(done("predict", str(tmp_path / "empty.txt")))
     assert "none.txt: cannot be read" in refused(done("predict", str(tmp_path / "none.txt")))
     assert "cannot be read" in refused(done("predict", str(tmp_path)))
+    (tmp_path / "nul.txt").write_bytes(b"judge\0\0court")
+    (tmp_path / "invisible.txt").write_text("\u200b\ufeff\u2060\u3164", encoding="utf-8")
+    assert "nul.txt: NUL at byte 5" in refused(done("predict", str(tmp_path / "nul.txt")))
+    assert "invisible.txt: no text" in refused(done("predict", str(tmp_path / "invisible.txt")))
+
+
+def test_one_bad_file_of_many_keeps_no_other_from_its_answer(done: Pipeline, tmp_path: Path):
+    for name, content in {"a": b"apple1 river1", "b": b"caf\xe9 1", "c": b"\xe2\x80\x8b", "d": b"stone1"}.items():
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    files = [str(tmp_path / f"{name}.txt") for name in "abcd"]
+    result = done("predict", *files, "--json")
+    assert result.code == 1
+    assert [entry["source"] for entry in result.json["predictions"]] == [files[0], files[3]]
+    assert [entry["source"] for entry in result.json["refused"]] == files[1:3]
+    lines = [line for line in result.err.splitlines() if line.startswith("corpusflow: ")]
+    assert "b.txt: not utf-8 at byte 3 (0xe9); save it as utf-8, or give --encoding" in lines[0]
+    assert "c.txt: no text in the file" in lines[1]
+    assert lines[2] == "corpusflow: 2 of 4 files got no label"
+    assert done("predict", files[1], "--encoding", "cp1252").code == 0
 
 
 def test_a_modified_model_is_refused(done: Pipeline, tmp_path: Path):

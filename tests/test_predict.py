@@ -64,7 +64,7 @@ def test_advice_names_the_options_of_the_command(tmp_path: Path):
         assert advice in str(caught.value)
         assert "extraction." not in str(caught.value)
     assert ids_and_texts(Source(tmp_path / "t.csv", separator=";")) == [("t.csv row 1", "one")]
-    with pytest.raises(CorpusError, match="--separator: ';;' is not one ASCII character"):
+    with pytest.raises(CorpusError, match="';;' is not one ASCII character"):
         Source(tmp_path, separator=";;")
 
 
@@ -107,7 +107,7 @@ def test_a_digest_changes_with_the_content_and_the_reading_options(tmp_path: Pat
 
 
 def test_an_unknown_encoding_is_named(tmp_path: Path):
-    with pytest.raises(CorpusError, match="'utf-9' is not an encoding"):
+    with pytest.raises(CorpusError, match="'utf-9' is not a text encoding"):
         Source(tmp_path, encoding="utf-9")
 
 

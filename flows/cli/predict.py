@@ -8,17 +8,29 @@ import click
 
 from flows.cli.options import config_option, json_option, open_store, print_result
 from flows.ops.environment import prefect_session
+from tasks.shared.errors import InputError, RunError
+
+
+def _text_encoding(_: click.Context, __: click.Parameter, name: str) -> str:
+    from tasks.extraction.settings import known_encoding
+
+    try:
+        return known_encoding(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE… | -", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--encoding", default="utf-8", show_default=True, callback=_text_encoding, help="The texts' encoding.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the champion by default.")
 @config_option
 @json_option
-def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: bool) -> None:
+def predict(files: tuple[Path, ...], encoding: str, model: Path | None, config: Path, as_json: bool) -> None:
     """Label texts with the champion, the model in use.
 
-    Each FILE holds one text in UTF-8; `-` reads one from standard input. Prints a line per text: the most probable
+    Each FILE holds one text; `-` reads one from standard input. A file without text is named, the others get their
+    labels, and the exit code is 1. Prints a line per text: the most probable
     label, and the probabilities of the three most probable ones; --json has the probabilities of all labels. Without a
     champion, the newest model is used. `corpusflow predict-batch` labels whole folders and tables.
 
@@ -39,9 +51,15 @@ def predict(files: tuple[Path, ...], model: Path | None, config: Path, as_json: 
         verified_model(model, "train again, or choose another model")
     if not as_json:
         click.echo(f"model {model.name}, {chosen}", err=True)
-    predictions = predict_files(model, files)
-    result = {"model": str(model), "chosen": chosen, "predictions": predictions}
+    predictions, refused = predict_files(model, files, encoding)
+    if len(files) == len(refused) == 1:
+        raise InputError(refused[0]["reason"])
+    result = {"model": str(model), "chosen": chosen, "predictions": predictions, "refused": refused}
     print_result(result, as_json, tables.show_predictions, predictions)
+    for refusal in refused:
+        click.echo(f"corpusflow: {refusal['reason']}", err=True)
+    if refused:
+        raise RunError(f"{len(refused):,} of {len(files):,} files got no label")
 
 
 @click.command("predict-batch")

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 from tasks.shared.section import LocalPath, Section
 
 
-def _known_encoding(name: str) -> str:
+def known_encoding(name: str) -> str:
+    """Python's name of an encoding. Raises ValueError if it has none that is for text."""
     try:
         "a".encode(name)  # refuses codecs that are not for text
     except (LookupError, UnicodeError) as error:
@@ -44,7 +45,7 @@ class FolderSource(_SourceWithPath):
     """Text files in one subfolder per label (the layout of scikit-learn's `load_files`)."""
 
     path: LocalPath | None = Field(None, description="folder with one subfolder per label")
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field("utf-8", description="encoding of every file")
+    encoding: Annotated[str, AfterValidator(known_encoding)] = Field("utf-8", description="encoding of every file")
 
 
 def known_separator(value: str) -> str:
@@ -61,7 +62,7 @@ class TableSource(_SourceWithPath):
     path: LocalPath | None = Field(
         None, description=".parquet, .csv, .tsv, .jsonl or .ndjson file (also .csv.gz, …), or folder of .parquet"
     )
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+    encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8", description="encoding of CSV, TSV and JSON Lines"
     )
     separator: Annotated[str, AfterValidator(known_separator)] | None = Field(

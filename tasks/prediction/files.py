@@ -5,41 +5,63 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tasks.extraction.text_files import decode
 from tasks.shared.errors import InputError
 
 
-def predict_files(model: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Label and probabilities of each file (`-` is standard input), in the order given, by a verified model folder.
+class FileAnswers(NamedTuple):
+    """What became of some files: every file is in one of the two lists, in the order given."""
 
-    Raises InputError for a file that is not UTF-8 text or has no text, ArtifactError for a model of another version.
+    predictions: list[dict[str, Any]]
+    """source, label, and the probability of each label."""
+    refused: list[dict[str, str]]
+    """source, and the message that says why."""
+
+
+def predict_files(model: Path, files: Sequence[Path], encoding: str = "utf-8") -> FileAnswers:
+    """Label and probabilities of each file (`-` is standard input), by a verified model folder.
+
+    A file that cannot be read, is not text in `encoding`, has NUL or nothing visible is refused; the others are
+    answered. Raises ArtifactError for a model of another version.
     """
-    from tasks.prediction.text_classifier import TextClassifier
+    texts: dict[int, str] = {}
+    problems: dict[int, str] = {}
+    for number, file in enumerate(files):
+        try:
+            texts[number] = _read(file, encoding)
+        except InputError as error:
+            problems[number] = str(error)
+    answers = _predict(model, texts) if texts else {}
+    problems |= {number: f"{files[number]}: no text in the file" for number in texts if number not in answers}
+    return FileAnswers(
+        [{"source": str(files[number]), **answers[number]} for number in sorted(answers)],
+        [{"source": str(files[number]), "reason": problems[number]} for number in sorted(problems)],
+    )
 
-    texts = [_read(file) for file in files]
+
+def _predict(model: Path, texts: dict[int, str]) -> dict[int, dict[str, Any]]:
+    """The answers by the texts' numbers, without those that are empty once cleaned."""
+    from tasks.prediction.text_classifier import TextClassifier  # torch
+
     classifier = TextClassifier(model)
-    probabilities = classifier.probabilities(texts)
-    for file, row in zip(files, probabilities, strict=True):
-        if np.isnan(row).any():
-            raise InputError(f"{file}: no text in the file")
-    return [
-        {
-            "source": str(file),
-            "label": classifier.label_names[int(row.argmax())],
-            "probabilities": dict(zip(classifier.label_names, map(float, row), strict=True)),
+    names = classifier.label_names
+    return {
+        number: {
+            "label": names[int(row.argmax())],
+            "probabilities": dict(zip(names, map(float, row), strict=True)),
         }
-        for file, row in zip(files, probabilities, strict=True)
-    ]
+        for number, row in zip(texts, classifier.probabilities(list(texts.values())), strict=True)
+        if not np.isnan(row).any()
+    }
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, encoding: str) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; convert it first") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    return decode(data, file, encoding, "give --encoding")

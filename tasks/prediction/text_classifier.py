@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.cleaning.length import has_text
 from tasks.cleaning.normalize import normalize
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import progress
@@ -44,7 +45,7 @@ class TextClassifier:
         self.label_names = self._classifier.label_names
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities [texts, labels]; NaN for a text that is empty once cleaned."""
+        """Probabilities [texts, labels]; NaN for a text with nothing visible in it."""
         starts = range(0, len(texts), TEXTS_AT_ONCE)
         answers = [
             self._probabilities(texts[start : start + TEXTS_AT_ONCE])
@@ -55,7 +56,7 @@ class TextClassifier:
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         cleaned = [normalize(text, **self._options) for text in texts]
         answers = np.full((len(texts), len(self.label_names)), np.nan)
-        filled = [number for number, text in enumerate(cleaned) if text]
+        filled = [number for number, text in enumerate(cleaned) if has_text(text)]
         ids = self._encoder.encode([cleaned[number] for number in filled])
         answers[filled] = np.exp(self._classifier.log_probabilities([some[: self._max_tokens] for some in ids]))
         return answers

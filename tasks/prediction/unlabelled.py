@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from tasks.extraction import table
 from tasks.extraction.document import Document
 from tasks.extraction.rows import Columns, TextFormat
-from tasks.extraction.settings import known_separator
+from tasks.extraction.settings import known_encoding, known_separator
 from tasks.extraction.text_files import digest_files, is_system_file, read_text, warn_of
 from tasks.shared.errors import CorpusError
 from tasks.shared.store.fingerprint import digest_of
@@ -31,14 +30,11 @@ class Source:
 
     def __post_init__(self) -> None:
         try:
-            object.__setattr__(self, "encoding", codecs.lookup(self.encoding).name)
-        except LookupError:
-            raise CorpusError(f"{self.encoding!r} is not an encoding that Python knows; try utf-8 or cp1252") from None
-        if self.separator is not None:
-            try:
+            object.__setattr__(self, "encoding", known_encoding(self.encoding))
+            if self.separator is not None:
                 object.__setattr__(self, "separator", known_separator(self.separator))
-            except ValueError as error:
-                raise CorpusError(f"--separator: {error}") from None
+        except ValueError as error:
+            raise CorpusError(str(error)) from None
 
     @property
     def is_table(self) -> bool:
