@@ -7,17 +7,22 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import click
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import Pipeline, Result, write_corpus
+from conftest import PROJECT, Pipeline, Result, write_corpus
 
 from flows.cli.main import cli
 from flows.pipeline.stages import STAGES as STAGE_NAMES
+from tasks.prediction.model import load_model
+from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
 from tasks.shared.store import artifacts
 
@@ -111,6 +116,40 @@ def test_predict_labels_files_and_standard_input(done: Pipeline, tmp_path: Path)
     assert first["label"] == max(first["probabilities"], key=first["probabilities"].__getitem__)
     assert abs(sum(first["probabilities"].values()) - 1) < 1e-6
     assert set(first["probabilities"]) == {"label0", "label1", "label2"}
+
+
+def test_a_model_labels_texts_from_python(done: Pipeline, tmp_path: Path):
+    model = load_model(done.stage_path("training"))
+    texts = [" ".join([f"{word}{label}" for word in ("apple", "river", "stone")] * 20) for label in range(3)]
+    probabilities = model.predict_proba([*texts, " \n"])
+    assert model.label_names == ("label0", "label1", "label2")
+    assert probabilities.shape == (4, 3)
+    assert np.allclose(probabilities[:3].sum(axis=1), 1)
+    assert np.isnan(probabilities[3]).all()
+    assert model.predict(iter(texts)) == [model.label_names[row.argmax()] for row in probabilities[:3]]
+    assert model.predict([]) == []
+    (tmp_path / "a.txt").write_text(texts[0])
+    shown = done("predict", str(tmp_path / "a.txt"), "--json").json["predictions"][0]
+    assert np.allclose(list(shown["probabilities"].values()), probabilities[0])
+    with pytest.raises(InputError, match=r"texts\[1\]: no text left once cleaned"):
+        model.predict([texts[0], ""])
+    with pytest.raises(InputError, match=r"texts\[0\]: NoneType, not a string"):
+        model.predict([None])
+    with pytest.raises(InputError, match="put it into a list"):
+        model.predict(texts[0])
+    with pytest.raises(ArtifactError, match=r"artifact\.json"):
+        load_model(tmp_path)
+
+
+def test_a_model_loads_neither_prefect_nor_what_only_training_needs(done: Pipeline):
+    heavy = {"prefect", "great_expectations", "pandas", "sklearn", "scipy.optimize", "matplotlib", "nltk"}
+    code = (
+        "import sys; from tasks.prediction.model import load_model; light = 'torch' not in sys.modules\n"
+        f"load_model(sys.argv[1]).predict(['some text']); print(light, sorted({heavy!r} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, str(done.stage_path("training"))]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "[]"]
 
 
 def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from tasks.training.head.features import Features, Floats
@@ -41,6 +40,7 @@ class Regression:
 
     def fit(self, start: Floats) -> Floats:
         """The best parameters, starting from `start`."""
+        from scipy.optimize import minimize  # a third of a second to import, and prediction does not need it
 
         def loss(parameters: Floats) -> tuple[float, Floats]:
             value, gradient = self.loss(parameters.reshape(start.shape))
