@@ -25,7 +25,7 @@ from tasks.cleaning.union_find import UnionFind
 from tasks.shared.parquet import PartWriter
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text")])
+COLUMNS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text", "given_split")])
 OPTIONS = ("normalize_unicode", "remove_controls", "straighten_quotes", "collapse_whitespace")
 # What breaks normalizers: decomposed accents, controls between them, every kind of space and quote.
 MESSY = st.text(

@@ -28,6 +28,11 @@ class Document(NamedTuple):
     """train, validation or test; set by splitting."""
     digest: str = ""
     """That of the cleaned text; set by cleaning."""
+    given_split: str | None = None
+    """The split that the corpus comes with, if it has one."""
+
+
+UNKNOWN = {"doc_id": "", **Document._field_defaults}
 
 
 def read_documents(
@@ -39,5 +44,5 @@ def read_documents(
     """
     rows = rows or (TEXT_ROWS if "text" in columns else OTHER_ROWS)
     for batch in read_batches(artifact / dataset, list(columns), rows=rows):
-        fields = (batch[name].to_pylist() if name in columns else repeat("") for name in Document._fields)
+        fields = (batch[name].to_pylist() if name in columns else repeat(UNKNOWN[name]) for name in Document._fields)
         yield from map(Document, *fields)

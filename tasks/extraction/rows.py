@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.extraction.document import Document
+from tasks.extraction.schema import SPLITS
 from tasks.extraction.text_stream import open_utf8, require_utf8
 from tasks.shared.errors import CorpusError, one_line
 
@@ -31,11 +32,12 @@ class Columns:
     """The settings that describe the table, for messages; or the command's options, `--{}`."""
     choose: str = "set extraction.table.path to"
     """How another table is chosen, for messages."""
+    split: str | None = None
 
     @property
     def names(self) -> list[str]:
-        """The names in the order of a document's fields, without a doc_id or label that is None."""
-        return [name for name in (self.doc_id, self.label, self.text) if name is not None]
+        """The names in the order of doc_id, label, text and split, without those that are None."""
+        return [name for name in (self.doc_id, self.label, self.text, self.split) if name is not None]
 
     def advice(self, key: str) -> str:
         """The setting or the option with this key, as a message names it."""
@@ -139,20 +141,29 @@ def _constant(file: TableFile, name: str, batch: pa.RecordBatch) -> pa.Array:
 
 
 def document(values: Sequence[str], columns: Columns, source: str, place: str) -> Document:
-    """The values of `columns.names` as a document. Raises CorpusError for NUL in a doc_id or a label."""
+    """The values of `columns.names` as a document.
+
+    Raises CorpusError for NUL in a doc_id or a label, and for a split that is not one.
+    """
     remaining = iter(values)
     doc_id, label = (next(remaining) if name is not None else "" for name in (columns.doc_id, columns.label))
     for name, value in ((columns.doc_id, doc_id), (columns.label, label)):
         if "\0" in value:
             raise CorpusError(f"{place} has NUL in {name!r} ({value[:40]!r}), which no text has; correct it")
-    return Document(doc_id, label, source, text=next(remaining))
+    text, split = next(remaining), next(remaining, None)
+    if split is not None and split not in SPLITS:
+        raise CorpusError(
+            f"{place} has {split[:40]!r} in {columns.split!r}, not {', '.join(SPLITS)}; correct it, or set "
+            f"{columns.advice('split_column')} to another column or to null"
+        )
+    return Document(doc_id, label, source, text, given_split=split)
 
 
 def require_columns(columns: Columns, given: Sequence[str], place: object) -> None:
     """Raises CorpusError if a column is missing, or there twice."""
     for name in columns.names:
         if name not in given:
-            setting = next(key for key in ("text", "label", "doc_id") if getattr(columns, key) == name)
+            setting = next(key for key in ("text", "label", "doc_id", "split") if getattr(columns, key) == name)
             raise CorpusError(
                 f"{place}: no column {name!r}, only {listed(given)}; set {columns.advice(f'{setting}_column')}"
             )

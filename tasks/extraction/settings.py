@@ -74,11 +74,19 @@ class TableSource(_SourceWithPath):
         None, min_length=1, description="column with a unique id; null: ids are hashes of the texts"
     )
 
+    split_column: str | None = Field(
+        None,
+        min_length=1,
+        description="column with the split of each row: train, validation (drawn from train if no row has it) or test; "
+        "null: the pipeline splits",
+    )
+
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
-        columns = [self.text_column, self.label_column, self.doc_id_column]
+        given = (self.text_column, self.label_column, self.doc_id_column, self.split_column)
+        columns = [name for name in given if name is not None]
         if len(set(columns)) < len(columns):
-            raise ValueError(f"text_column, label_column and doc_id_column must differ, not {columns}")
+            raise ValueError(f"text_column, label_column, doc_id_column and split_column must differ, not {columns}")
         return self
 
 

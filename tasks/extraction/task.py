@@ -61,7 +61,7 @@ def _documents(settings: ExtractionSettings) -> Iterator[Document]:
     if settings.source == "folder":
         return folder.documents(_path(settings), settings.folder.encoding)
     chosen = settings.table
-    columns = Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column)
+    columns = Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column, split=chosen.split_column)
     return table.documents(_path(settings), columns, TextFormat(chosen.encoding, chosen.separator))
 
 

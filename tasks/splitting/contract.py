@@ -28,9 +28,16 @@ Severity = Literal["critical", "warning"]
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: SplittingSettings, limits: SplittingLimits
 ) -> Iterator[CheckBatch]:
-    """Aggregates over ids, labels and groups, which are small compared with the texts."""
+    """Aggregates over ids, labels and groups, which are small compared with the texts.
+
+    If the corpus comes with splits, these are what must hold; else the shares of the settings.
+    """
     splits = read_table(artifact / DATASET).to_pandas()
-    cleaned = read_table(inputs["cleaned"] / extraction.DATASET, ["doc_id", "label", "group"]).to_pandas()
+    columns = ["doc_id", "label", "group", "given_split"]
+    cleaned = read_table(inputs["cleaned"] / extraction.DATASET, columns).to_pandas()
+    if cleaned["given_split"].notna().any():
+        yield from _given_batches(cleaned, splits, settings)
+        return
     small = small_labels(_documents(cleaned), settings.fold.count if settings.fold else len(SPLITS))
     expected = cleaned[~cleaned["label"].isin(small)] if settings.small_labels == "drop" else cleaned
     yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
@@ -39,6 +46,39 @@ def batches(
     drawn: Severity = "warning" if PREVIOUS in inputs else "critical"
     yield CheckBatch("labels", _label_rows(stratified, settings), list(_label_expectations(limits, drawn)), key="label")
     yield CheckBatch("splits", _split_rows(stratified, settings), list(_split_expectations(limits, drawn)), key="split")
+
+
+def _given_batches(cleaned: pd.DataFrame, splits: pd.DataFrame, settings: SplittingSettings) -> Iterator[CheckBatch]:
+    trained = set(cleaned["label"][cleaned["given_split"] == "train"])
+    expected = cleaned[cleaned["label"].isin(trained)] if settings.small_labels != "fail" else cleaned
+    documents = list(_document_expectations())
+    yield CheckBatch("documents", _compare(expected, splits), documents, key="doc_id")
+    rows = splits.merge(cleaned[["doc_id", "given_split"]], on="doc_id")
+    drawn = "validation" not in set(cleaned["given_split"])
+    moved = drawn & (rows["given_split"] == "train") & (rows["split"] == "validation")
+    rows["kept"] = (rows["split"] == rows["given_split"]) | moved
+    kept = gxe.ExpectColumnValuesToBeInSet(
+        column="kept", value_set=[True], notes="figures on other splits do not compare with published ones"
+    )
+    yield CheckBatch("given", rows[["doc_id", "given_split", "split", "kept"]], [kept], key="doc_id")
+    within = _group_rows(rows[rows["given_split"] == "train"])
+    across = gxe.ExpectColumnValuesToBeBetween(
+        column="splits",
+        max_value=1,
+        severity="warning",
+        notes="near duplicates in two of the given splits make the test easier; they are counted, and stay",
+    )
+    yield CheckBatch("drawn groups", within, [_one_split()], key="group")
+    yield CheckBatch("groups", _group_rows(splits), [across], key="group")
+    learned = gxe.ExpectColumnValuesToBeBetween(
+        column="train", min_value=1, notes="a label without training texts is not learned"
+    )
+    counts = _counts(splits).reset_index().astype({"label": "str"})
+    yield CheckBatch("labels", counts[["label", *SPLITS]], [learned], key="label")
+    sizes = pd.DataFrame(
+        {"split": list(SPLITS), "documents": [int((splits["split"] == name).sum()) for name in SPLITS]}
+    )
+    yield CheckBatch("splits", sizes, [_not_empty()], key="split")
 
 
 def _documents(rows: pd.DataFrame) -> list[Document]:
@@ -149,8 +189,12 @@ def _split_rows(stratified: pd.DataFrame, settings: SplittingSettings) -> pd.Dat
     )
 
 
+def _not_empty() -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=1, notes="no split may be empty")
+
+
 def _split_expectations(limits: SplittingLimits, drawn: Severity) -> Iterator[Expectation]:
-    yield gxe.ExpectColumnValuesToBeBetween(column="documents", min_value=1, notes="no split may be empty")
+    yield _not_empty()
     yield gxe.ExpectColumnValuesToBeBetween(
         column="share_off",
         max_value=limits.max_share_off,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SPLITS = ("train", "validation", "test")
+from tasks.extraction import schema as extraction
+
+SPLITS = extraction.SPLITS
 DATASET = "splits"
 
 SPLITS_SCHEMA = pa.schema(
