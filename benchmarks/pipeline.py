@@ -67,12 +67,17 @@ def measure(folder: Path, rounds: int) -> list[dict[str, Any]]:
 
 def timed(command: list[str], folder: Path) -> tuple[float, str]:
     """Wall seconds of a process, and its standard output."""
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(folder / "prefect")}
-    if "NLTK_DATA" not in environment and (PROJECT.parent / "shared/nltk_data").exists():
-        environment["NLTK_DATA"] = str(PROJECT.parent / "shared/nltk_data")
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True, check=True)
     return time.perf_counter() - started, done.stdout
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a run in `folder`, with a Prefect server of its own."""
+    variables = os.environ | {"PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(folder / "prefect")}
+    if "NLTK_DATA" not in variables and (PROJECT.parent / "shared/nltk_data").exists():
+        variables["NLTK_DATA"] = str(PROJECT.parent / "shared/nltk_data")
+    return variables
 
 
 def _scores(metrics: dict[str, Any]) -> list[dict[str, Any]]:
