@@ -66,7 +66,7 @@ def test_good_documents_pass(check):
         (put("text", "A next line\x85 is a control character."), "documents 0: has_controls"),
         (put("text", " \n" * 20), "documents 0: is_blank"),
         (put("digest", text_digest("Another text.")), "documents 0: is_digest"),
-        (put("text", "Cut."), "documents 0: characters"),
+        (put("text", "Cut."), "documents 0: length"),
         (put("label", ""), "documents 0: label"),
         (put("group", "99"), "groups: has_document"),
         (lambda rows: rows.rename(index={"04": "05"}), "repeated ids: times"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,10 @@ def test_an_error_names_the_problem_in_one_line(tmp_path: Path, text: str, messa
 
 @pytest.mark.parametrize(("key", "name"), RENAMED_KEYS.items())
 def test_a_renamed_key_is_refused_with_its_present_name(tmp_path: Path, key: str, name: str):
-    section, _, old = key.partition(".")
+    *sections, old = key.split(".")
     with pytest.raises(SettingsError, match=rf"{key}: unknown key; it is called {name} now$"):
-        load_settings(write(tmp_path, f"{section}: {{{old}: 1}}"))
-    assert name in type(getattr(Pipeline(), section)).model_fields
+        load_settings(write(tmp_path, ": {".join([*sections, f"{old}: 1"]) + "}" * len(sections)))
+    assert name in type(attrgetter(".".join(sections))(Pipeline())).model_fields
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

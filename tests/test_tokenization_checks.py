@@ -129,7 +129,7 @@ TOKEN_DAMAGES: dict[str, tuple[Callable[[Rows], object], str]] = {
     "a document twice": (lambda rows: rows.insert(1, rows[0]), "doc_id"),
     "a document gone": (lambda rows: rows.pop(), "missing"),
     "no document": (lambda rows: rows.clear(), "missing"),
-    "text lost": (edit(2, token_ids=[9], length=1), "tokens_per_character"),
+    "text lost": (edit(2, token_ids=[9], length=1), "spells_text"),
 }
 
 
@@ -155,9 +155,7 @@ def test_metadata_that_fits_nothing_is_found(built: Built, metadata: dict[bytes,
 
 
 def test_limits_come_from_the_settings(built: Built) -> None:
-    assert failed(check_tokens(built, limits=TokenizationLimits(max_tokens_per_character=0.1))) == {
-        "tokens_per_character"
-    }
+    assert failed(check_tokens(built, limits=TokenizationLimits(max_tokens_per_byte=0.1))) == {"tokens_per_byte"}
     assert failed(check_tokens(built, TokenizationSettings(max_tokens=5))) == {"length"}
     assert check_vocabulary(built, VocabularyLimits(max_unused_share=0)).warnings
 

@@ -81,6 +81,8 @@ class Pipeline(Section):
 _SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isinstance(field.default, Section))
 
 RENAMED_KEYS = {
+    "checks.tokenization.max_tokens_per_character": "max_tokens_per_byte",
+    "checks.tokenization.min_tokens_per_character": "min_tokens_per_byte",
     "promotion.least_gain": "min_gain",
     "training.batch_windows": "batch_size",
     "training.clip_norm": "max_grad_norm",

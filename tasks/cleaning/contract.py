@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from great_expectations.expectations.expectation import Expectation
 
 from tasks.cleaning.digest import text_digest
+from tasks.cleaning.dropped import dropped_by
+from tasks.cleaning.length import text_length
 from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.schema import DATASET
@@ -34,7 +37,10 @@ def batches(
     """Lengths and flags of some thousand documents at a time, then ids, groups and counts over all of them."""
     for number, rows in enumerate(read_batches(artifact / DATASET, rows=BATCH_ROWS)):
         yield CheckBatch(
-            f"documents {number}", _text_facts(rows), list(_text_expectations(settings, limits)), key="doc_id"
+            f"documents {number}",
+            _text_facts(rows, settings.min_characters),
+            list(_text_expectations(settings, limits)),
+            key="doc_id",
         )
     ids = read_table(artifact / DATASET, ["doc_id", "group"])
     dropped = read_table(artifact / DROPPED_DATASET, ["doc_id", "reason"])
@@ -43,16 +49,20 @@ def batches(
     yield CheckBatch("groups", _groups(ids), [_known_group()], key="group")
     yield CheckBatch("dropped", dropped.to_pandas(), [_known_reason()], key="doc_id")
     extracted = sum(batch.num_rows for batch in read_batches(inputs["documents"] / DATASET, ["doc_id"]))
-    yield CheckBatch("counts", _counts(ids.num_rows, dropped.num_rows, extracted), list(_count_expectations(limits)))
+    reasons = Counter(dropped["reason"].to_pylist())
+    counts = _counts(ids.num_rows, dropped.num_rows, extracted)
+    yield CheckBatch("counts", counts, list(_count_expectations(limits, reasons)))
 
 
-def _text_facts(rows: pa.RecordBatch) -> pd.DataFrame:
+def _text_facts(rows: pa.RecordBatch, min_characters: int) -> pd.DataFrame:
     text = rows["text"]
+    characters = pc.utf8_length(text).to_pylist()
     return pd.DataFrame(
         {
             "doc_id": rows["doc_id"].to_pandas(),
             "label": rows["label"].to_pandas(),
-            "characters": pc.utf8_length(text).to_pandas(),
+            "characters": characters,
+            "length": [n if n >= min_characters else text_length(text[i].as_py()) for i, n in enumerate(characters)],
             "has_controls": pc.match_substring_regex(text, CONTROL_CHARACTERS).to_pandas(),
             "is_digest": [
                 text_digest(one) == digest
@@ -69,10 +79,12 @@ def _text_expectations(settings: CleaningSettings, limits: CleaningLimits) -> It
             column=column, min_value=1, notes=f"an empty {column} identifies nothing"
         )
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="characters",
+        column="length",
         min_value=settings.min_characters,
-        max_value=limits.max_characters,
-        notes="shorter texts are dropped; far longer ones are rarely one document",
+        notes="shorter texts are dropped (cleaning.min_characters)",
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="characters", max_value=limits.max_characters, notes="far longer texts are rarely one document"
     )
     yield gxe.ExpectColumnValuesToBeInSet(
         column="is_blank", value_set=[False], notes="a text of whitespace alone has nothing to learn from"
@@ -125,15 +137,18 @@ def _counts(kept: int, dropped: int, extracted: int) -> pd.DataFrame:
     )
 
 
-def _count_expectations(limits: CleaningLimits) -> Iterator[Expectation]:
+def _count_expectations(limits: CleaningLimits, reasons: Mapping[str, int]) -> Iterator[Expectation]:
     yield gxe.ExpectColumnPairValuesToBeEqual(
         column_A="kept_or_dropped", column_B="extracted", notes="no document is lost"
     )
     yield gxe.ExpectColumnValuesToBeBetween(
         column="dropped_share",
         max_value=limits.max_dropped_share,
-        notes="when more documents are dropped, the source or the settings are wrong",
+        notes=f"dropped: {dropped_by(reasons)}; correct the source or that setting, or raise "
+        "checks.cleaning.max_dropped_share",
     )
     yield gxe.ExpectColumnValuesToBeBetween(
-        column="kept", min_value=limits.min_documents, notes="fewer documents cannot be split"
+        column="kept",
+        min_value=limits.min_documents,
+        notes=f"fewer documents cannot be split; dropped: {dropped_by(reasons)}",
     )

@@ -35,4 +35,4 @@ def text_length(text: str) -> int:
 
     A headline in these scripts has about a third of the characters of an English one, and as many bytes in UTF-8.
     """
-    return len(text) if text.isascii() else len(text) + (WEIGHT - 1) * len(_DENSE.findall(text))
+    return len(text) if text.isascii() else WEIGHT * len(text) - (WEIGHT - 1) * len(_DENSE.sub("", text))

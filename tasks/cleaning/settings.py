@@ -42,7 +42,12 @@ class CleaningSettings(Section):
     collapse_whitespace: bool = Field(
         True, description="one space between words, one blank line between paragraphs, none at the ends"
     )
-    min_characters: int = Field(20, ge=1, description="fewest characters of a cleaned text; shorter ones are dropped")
+    min_characters: int = Field(
+        20,
+        ge=1,
+        description="fewest characters of a cleaned text; shorter ones are dropped. A character of Chinese, Japanese, "
+        "Korean, Thai and the like counts as three",
+    )
     conflicting_labels: ConflictPolicy = Field(
         "warn",
         description="the same text under two labels; warn: the first document counts if duplicates.exact is drop; "

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.cleaning.conflicts import LabelConflicts, describe, examples
 from tasks.cleaning.digest import text_digest
+from tasks.cleaning.dropped import dropped_by
 from tasks.cleaning.duplicates import Duplicate, DuplicateFinder
 from tasks.cleaning.labels import LabelCleaner
+from tasks.cleaning.length import has_text, text_length
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import (
     CONFLICTS,
@@ -88,7 +90,7 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
             kept.write(kept_rows)
             dropped.write(dropped_rows)
     _write_conflicts(decided.conflicts, sources, out / CONFLICTS_DATASET)
-    logger("cleaning").info("cleaning: %d kept, dropped: %s", kept.rows, dict(reasons) or "none")
+    logger("cleaning").info("cleaning: %d kept, dropped: %s", kept.rows, dropped_by(reasons))
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)
     return {
@@ -185,12 +187,10 @@ def _write_conflicts(conflicts: Conflicts, sources: dict[str, str], folder: Path
 
 
 def _too_short(text: str, min_characters: int) -> Rejection | None:
-    if not text.strip():
-        return Rejection("empty", "no text left once cleaned")
-    if len(text) < min_characters:
-        return Rejection(
-            "too_short", f"{len(text)} characters once cleaned, cleaning.min_characters is {min_characters}"
-        )
+    if not has_text(text):
+        return Rejection("empty", "no text left once cleaned" + (", only invisible characters" if text.strip() else ""))
+    if len(text) < min_characters and (length := text_length(text)) < min_characters:
+        return Rejection("too_short", f"{length} characters once cleaned, cleaning.min_characters is {min_characters}")
     return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tasks.extraction.document import Document
 from tasks.shared.checks.batch import CheckBatch
@@ -27,7 +28,7 @@ SCHEMAS: Mapping[str, tuple[pa.Schema, ...]] = {
     DATASET: tuple(tokens_schema(size, "", ()) for size in (2**16, 2**16 + 1)),
 }
 """Ids take two bytes, or four if the vocabulary has more than 65,536 tokens."""
-ROW = ("doc_id", "split", "length", "ids", "largest_id", "unknown", "characters", "as_in_splits")
+ROW = ("doc_id", "split", "length", "ids", "largest_id", "unknown", "bytes", "spells_text", "as_in_splits")
 BATCH_ROWS = 256
 """Documents in memory at a time."""
 
@@ -38,12 +39,18 @@ def batches(
     """A few numbers per document, Parquet part by part, compared with its text; then the aggregates."""
     expected = read_split_documents(inputs["cleaned"], inputs["splits"])
     vocabulary = inputs["vocabulary"] / TOKENIZER
-    size = read_vocabulary(vocabulary).size
+    token_bytes = np.array([len(token) for token in read_vocabulary(vocabulary).tokens])
+    size = len(token_bytes)
     sums = []
     for part in part_files(artifact / DATASET):
         with pq.ParquetFile(part) as file:
             frame = pd.DataFrame(
-                [row for batch in file.iter_batches(BATCH_ROWS) for row in _rows(batch, expected)], columns=ROW
+                [
+                    row
+                    for batch in file.iter_batches(BATCH_ROWS)
+                    for row in _rows(batch, expected, token_bytes, settings.max_tokens)
+                ],
+                columns=ROW,
             )
         sums.append(_sums(frame, settings.max_tokens))
         yield CheckBatch(part.stem, frame, _row_expectations(size, settings), "doc_id")
@@ -54,12 +61,16 @@ def batches(
     )
 
 
-def _rows(batch: pa.RecordBatch, expected: Iterator[Document]) -> Iterator[dict[str, object]]:
+def _rows(
+    batch: pa.RecordBatch, expected: Iterator[Document], token_bytes: NDArray[np.int64], max_tokens: int | None
+) -> Iterator[dict[str, object]]:
     """One row per document: its length, largest id and unknown tokens, and the text that it should come from."""
     columns = [batch[name].to_pylist() for name in ("doc_id", "label", "split", "length")]
     for doc_id, label, split, length, ids in zip(*columns, batch["token_ids"], strict=True):
         numbers = ids.values.to_numpy(zero_copy_only=False)
         document = next(expected, None)
+        text_bytes = len(document.text.encode()) if document else 0
+        spelled = int(token_bytes[np.minimum(numbers, len(token_bytes) - 1)].sum())
         yield {
             "doc_id": doc_id,
             "split": split,
@@ -67,7 +78,8 @@ def _rows(batch: pa.RecordBatch, expected: Iterator[Document]) -> Iterator[dict[
             "ids": len(numbers),
             "largest_id": int(numbers.max(initial=0)),
             "unknown": int(np.count_nonzero(numbers == UNK)),
-            "characters": len(document.text) if document else 0,
+            "bytes": text_bytes,
+            "spells_text": spelled == text_bytes or (len(numbers) == max_tokens and spelled < text_bytes),
             "as_in_splits": document is not None
             and (document.doc_id, document.label, document.split) == (doc_id, label, split),
         }
@@ -90,6 +102,11 @@ def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Exp
         gxe.ExpectColumnPairValuesToBeEqual(
             column_A="length", column_B="ids", notes="training and evaluation use `length` without reading the ids"
         ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="spells_text",
+            value_set=[True],
+            notes="the tokens have as many bytes as the text, or fewer if tokenization.max_tokens cut it",
+        ),
         gxe.ExpectColumnValuesToBeBetween(
             column="largest_id", max_value=size - 1, notes="a larger id lies outside the model's embedding"
         ),
@@ -97,13 +114,13 @@ def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Exp
 
 
 def _sums(frame: pd.DataFrame, max_tokens: int | None) -> pd.DataFrame:
-    """Totals per split of one Parquet part; tokens per character count documents only that were not cut short."""
+    """Totals per split of one Parquet part; tokens per byte count documents only that were not cut short."""
     whole = frame["length"] < (max_tokens or np.inf)
     columns = {
         "tokens": frame["ids"],
         "unknown": frame["unknown"],
         "tokens_of_whole": frame["ids"].where(whole, 0),
-        "characters_of_whole": frame["characters"].where(whole, 0),
+        "bytes_of_whole": frame["bytes"].where(whole, 0),
     }
     return pd.DataFrame({"split": frame["split"], **columns}).groupby("split", as_index=False).sum()
 
@@ -112,7 +129,7 @@ def _per_split(sums: list[pd.DataFrame]) -> pd.DataFrame:
     totals = pd.concat(sums).groupby("split", as_index=False).sum()
     return totals.assign(
         unknown_share=totals["unknown"] / totals["tokens"],
-        tokens_per_character=totals["tokens_of_whole"] / totals["characters_of_whole"],  # null if all were cut
+        tokens_per_byte=totals["tokens_of_whole"] / totals["bytes_of_whole"],  # null if all were cut
     )
 
 
@@ -127,10 +144,10 @@ def _split_expectations(limits: TokenizationLimits) -> list[gxe.Expectation]:
             notes="a byte-level vocabulary can spell everything; [UNK] means that texts and vocabulary do not match",
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="tokens_per_character",
-            min_value=limits.min_tokens_per_character,
-            max_value=limits.max_tokens_per_character,
-            notes="far more: texts unlike those the vocabulary was learned from; far fewer: text was lost",
+            column="tokens_per_byte",
+            min_value=limits.min_tokens_per_byte,
+            max_value=limits.max_tokens_per_byte,
+            notes="more: the tokens are not those of these texts; fewer: text was lost",
         ),
     ]
 

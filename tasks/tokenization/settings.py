@@ -19,5 +19,11 @@ class TokenizationLimits(Section):
     max_unknown_share: float = Field(
         0.0, ge=0, le=1, description="share of [UNK] among the tokens, from 0 to 1; byte-level BPE never needs it"
     )
-    min_tokens_per_character: float = Field(0.02, ge=0, description="tokens per character, in each split")
-    max_tokens_per_character: float = Field(1.5, gt=0, description="tokens per character, in each split")
+    min_tokens_per_byte: float = Field(
+        0.0039,
+        ge=0,
+        description="tokens per byte of the texts in UTF-8, in each split; a token spells at most 256",
+    )
+    max_tokens_per_byte: float = Field(
+        1.0, gt=0, description="tokens per byte of the texts in UTF-8, in each split; a token spells one or more"
+    )
