@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,14 +26,21 @@ from token_corpus import DOCUMENTS, document, write_artifacts
 from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
+from tasks.shared.progress import progress_listener
 from tasks.splitting.documents import training_texts
 from tasks.vocabulary import bpe
 from tasks.vocabulary.bpe import default_size, drop_rare_merges, learn_merges
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.table import count_tokens
 from tasks.vocabulary.task import learn_vocabulary
-from tasks.vocabulary.tokenizer import Encoder
-from tasks.vocabulary.tokenizer_file import Vocabulary, printable_tokens, read_vocabulary, tokenizer_json
+from tasks.vocabulary.tokenizer import Encoder, may_have_long_runs
+from tasks.vocabulary.tokenizer_file import (
+    UNBOUNDED_PATTERN,
+    Vocabulary,
+    printable_tokens,
+    read_vocabulary,
+    tokenizer_json,
+)
 
 FEW_LETTERS = st.lists(st.text(alphabet="aab c'’sé\n.1", max_size=40), max_size=6)
 """Few different characters: many ties, and repeats such as "aaaa" whose pairs overlap."""
@@ -38,7 +49,7 @@ SIZES = st.integers(258, 300)
 
 @given(FEW_LETTERS, SIZES)
 def test_merges_are_those_of_a_textbook(texts: list[str], size: int) -> None:
-    assert learn_merges(texts, size) == textbook_learn(texts, size)
+    assert learn_merges(texts, size, UNBOUNDED_PATTERN) == textbook_learn(texts, size)
 
 
 def test_merges_of_english_are_those_of_a_textbook() -> None:
@@ -52,12 +63,12 @@ def test_merges_of_english_are_those_of_a_textbook() -> None:
 def test_the_order_of_the_texts_changes_nothing(texts: list[str], random: Random) -> None:
     shuffled = list(texts)
     random.shuffle(shuffled)
-    assert learn_merges(texts, 280) == learn_merges(shuffled, 280)
+    assert learn_merges(texts, 280, UNBOUNDED_PATTERN) == learn_merges(shuffled, 280, UNBOUNDED_PATTERN)
 
 
 @given(FEW_LETTERS, SIZES, st.integers(1, 6))
 def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, min_count: int) -> None:
-    learned = learn_merges(texts, size)
+    learned = learn_merges(texts, size, UNBOUNDED_PATTERN)
     merges, counts = drop_rare_merges(learned, count_tokens(Encoder(Vocabulary(tuple(learned))), texts), min_count)
 
     assert merges == learned[: len(merges)]
@@ -70,9 +81,68 @@ def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, m
 
 
 def test_a_repeated_character_and_no_text() -> None:
-    assert learn_merges(["a" * 1024], 1000) == [(99, 99), *((id_, id_) for id_ in range(258, 267))]
+    assert learn_merges(["a" * 1024], 1000) == [(99, 99), *((id_, id_) for id_ in range(258, 263))]
     assert learn_merges([], 1000) == []
     assert learn_merges(["", ""], 1000) == []
+
+
+RUNS = {
+    "one letter": lambda n: "A" * n,
+    "dashes": lambda n: "—-" * (n // 2),
+    "DNA": lambda n: "".join(Random(1).choices("ACGT", k=n)),
+    "base64": lambda n: base64.b64encode(Random(1).randbytes(n)).decode(),
+    "emoji": lambda n: "🙂" * n,
+    "no spaces": lambda n: "".join(Random(1).choices("北京大学公布新学期课程安排", k=n)),
+    "spaces": lambda n: " " * n,
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_long_runs_take_linear_time(kind: str) -> None:
+    """A quadratic algorithm would take minutes for the longer text."""
+    seconds = []
+    for length in (50_000, 200_000):
+        text = RUNS[kind](length)
+        started = time.process_time()
+        vocabulary = Vocabulary(tuple(learn_merges([text], 2_000)))
+        encoder = Encoder(vocabulary)
+        ids = encoder.encode([text])[0]
+        seconds.append(time.process_time() - started)
+        assert encoder.decode(ids) == text
+        assert max(map(len, vocabulary.tokens)) <= 256
+    assert seconds[1] < 10 * seconds[0] + 2
+
+
+MIXED = st.lists(
+    st.sampled_from(
+        ["a", "ab" * 33, "é" * 65, "1" * 64, " ", "  ", "\n" * 65, " " * 66, "\u3000 " * 40, "-", "#\x01" * 40]
+    )
+)
+
+
+@hypothesis.settings(max_examples=15)
+@given(MIXED)
+def test_texts_with_long_runs_are_encoded_as_a_textbook_does(parts: list[str]) -> None:
+    text = "".join(parts)
+    merges = learn_merges([text, "a b ab"], 300)
+    assert merges == textbook_learn([text, "a b ab"], 300)
+    assert Encoder(Vocabulary(tuple(merges))).encode([text])[0].tolist() == textbook_encode(text, merges)
+
+
+def test_ordinary_texts_have_the_vocabulary_of_the_unbounded_pattern() -> None:
+    texts = [document.text for document in DOCUMENTS]
+    assert learn_merges(texts, 360, UNBOUNDED_PATTERN) == learn_merges(texts, 360)
+    assert not any(map(may_have_long_runs, texts))
+
+
+def test_merging_reports_its_progress(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(bpe, "SECONDS_BETWEEN_LINES", 0)
+    shares: list[float] = []
+    with caplog.at_level(logging.INFO, "corpusflow"), progress_listener(shares.append):
+        learn_merges([document.text for document in DOCUMENTS], 358)
+    assert "vocabulary: 100 of 100 merges" in caplog.text
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 def test_a_size_without_room_for_the_bytes_is_refused() -> None:

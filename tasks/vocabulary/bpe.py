@@ -12,17 +12,23 @@ not cut texts by a given pattern. The texts are streamed; a counter of distinct 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import rustbpe
 
 from tasks.shared.errors import SettingsError
+from tasks.shared.progress import SECONDS_BETWEEN_LINES, logger, report_progress
 from tasks.vocabulary.tokenizer_file import FIRST_BYTE, FIRST_MERGE, PATTERN, Merge
 
 BUFFER_TEXTS = 256
 """Texts in memory while their pieces are counted, on all cores."""
+_MERGES = re.compile(r"\((\d+)/(\d+) merges\)")
 TOKENS_PER_TEXT = 4
 MIN_SIZE, MAX_SIZE = 2_000, 16_000
 """Bounds of the default size: what a rare token says about a label takes many texts to learn."""
@@ -41,13 +47,46 @@ def learn_merges(texts: Iterable[str], size: int, pattern: str = PATTERN) -> lis
     if size < FIRST_MERGE:
         raise SettingsError(f"vocabulary.size: {size} is too small; give {FIRST_MERGE} or more")
     learner = rustbpe.Tokenizer()
-    learner.train_from_iterator(iter(texts), size - FIRST_BYTE, buffer_size=BUFFER_TEXTS, pattern=pattern)
+    with _merges_reported():
+        learner.train_from_iterator(iter(texts), size - FIRST_BYTE, buffer_size=BUFFER_TEXTS, pattern=pattern)
     ids = {bytes(token): rank + FIRST_BYTE for token, rank in learner.get_mergeable_ranks()}
     return [_halves(token, ids) for token, number in ids.items() if number >= FIRST_MERGE]
 
 
+@contextmanager
+def _merges_reported() -> Iterator[None]:
+    """Progress of the merges, which rustbpe reports to its own logger."""
+    theirs = logging.getLogger("rustbpe")
+    before, handler = (theirs.level, theirs.propagate), _MergeProgress()
+    theirs.setLevel(logging.INFO)
+    theirs.propagate = False
+    theirs.addHandler(handler)
+    try:
+        yield
+    finally:
+        theirs.removeHandler(handler)
+        theirs.level, theirs.propagate = before
+
+
+class _MergeProgress(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_line = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = _MERGES.search(record.getMessage())
+        if found and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            done, total = map(int, found.groups())
+            logger("vocabulary").info("vocabulary: %s of %s merges", f"{done:,}", f"{total:,}")
+            report_progress(done / total)
+
+
 def _halves(token: bytes, ids: dict[bytes, int]) -> Merge:
-    """The two tokens that were merged into this one: what the earlier merges make of its bytes."""
+    """The two tokens that were merged into this one: what the earlier merges make of its bytes.
+
+    The time grows with the square of the bytes, of which there are at most 256.
+    """
     pieces = [token[i : i + 1] for i in range(len(token))]
     while len(pieces) > 2:
         _, at = min((ids.get(pieces[i] + pieces[i + 1], len(ids) + FIRST_BYTE), i) for i in range(len(pieces) - 1))

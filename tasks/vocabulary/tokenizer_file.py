@@ -22,20 +22,25 @@ FIRST_BYTE = len(SPECIAL_TOKENS)
 FIRST_MERGE = FIRST_BYTE + 256
 """Also the size of the smallest vocabulary."""
 
-PATTERN = (
+PIECE_CHARACTERS = 64
+"""Most characters of a piece, so a token has 256 bytes at most."""
+_PIECES = (
     r"['’](?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])"  # English contractions: she|'ll, Mary|'s
-    r"| ?[\p{L}\p{M}]+"  # a word, with the space before it
-    r"| ?\p{N}+"  # a number
-    r"| ?[^\s\p{L}\p{M}\p{N}]+"  # punctuation and symbols
-    r"|\n+"  # line and paragraph breaks, apart from their surroundings
-    r"|[^\S\n]+"  # other white space
+    r"| ?[\p{L}\p{M}]REPEATED"  # a word, with the space before it
+    r"| ?\p{N}REPEATED"  # a number
+    r"| ?[^\s\p{L}\p{M}\p{N}]REPEATED"  # punctuation and symbols
+    r"|\nREPEATED"  # line and paragraph breaks, apart from their surroundings
+    r"|[^\S\n]REPEATED"  # other white space
 )
+PATTERN = _PIECES.replace("REPEATED", f"{{1,{PIECE_CHARACTERS}}}")
 """The pieces that a text is cut into before merging, so that no token spans two words: GPT-2's rule, with separate line
-breaks.
+breaks, and long runs (of one letter, base64, DNA, dashes) cut into pieces of 64 characters.
 
-Every character is in a piece, so nothing is lost. Without look-ahead and backtracking, the time is linear in the text,
-even for one character repeated many times, and all regex engines agree.
+Every character is in a piece, so nothing is lost. Without look-ahead and backtracking, and with pieces of bounded
+length, the time is linear in the text, even for one character repeated many times, and all regex engines agree.
 """
+UNBOUNDED_PATTERN = _PIECES.replace("REPEATED", "+")
+"""Cuts a text without long runs into the same pieces, in half the time."""
 
 Merge = tuple[int, int]
 """The ids of the two tokens that become one."""
