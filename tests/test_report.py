@@ -29,8 +29,10 @@ from tasks.evaluation.results import (
     Resampling,
     Scores,
     ValidationScores,
+    worst_confusions,
 )
 from tasks.evaluation.scores import evaluate
+from tasks.evaluation.show import _confusion
 from tasks.shared.plots.curves import Series, curves
 from tasks.shared.plots.drawing import Picture
 
@@ -210,6 +212,26 @@ def test_few_and_many_labels_can_be_drawn(labels: list[str]) -> None:
     for picture in all_pictures(labels):
         assert picture.light != picture.dark
         assert ElementTree.fromstring(base64.b64decode(picture.light.partition("base64,")[2])).tag.endswith("svg")
+
+
+def test_thousands_of_labels_have_a_table_of_confusions_instead_of_a_picture() -> None:
+    names = [f"label{number:04d}" for number in range(2_000)]
+    matrix = np.diag(np.full(2_000, 3))
+    matrix[7, 9], matrix[3, 4], matrix[5, 2] = 6, 9, 6
+    assert worst_confusions(names, matrix, 2) == [
+        ("label0003", "label0004", 9, 0.75),
+        ("label0005", "label0002", 6, pytest.approx(2 / 3)),
+    ]
+    estimates = [Estimate(number / 2_000, 0, 1) for number in range(2_000)]
+    scores = figures.label_scores(names, estimates, np.arange(2_000))
+    assert "label0099 (99)" in svg_texts(scores.light)
+    assert "label0100" not in svg_texts(scores.light)
+    shares = figures.balance(names, [Series(split, np.arange(2_000) / 2_000) for split in ("a", "b", "c")])
+    assert "label1999" in svg_texts(shares.light)
+    assert "label1899" not in svg_texts(shares.light)
+    page = _confusion({"labels": names, "matrix": matrix.tolist()})
+    assert "data:image" not in page
+    assert "| label0003 | label0004 | 9 | 75% |" in page.replace("\\", "")
 
 
 def test_report_without_mistakes_history_or_lineage() -> None:

@@ -253,6 +253,15 @@ def test_small_labels_follow_the_policy():
     assert set(splits) == {document.doc_id for document in alone({"a": 10, "d": 3})}
 
 
+def test_of_many_small_labels_ten_are_named():
+    documents = alone({f"{number:03d}": 1 for number in range(150)} | {"large": 10})
+    with pytest.raises(CorpusError) as caught:
+        assign_splits(documents, SHARES)
+    assert "'008' (1 text), '009' (1 text) and 140 more; add texts" in str(caught.value)
+    with pytest.raises(CorpusError, match=r"left after dropping '000', .*, '009' and 140 more"):
+        assign_splits(documents, SHARES, policy="drop")
+
+
 @pytest.mark.parametrize("policy", ["fail", "train_only", "drop"])
 def test_one_label_is_refused(policy):
     with pytest.raises(CorpusError, match="two labels or more, but only the label 'a'"):

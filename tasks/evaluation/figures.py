@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
 from tasks.evaluation.calibration import Reliability
-from tasks.evaluation.results import Estimate
+from tasks.evaluation.results import MOST_LABELS_DRAWN, Estimate
 from tasks.shared.plots.curves import Series
 from tasks.shared.plots.drawing import Palette, Picture, picture
 from tasks.shared.statistics.metrics import Floats, Ints
@@ -62,7 +62,9 @@ def forest(names: Sequence[str], accuracy: Sequence[Estimate], macro_f1: Sequenc
 
 
 def label_scores(names: Sequence[str], f1: Sequence[Estimate], support: Ints) -> Picture:
-    """F1 of each label with its interval."""
+    """F1 of each label with its interval; of many labels, those with the lowest F1."""
+    worst = np.sort(np.argsort([e.value for e in f1], kind="stable")[:MOST_LABELS_DRAWN])
+    names, f1, support = [names[i] for i in worst], [f1[i] for i in worst], support[worst]
     titles = [f"{shorten(name, 22)} ({count})" for name, count in zip(names, support, strict=True)]
 
     def draw(axes: Axes, palette: Palette) -> None:
@@ -135,14 +137,19 @@ def calibration(table: Reliability) -> Picture:
 
 
 def balance(names: Sequence[str], shares: Sequence[Series]) -> Picture:
-    """Each label's share of each split; the closer the marks, the better the splits keep the balance."""
+    """Each label's share of each split; the closer the marks, the better the splits keep the balance.
+
+    Of many labels, those with the largest shares.
+    """
+    largest = np.sort(np.argsort(-np.sum([one.values for one in shares], 0), kind="stable")[:MOST_LABELS_DRAWN])
+    names = [names[i] for i in largest]
     marks = "o", "s", "D"
 
     def draw(axes: Axes, palette: Palette) -> None:
         rows = _rows(axes, names)
         colours = (palette.first, palette.second, palette.third)
         for one, mark, colour, shift in zip(shares, marks, colours, (-0.22, 0, 0.22), strict=True):
-            axes.plot(one.values * 100, rows + shift, mark, color=colour, label=one.name, markersize=4)
+            axes.plot(one.values[largest] * 100, rows + shift, mark, color=colour, label=one.name, markersize=4)
         axes.set_xlim(left=0)
         axes.set_xlabel("per cent of the split's documents")
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)

@@ -13,7 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.results import Comparison, Evaluation, GradientProfile, Predictions, ValidationScores
+from tasks.evaluation.results import (
+    MOST_LABELS_DRAWN,
+    Comparison,
+    Evaluation,
+    GradientProfile,
+    Predictions,
+    ValidationScores,
+    worst_confusions,
+)
 from tasks.shared.plots.curves import Series, kept_epoch, training_curves
 from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
@@ -130,6 +138,8 @@ def render(report: Report) -> str:
         best=best_baseline(evaluation.baselines),
         verdict=verdict(evaluation.baselines, report.titles),
         pictures=_pictures(report),
+        most_labels=MOST_LABELS_DRAWN,
+        confusions=worst_confusions(evaluation.label_names, evaluation.confusion),
         curves=training_curves(report.history),
         gradients=gradient_pictures(report.history, report.max_grad_norm, report.profiles or []),
         kept=kept_epoch(report.history),
@@ -161,9 +171,9 @@ def _pictures(report: Report) -> dict[str, Picture]:
     scores = [evaluation.scores, *(comparison.scores for comparison in evaluation.baselines.values())]
     titles = ["Model", *(report.titles[name] for name in evaluation.baselines)]
     shares = [Series(split, counts / max(1, counts.sum())) for split, counts in report.counts.items()]
-    return {
+    confusion = {"confusion": figures.confusion(names, evaluation.confusion)} if len(names) <= MOST_LABELS_DRAWN else {}
+    return confusion | {
         "forest": figures.forest(titles, [s.accuracy for s in scores], [s.macro_f1 for s in scores]),
-        "confusion": figures.confusion(names, evaluation.confusion),
         "labels": figures.label_scores(names, evaluation.f1, evaluation.per_label.support),
         "calibration": figures.calibration(evaluation.calibration.reliability),
         "balance": figures.balance(names, shares),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from tasks.evaluation.calibration import Reliability
 from tasks.shared.statistics.bootstrap import interval
 from tasks.shared.statistics.metrics import Floats, Ints, LabelScores
+
+MOST_LABELS_DRAWN = 100
+"""With more labels there is no picture of the confusion matrix, and the others show a hundred labels."""
+MOST_CONFUSIONS = 30
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,26 @@ class GradientProfile:
     def at(self, lag: int) -> float:
         """The norm at a lag; NaN if the windows are shorter."""
         return float(self.norm[lag]) if lag < len(self.norm) else np.nan
+
+
+class Confusion(NamedTuple):
+    """Documents of one label that got another."""
+
+    label: str
+    predicted: str
+    documents: int
+    share: float
+    """Of the label's documents, from 0 to 1."""
+
+
+def worst_confusions(names: Sequence[str], matrix: Ints, limit: int = MOST_CONFUSIONS) -> list[Confusion]:
+    """The most frequent confusions of a matrix [true, predicted]; ties in the order of the labels."""
+    off = np.array(matrix)
+    np.fill_diagonal(off, 0)
+    rows, columns = np.nonzero(off)
+    order = np.argsort(-off[rows, columns], kind="stable")[:limit]
+    totals = np.asarray(matrix).sum(1)
+    return [
+        Confusion(names[row], names[column], int(off[row, column]), float(off[row, column] / totals[row]))
+        for row, column in zip(rows[order], columns[order], strict=True)
+    ]

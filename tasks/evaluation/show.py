@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
+from tasks.evaluation.results import MOST_LABELS_DRAWN, worst_confusions
 from tasks.evaluation.schema import METRICS
 from tasks.shared.plots.drawing import opaque
 from tasks.shared.ui.markdown import Markdown, Page, table
@@ -24,12 +25,21 @@ def pages(artifact: Path) -> Iterator[Page]:
         f"Accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f} on {metrics['documents']:,} documents",
         f"## Test split: {metrics['documents']:,} documents\n\n{_scores(metrics)}\n### Labels\n\n{_labels(metrics)}",
     )
-    picture = confusion(metrics["confusion"]["labels"], np.array(metrics["confusion"]["matrix"]))
-    yield Markdown(
-        "evaluation-confusion",
-        "Confusion matrix of the test split",
-        f"![{picture.alt}]({opaque(picture.light)})\n\nRows are true labels, columns are predicted labels.\n",
-    )
+    yield Markdown("evaluation-confusion", "Confusion matrix of the test split", _confusion(metrics["confusion"]))
+
+
+def _confusion(found: Mapping[str, Any]) -> str:
+    names, matrix = found["labels"], np.array(found["matrix"])
+    if len(names) > MOST_LABELS_DRAWN:
+        rows = [
+            (each.label, each.predicted, each.documents, f"{each.share:.0%}")
+            for each in worst_confusions(names, matrix)
+        ]
+        return "### The most frequent confusions\n\n" + table(
+            ("label", "predicted", ">documents", ">of the label"), rows
+        )
+    picture = confusion(names, matrix)
+    return f"![{picture.alt}]({opaque(picture.light)})\n\nRows are true labels, columns are predicted labels.\n"
 
 
 def _scores(metrics: Mapping[str, Any]) -> str:

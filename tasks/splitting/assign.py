@@ -6,7 +6,7 @@ The result depends on the documents, the shares and the seed; not on the order o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,9 @@ from tasks.splitting.units import Unit, exclude_labels, small_labels, units
 if TYPE_CHECKING:
     from tasks.extraction.document import Document
     from tasks.splitting.settings import SmallLabels
+
+MOST_NAMES = 10
+"""Labels that a message names."""
 
 
 def assign_splits(
@@ -86,7 +89,9 @@ def _apply_policy(
         )
     if small and policy == "drop":
         documents = exclude_labels(documents, small)
-        _require_two_labels(documents, f" after dropping {', '.join(map(repr, small))}")
+        _require_two_labels(
+            documents, f" after dropping {', '.join(map(repr, list(small)[:MOST_NAMES]))}{_others(small)}"
+        )
     elif small.keys() == {document.label for document in documents}:
         raise CorpusError(
             f"no label has the {min_groups} texts that {purpose} need, so there is nothing to test on; add texts"
@@ -105,13 +110,17 @@ def _require_two_labels(documents: Sequence[Document], after: str = "") -> None:
 
 
 def _describe(small: Mapping[str, int], documents: Sequence[Document]) -> str:
-    """The labels, each with its number of texts, and of groups if that differs."""
+    """The first ten labels, each with its number of texts, and of groups if that differs; of the others, the number."""
     texts = Counter(document.label for document in documents)
     names = []
-    for label, groups in small.items():
+    for label, groups in list(small.items())[:MOST_NAMES]:
         count = f"{texts[label]} text{'s' if texts[label] > 1 else ''}"
         names.append(f"{label!r} ({count})" if groups == texts[label] else f"{label!r} ({count} in {groups} groups)")
-    return ", ".join(names)
+    return ", ".join(names) + _others(small)
+
+
+def _others(labels: Collection[str]) -> str:
+    return f" and {len(labels) - MOST_NAMES:,} more" if len(labels) > MOST_NAMES else ""
 
 
 def _keep_for_training(all_units: Sequence[Unit], labels: set[str]) -> None:
