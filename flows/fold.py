@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 
-from flows.ops.environment import configure_logging
+from flows.ops.ending import end
+from flows.ops.environment import configure_logging, deliver_to_server
 from flows.pipeline.runs import open_run, read_metrics
 from flows.steps.fold_spec import FoldResult, FoldSpec
 from tasks.evaluation.task import evaluate
@@ -80,14 +81,17 @@ def main() -> None:
     if not line:  # stopped before it began
         sys.exit(130)
     spec = FoldSpec.model_validate_json(line)
+    code = 0
     try:
         end_with_parent(code=130, grace=SECONDS_TO_END)
-        sys.stdout.write(run_fold(spec).model_dump_json())
+        with deliver_to_server():
+            sys.stdout.write(run_fold(spec).model_dump_json())
     except CorpusflowError as error:
         sys.stdout.write(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         sys.exit(130)
+    end(code)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flows.ops.environment import PROJECT, configure_prefect, require_server
+from flows.ops.environment import PROJECT, configure_prefect, prefect_session
 
 
 @click.command()
@@ -26,9 +26,9 @@ def automations() -> None:
 
     Sends every file in automations/ to the server, and prints the automations' names.
     """
-    configure_prefect()
-    require_server()
-    from flows.ops.automations import apply_automations
+    with prefect_session():
+        from flows.ops.automations import apply_automations
 
-    for name in apply_automations(PROJECT / "automations"):
+        names = apply_automations(PROJECT / "automations")
+    for name in names:
         click.echo(name)

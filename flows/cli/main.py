@@ -12,6 +12,7 @@ from flows.cli.data import inspect, path, prune, runs, verify, why
 from flows.cli.deploy import automations, serve
 from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
+from flows.ops.ending import code_of_signal, end, end_now
 from tasks.shared.errors import CorpusflowError
 
 
@@ -32,7 +33,8 @@ def cli() -> None:
     corpusflow inspect tokenization         show a stage's newest artifact
     corpusflow predict letter.txt           label a text with the champion
 
-    Exit codes: 0 success, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted.
+    Exit codes: 0 success, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted
+    (Ctrl-C), 143 terminated.
     """
 
 
@@ -45,20 +47,26 @@ for command in (
 
 def main() -> None:
     """Runs the command; a user's mistake or a failed run prints one line on standard error."""
+    code = 0
     try:
         cli(standalone_mode=False)
-    except CorpusflowError as error:
-        _stop(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _stop("interrupted; no file is half-written, and the next run continues from here", 130)
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(0)
+        end_now(0)
+    except BaseException as error:
+        code = code_of_signal() or _explain(error)
+    end(code)
 
 
-def _stop(message: str, code: int) -> None:
-    click.echo(f"corpusflow: {message}", err=True)
-    sys.exit(code)
+def _explain(error: BaseException) -> int:
+    """Prints what a person needs to know about the error; returns the exit code. Raises it again if it is a bug."""
+    match error:
+        case CorpusflowError():
+            click.echo(f"corpusflow: {error}", err=True)
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return 130
+    raise error

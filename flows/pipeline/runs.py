@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,9 @@ from typing import Any, cast
 
 from filelock import FileLock
 from prefect import Flow, runtime
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import refresh_global_settings_context
 from prefect.states import Completed
 
 from flows.pipeline.settings import Pipeline, load_settings
@@ -25,6 +28,8 @@ from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
 from tasks.shared.ui.publish import publish_failure, publish_run
+
+SECONDS_TO_ANSWER, SECONDS_TO_RESTART = 3.0, 4.0
 
 
 def run_name() -> str:
@@ -67,7 +72,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         settings=settings.model_dump(mode="json"),
     )
-    started, folder = time.monotonic(), _identity(store)
+    started, folder, interrupted = time.monotonic(), _identity(store), False
     alive = run_lock(store, record.id)
     alive.acquire()
     try:
@@ -77,6 +82,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         publish_run(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
+        interrupted = not isinstance(error, Exception)
         error.add_note(record.current_stage)
         if _identity(store) != folder:
             raise ArtifactError(
@@ -88,6 +94,23 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.seconds = round(time.monotonic() - started, 3)
         if _identity(store) == folder:
             _close(store, record, alive)
+        if not interrupted:
+            _give_up_on_lost_server()
+
+
+def _give_up_on_lost_server() -> None:
+    """Waits for a server that is down; if it stays down, Prefect no longer retries.
+
+    It would retry every report of the run's end, and of the failure to report it.
+    """
+    client = get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER})
+    until = time.monotonic() + SECONDS_TO_RESTART
+    while client.api_healthcheck() is not None:
+        if time.monotonic() > until:
+            os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "0"
+            refresh_global_settings_context()
+            return
+        time.sleep(0.5)
 
 
 def _identity(store: Store) -> tuple[int, int] | None:

@@ -36,8 +36,8 @@ def child_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        text=True,
-        env=environment,
+        encoding="utf-8",
+        env={**environment, "PYTHONIOENCODING": "utf-8"},
         cwd=folder,
         start_new_session=True,  # the parent handles Ctrl-C and then stops the child
     )

@@ -1,0 +1,118 @@
+"""Ctrl-C as a terminal sends it, to the whole process group, SIGTERM, and a server that dies in mid-run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, Pipeline, write_corpus
+from deployed import descendants, wait_until
+
+INTERRUPTED = "corpusflow: interrupted; no file is half-written, and the next run continues from here"
+STARTING = "starting"
+LOG_LINE = r"\d\d:\d\d:\d\d  ([a-z]+: |brown-\S+ could not be published|Prefect's temporary server is starting)"
+FOLDERS = "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_models 07_reports".split()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Pipeline:
+    """A pipeline whose stages take seconds, without a server: each command starts its own."""
+    write_corpus(tmp_path / "texts", documents=400)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    made = Pipeline(tmp_path, inherited | {"PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(PROJECT)})
+    made.configure(evaluation={"bootstrap_samples": 20000}, training={"epochs": 40, "patience": 40})
+    return made
+
+
+def begun(pipeline: Pipeline, process: subprocess.Popen[str], where: str) -> None:
+    """Waits until a stage has begun, or until the temporary server is starting."""
+
+    def reached() -> bool:
+        assert process.poll() is None, process.communicate()
+        if where == STARTING:
+            return len(descendants(process.pid)) > 0
+        return bool(list(pipeline.data.glob(f"{where}/.staged-*")))
+
+    wait_until(reached)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [STARTING, *FOLDERS])
+def test_ctrl_c_in_a_terminal_ends_the_run_at_once_with_one_line(alone: Pipeline, where: str) -> None:
+    process = alone.start("run")
+    begun(alone, process, where)
+    family = descendants(process.pid)
+    interrupted = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(60)
+    assert time.monotonic() - interrupted < 3
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    *lines, last = filter(None, err.splitlines())  # click ends the line with the terminal's ^C
+    assert last == INTERRUPTED
+    assert [line for line in lines if not re.match(LOG_LINE, line)] == []
+    wait_until(lambda: not any(map(alive, family)))
+    assert not list(alone.data.glob("*/.staged-*"))
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_run_and_its_server(alone: Pipeline):
+    process = alone.start("run")
+    begun(alone, process, "06_models")
+    family = descendants(process.pid)
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", "terminated")
+    assert "Traceback" not in err
+    wait_until(lambda: not any(map(alive, family)))
+    assert not list(alone.data.glob("*/.staged-*"))
+
+
+@pytest.mark.slow
+def test_a_killed_run_takes_its_server_with_it(alone: Pipeline):
+    process = alone.start("run")
+    begun(alone, process, "01_documents")
+    family = descendants(process.pid)
+    assert family
+    process.kill()
+    process.communicate(timeout=20)
+    wait_until(lambda: not any(map(alive, family)))
+
+
+@pytest.mark.slow
+def test_a_run_whose_server_dies_ends_in_one_line_soon_after_its_last_stage(alone: Pipeline):
+    alone.configure(evaluation={"bootstrap_samples": 200})
+    process = alone.start("run")
+    begun(alone, process, "06_models")
+    (server,) = [
+        pid for pid in descendants(process.pid) if "temporary_server" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+    os.kill(server, signal.SIGKILL)
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append((time.monotonic(), line))
+    ended = time.monotonic()
+    assert process.wait() == 1, lines
+    last_stage = max(at for at, line in lines if "  promotion: " in line or "  evaluation: " in line)
+    text = "".join(line for _, line in lines)
+    assert ended - last_stage < 10, text
+    last = "corpusflow: Prefect's temporary server stopped answering (it was killed by SIGKILL); "
+    assert text.splitlines()[-1] == f"{last}finished stages are kept: run again to continue"
+    assert max(map(len, text.splitlines())) < 400
+    assert "Traceback" not in text
+    assert len([line for line in text.splitlines() if not re.match(LOG_LINE, line)]) == 1, text
