@@ -5,7 +5,8 @@ python -m benchmarks.empty_flow
 
 from __future__ import annotations
 
-from flows.ops.environment import configure_logging, configure_prefect
+from flows.ops.environment import configure_prefect
+from flows.ops.log_lines import configure_logging
 
 configure_prefect()
 

@@ -14,7 +14,8 @@ import numpy as np
 from prefect import flow
 
 from flows.ops.ending import end
-from flows.ops.environment import configure_logging, deliver_to_server
+from flows.ops.environment import deliver_to_server
+from flows.ops.log_lines import configure_logging
 from flows.pipeline.runs import open_run, read_metrics
 from flows.steps.fold_spec import FoldResult, FoldSpec
 from tasks.evaluation.task import evaluate

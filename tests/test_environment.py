@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Result
+from conftest import PROJECT, Pipeline, Result, write_corpus
+from deployed import make_site
 from test_cli import refused
 
 AUTOMATIONS = [sys.executable, "-m", "flows.cli", "automations"]
@@ -107,3 +109,71 @@ def test_a_locked_database_is_named(tmp_path: Path, home: Path):
         connection.execute("BEGIN EXCLUSIVE")
         line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path / "prefect")), code=1)
     assert "prefect.db locked" in line
+
+
+@pytest.mark.slow
+def test_a_project_that_the_user_cannot_write_works_with_a_home_elsewhere(tmp_path: Path):
+    site, elsewhere = make_site(tmp_path / "site"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    read_only = f"mount --bind {site.root} {site.root} && mount -o remount,bind,ro {site.root} && cd {site.root}"
+    inside = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{read_only} && exec "$@"', "sh", *AUTOMATIONS]
+    own = place(elsewhere, PYTHONPATH=str(site.root), ALL_PROXY="socks5h://127.0.0.1:1")
+    done = call(inside, elsewhere, own)
+    assert done.code == 0, done.err
+    del own["PREFECT_HOME"]
+    line = refused(call(inside, elsewhere, own), code=1)
+    assert line.startswith(f"corpusflow: {site.root}/data/prefect: cannot be written (Read-only file system)")
+    assert "set PREFECT_HOME to a folder that you can write" in line
+
+
+@pytest.mark.slow
+def test_a_failed_run_without_a_ui_does_not_point_to_it_and_repeats_the_config(tmp_path: Path):
+    write_corpus(tmp_path / "texts")
+    pipeline = Pipeline(tmp_path, place(tmp_path / "prefect"))
+    pipeline.configure(checks={"extraction": {"documents": 35}})
+    (tmp_path / "pipeline.yaml").rename(tmp_path / "my texts.yaml")
+    failed = pipeline("run", "--config", "my texts.yaml")
+    assert "check of extraction failed" in refused(failed, code=1)
+    assert "what to do next" not in failed.err
+    (page,) = failure_pages(tmp_path / "prefect/prefect.db")
+    assert "corpusflow run --config 'my texts.yaml'" in page
+
+
+def failure_pages(database: Path) -> list[str]:
+    with sqlite3.connect(database) as connection:
+        return [
+            json.loads(data) for (data,) in connection.execute("SELECT data FROM artifact WHERE key LIKE '%-failure'")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda url: url.removesuffix("/api"),
+            "not the address of Prefect's API; its path should end in /api: {}",
+        ),
+        (
+            lambda url: url.removesuffix("/api") + "/",
+            "not the address of Prefect's API; its path should end in /api: {}",
+        ),
+        (lambda url: url.removeprefix("http://"), "no Prefect server answers (Request URL is missing"),
+        (
+            lambda _: "http://127.0.0.1:1/api",
+            "no Prefect server answers ([Errno 111] Connection refused); start one, or unset",
+        ),
+    ],
+)
+def test_a_wrong_address_of_the_server_is_named(
+    tmp_path: Path, prefect_server: dict[str, str], change: Callable[[str], str], message: str
+):
+    url = change(prefect_server["PREFECT_API_URL"])
+    line = refused(call(AUTOMATIONS, tmp_path, prefect_server | {"PREFECT_API_URL": url}), code=1)
+    assert f"PREFECT_API_URL {url}: " in line
+    assert message.format(prefect_server["PREFECT_API_URL"]) in line
+
+
+def test_a_wrong_setting_of_prefect_is_named(tmp_path: Path):
+    line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_CLIENT_MAX_RETRIES="many")))
+    assert "Prefect's settings" in line
+    assert "max_retries" in line.lower()

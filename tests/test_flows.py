@@ -106,6 +106,7 @@ def test_a_failing_check_stops_the_run_and_quarantines_the_artifact(pipeline: Pi
     assert failed.out == ""
     last = failed.err.strip().splitlines()[-1]
     assert last.startswith("corpusflow: check of extraction failed: ")
+    assert "what to do next is in the artifact brown-failure" in failed.err
     assert "35" in last
     assert "36" in last
     assert "Traceback" not in failed.err

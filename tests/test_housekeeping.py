@@ -93,7 +93,8 @@ def test_a_damaged_manifest_is_reported_with_what_to_do(tmp_path: Path, damage: 
     assert verified.exit_code == 1
     first, advice, last = verified.output.splitlines()
     assert first.startswith(f"damaged  {newest}/artifact.json: ")
-    assert advice == "`corpusflow run` builds what it needs of them again; delete those that are still damaged after it"
+    again = f"`corpusflow run --config {where[1]}`"
+    assert advice == f"{again} builds what it needs of them again; delete those that are still damaged after it"
     assert last == f"{2 * len(CHAIN) - 1} of {2 * len(CHAIN)} artifacts are intact"
 
     pruned = CliRunner().invoke(cli, ["prune", "--keep", "1", *where])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli.options import config_option, json_option, open_store, print_result
+from flows.ops.terminal import suit_hints
 
 if TYPE_CHECKING:
     from tasks.shared.store.artifacts import Store
@@ -62,7 +63,8 @@ def _show(store: Store, current: Champion | None) -> None:
     from flows.cli.tables import console
 
     if current is None:
-        console.print("no champion yet; `corpusflow run` promotes the first good model, --set ID chooses one by hand")
+        hint = "no champion yet; `corpusflow run` promotes the first good model, --set ID chooses one by hand"
+        console.print(suit_hints(hint))
         return
     shown = _as_json(store, current)
     console.print(f"{escape(shown['champion']['path'])}")

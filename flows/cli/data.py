@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def path(stage: str, config: Path) -> None:
     from flows.pipeline.stages import newest
 
     store = open_store(config)
-    click.echo(store.locate(newest(store, stage)))
+    click.echo(os.fsencode(store.locate(newest(store, stage))))  # bytes, whatever the terminal's encoding
 
 
 @click.command()

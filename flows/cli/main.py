@@ -13,6 +13,7 @@ from flows.cli.deploy import automations, serve
 from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
 from flows.ops.ending import code_of_signal, end, end_now
+from flows.ops.terminal import prepare_streams, suit_hints
 from tasks.shared.errors import CorpusflowError
 
 
@@ -48,6 +49,7 @@ for command in (
 def main() -> None:
     """Runs the command; a user's mistake or a failed run prints one line on standard error."""
     code = 0
+    prepare_streams()
     try:
         cli(standalone_mode=False)
     except BrokenPipeError:
@@ -62,7 +64,7 @@ def _explain(error: BaseException) -> int:
     """Prints what a person needs to know about the error; returns the exit code. Raises it again if it is a bug."""
     match error:
         case CorpusflowError():
-            click.echo(f"corpusflow: {error}", err=True)
+            click.echo(suit_hints(f"corpusflow: {error}"), file=sys.stderr)
             return error.exit_code
         case click.ClickException():
             error.show()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from flows.ops.terminal import as_json as to_json
+from flows.ops.terminal import remember_config
 
 
 class StageName(click.ParamType[str]):
@@ -21,12 +24,18 @@ class StageName(click.ParamType[str]):
         return click.Choice(tuple(STAGES)).convert(value, param, ctx)
 
 
+def _remember_config(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
+    remember_config(None if value == Path("pipeline.yaml") else value)
+    return value
+
+
 config_option = click.option(
     "--config",
     "config",
     default="pipeline.yaml",
     show_default=True,
     type=click.Path(path_type=Path),
+    callback=_remember_config,
     help="The settings file; paths in it are relative to its folder.",
 )
 set_option = click.option(
@@ -51,6 +60,6 @@ def open_store(config: Path) -> Any:
 def print_result(value: Any, as_json: bool, show: Any, *arguments: Any) -> None:
     """Prints `value` as JSON, or calls `show` with the arguments."""
     if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+        click.echo(to_json(value), file=sys.stdout)
     else:
         show(*arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -50,14 +52,14 @@ def predict(files: tuple[Path, ...], encoding: str, model: Path | None, config: 
         chosen = "chosen with --model"
         verified_model(model, "train again, or choose another model")
     if not as_json:
-        click.echo(f"model {model.name}, {chosen}", err=True)
+        click.echo(f"model {model.name}, {chosen}", file=sys.stderr)
     predictions, refused = predict_files(model, files, encoding)
     if len(files) == len(refused) == 1:
         raise InputError(refused[0]["reason"])
     result = {"model": str(model), "chosen": chosen, "predictions": predictions, "refused": refused}
     print_result(result, as_json, tables.show_predictions, predictions)
     for refusal in refused:
-        click.echo(f"corpusflow: {refusal['reason']}", err=True)
+        click.echo(f"corpusflow: {refusal['reason']}", file=sys.stderr)
     if refused:
         raise RunError(f"{len(refused):,} of {len(files):,} files got no label")
 
@@ -93,4 +95,4 @@ def predict_batch(
         from flows.predict import predict
 
         result = predict(str(source), text_column, doc_id_column, encoding, separator, part_rows, str(config))
-    print_result(result, as_json, click.echo, result["path"])
+    print_result(result, as_json, click.echo, os.fsencode(result["path"]))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.ops.terminal import suit_hints
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.shared.ui.markdown import size
 
@@ -42,7 +43,7 @@ def show_run(record: RunRecord) -> None:
         _show_metrics(record.metrics)
         console.print(f"\nreport  {escape(_path(record, 'evaluation'))}/report.html")
     if record.decision:
-        console.print(f"promotion  {escape(record.decision)}")
+        console.print(f"promotion  {escape(suit_hints(record.decision))}")
     console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")
 
 
@@ -84,7 +85,7 @@ def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:
         message = r.message if len(r.message) <= 70 else f"{r.message[:69]}…"
         counts = (f"{r.seconds:.1f}", str(built), str(len(r.stages) - built))
         table.add_row(r.id, r.flow, r.status, *counts, *figures, escape(message))
-    console.print(table if records else "no runs yet; `corpusflow run` starts one")
+    console.print(table if records else suit_hints("no runs yet; `corpusflow run` starts one"))
     if disk:
         folders = ", ".join(f"{name} {size(count)}" for name, count in disk.items() if count)
         console.print(f"\ndisk    {size(sum(disk.values()))}: {escape(folders)}")
@@ -147,9 +148,8 @@ def show_verified(artifacts: Sequence[Mapping[str, Any]]) -> None:
             console.print(f"damaged  {escape(entry['damage'])}")
     intact = sum(not entry["damage"] for entry in artifacts)
     if intact < len(artifacts):
-        console.print(
-            "`corpusflow run` builds what it needs of them again; delete those that are still damaged after it"
-        )
+        hint = "`corpusflow run` builds what it needs of them again; delete those that are still damaged after it"
+        console.print(suit_hints(hint))
     console.print(f"{intact} of {len(artifacts)} artifacts are intact")
 
 

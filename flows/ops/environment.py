@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from flows.ops.ending import code_of_signal, prompt_end, skip_exit_hooks
+from flows.ops.ending import prompt_end, skip_exit_hooks
+from flows.ops.log_lines import configure_logging
 from flows.ops.temporary_server import TemporaryServer, temporary_server
 from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_problem, one_line
 
@@ -48,9 +49,8 @@ def configure_prefect() -> None:
     Prefect itself reads the file only in the current folder. Environment variables override it.
     """
     settings = tomllib.loads((PROJECT / "prefect.toml").read_text(encoding="utf-8"))
-    if "PREFECT_HOME" not in os.environ:
-        settings["home"] = str(PROJECT / settings["home"])
-        require_writable(PROJECT / "data")  # Prefect creates its home, but not the parent folder
+    settings["home"] = os.environ.get("PREFECT_HOME") or str(PROJECT / settings["home"])
+    require_writable(Path(settings["home"]))
     # On a shared machine, torch's threads that spin while they wait slow other processes down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name, value in _flat(settings, "PREFECT"):
@@ -70,7 +70,7 @@ def _flat(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]
 def require_writable(folder: Path) -> None:
     """Creates the folder if it is missing; raises RunError if nothing can be created in it."""
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -84,6 +84,9 @@ def bypass_proxy() -> None:
     """Keeps calls to this machine's own servers away from the proxy that HTTP_PROXY names."""
     present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in present.split(",") if host.strip()]
+    for name in [name for name in os.environ if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}]:
+        if os.environ[name].startswith("socks") and find_spec("socksio") is None:
+            del os.environ[name]  # the HTTP client cannot use it, and would refuse every call
     if "*" not in hosts:
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
@@ -120,21 +123,26 @@ def require_server(url: str) -> None:
     import httpx
     from prefect.client.orchestration import get_client
 
-    lacks_path = not urlsplit(url).path.rstrip("/").endswith("/api") and "/api/" not in url
-    hint = f"; its path should end in /api: {url.rstrip('/')}/api" if lacks_path else ""
     try:
         get_client(sync_client=True, httpx_settings={"timeout": 3.0}).api_version()
-    except httpx.HTTPStatusError as error:
-        code = error.response.status_code
-        what = "PREFECT_API_AUTH_STRING is missing or wrong" if code == 401 else f"it answers {code}; is it Prefect's?"
-        raise RunError(f"PREFECT_API_URL {url}: {what}{hint}") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        what = str(error) or type(error).__name__
-        if lacks_path and isinstance(error, ValueError):
-            raise RunError(f"PREFECT_API_URL {url}: this is not the address of Prefect's API{hint}") from None
-        raise RunError(
-            f"PREFECT_API_URL {url}: no Prefect server answers ({what}); start one, or unset the variable{hint}"
-        ) from None
+        lacks_api = "api" not in urlsplit(url).path.split("/")
+        hint = f"; its path should end in /api: {url.rstrip('/')}/api" if lacks_api else ""
+        raise RunError(f"PREFECT_API_URL {url}: {_refusal(error, lacks_api)}{hint}") from None
+
+
+def _refusal(error: Exception, lacks_api: bool) -> str:
+    from httpx import HTTPStatusError
+
+    code = error.response.status_code if isinstance(error, HTTPStatusError) else None
+    if code == 401:
+        return "PREFECT_API_AUTH_STRING is missing or wrong"
+    if lacks_api and (code is not None or isinstance(error, ValueError)):
+        return "this is not the address of Prefect's API"
+    if code is not None:
+        return f"it answers {code}; is it Prefect's?"
+    what = one_line(error) or type(error).__name__
+    return f"no Prefect server answers ({what}); start one, or unset the variable"
 
 
 @contextmanager
@@ -174,34 +182,3 @@ def deliver_to_server() -> Iterator[None]:
         waiting = cast(tuple[set[Any], set[Any]], EventsWorker.drain_all(timeout=seconds))[1]  # log lines as well
         if waiting:
             skip_exit_hooks()
-
-
-def configure_logging() -> None:
-    """Sends the stages' log lines to standard error, and hides Prefect's own below a warning."""
-    import prefect.main  # noqa: F401 (it configures the loggers when it is imported)
-
-    logging.raiseExceptions = False  # Prefect would print each log line that a lost server did not take
-    console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
-    own = logging.getLogger("corpusflow")
-    own.setLevel(logging.INFO)
-    own.addHandler(console)
-    own.propagate = False  # Prefect would log each line again
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        engine = logging.getLogger(name)
-        engine.setLevel(logging.WARNING)
-        engine.addFilter(_is_unexpected)
-    for name in ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker"):
-        # A line for each event that a lost server did not receive. Prefect resets the level when a flow starts.
-        logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.CRITICAL)
-
-
-def _is_unexpected(record: logging.LogRecord) -> bool:
-    """Filters out the engine's report of an error, or of a signal, that the command explains anyway."""
-    from httpx import HTTPError
-
-    error = record.exc_info[1] if record.exc_info else None
-    if code_of_signal() or isinstance(error, CorpusflowError | KeyboardInterrupt | HTTPError):
-        return False
-    message = record.getMessage()
-    return "Finished in state" not in message and "aborted by an interrupt signal" not in message

@@ -44,8 +44,9 @@ def explain_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) 
     if not isinstance(error, BaseException):
         error = RuntimeError(state.message or "failed")
     pipeline = _pipeline_name(flow_run.parameters)
-    publish_failure(pipeline, flow.name, error, flow_run.id)
-    logger("flow").info("%s: what to do next is in the artifact %s-failure", flow.name, pipeline)
+    config = str(flow_run.parameters.get("config", "pipeline.yaml"))
+    if key := publish_failure(pipeline, flow.name, error, flow_run.id, config):
+        logger("flow").info("%s: what to do next is in the artifact %s", flow.name, key)
 
 
 def _pipeline_name(parameters: Mapping[str, Any]) -> str:

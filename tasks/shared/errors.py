@@ -16,11 +16,17 @@ Each message is one line: the file, the key or the document, the problem, and wh
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+_COMMAND = re.compile(r"(?<=`)corpusflow (?!serve|automations|-)[a-z-]+")
+_SETTINGS_FILE = re.compile(r"(?<![\w/.-])pipeline\.yaml")
 
 
 class CorpusflowError(Exception):
@@ -70,6 +76,12 @@ class DownloadError(CorpusError):
 def one_line(message: object, max_characters: int = 300) -> str:
     """The message on one line, truncated to `max_characters`."""
     return " ".join(str(message).split())[:max_characters]
+
+
+def with_config(message: str, config: str) -> str:
+    """The message, with the settings file in the commands that it advises: `corpusflow run --config reviews.yaml`."""
+    message = _COMMAND.sub(lambda found: f"{found[0]} --config {shlex.quote(config)}", message)
+    return _SETTINGS_FILE.sub(lambda _: config, message)
 
 
 def first_problem(error: ValidationError) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.shared.checks.report import CheckReport, Expected
-from tasks.shared.errors import ArtifactError, CheckFailed, CorpusflowError, InputError, TrainingError
+from tasks.shared.errors import ArtifactError, CheckFailed, CorpusflowError, InputError, TrainingError, with_config
 from tasks.shared.store.artifacts import Artifact
 from tasks.shared.store.records import RunRecord
 from tasks.shared.ui.markdown import Markdown, Table, escape, plain, size, table
@@ -128,14 +129,17 @@ def about_run(record: RunRecord) -> Markdown:
     return Markdown(record.flow, record.message, f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}")
 
 
-def about_failure(flow: str, error: BaseException) -> Markdown:
-    """What failed, in which stage, and what to do next."""
+def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml") -> Markdown:
+    """What failed, in which stage, and what to do next; `config` is the run's settings file."""
     stage = _stage(error)
     facts: dict[str, object] = {"stage": stage} if stage else {}
     if isinstance(error, CheckFailed) and error.quarantine:
         facts["quarantine"] = error.quarantine
     message = str(error) if isinstance(error, CorpusflowError) else f"{type(error).__name__}: {error}"
     advice, command = _next(flow, error, stage)
+    if config != "pipeline.yaml":
+        message, advice = with_config(message, config), with_config(advice, config)
+        command = f"{command} --config {shlex.quote(config)}"
     lines = [
         f"## {escape(flow)} failed\n",
         f"{escape(message, 2000)}\n",

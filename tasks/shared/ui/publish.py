@@ -21,6 +21,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.exceptions import PrefectException
+from prefect.settings import get_current_settings
 
 from tasks.shared.checks.report import CheckReport
 from tasks.shared.progress import logger, progress_listener
@@ -69,19 +70,24 @@ def publish_run(record: RunRecord) -> None:
     _publish(record.settings["name"], about_run(record))
 
 
-def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id: UUID) -> None:
-    """Publishes what to do after a failure."""
-    page = about_failure(flow, error)
-    with _only_logged(page.key), get_client(sync_client=True) as client:
+def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id: UUID, config: str) -> str | None:
+    """Publishes what to do after a failure; returns the artifact's key if there is a UI that shows it."""
+    if _Pause.is_paused():
+        return None
+    page = about_failure(flow, error, config)
+    key = f"{pipeline}-{page.key}"
+    with _only_logged(key), get_client(sync_client=True) as client:
         client.create_artifact(
             ArtifactCreate(
-                key=f"{pipeline}-{page.key}",
+                key=key,
                 type="markdown",
                 description=page.description,
                 data=page.text,
                 flow_run_id=flow_run_id,
             )
         )
+        return key if get_current_settings().server.ui.enabled else None
+    return None
 
 
 @contextmanager

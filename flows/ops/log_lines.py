@@ -1,0 +1,45 @@
+"""The log lines that a command prints: the stages' own, and of Prefect's only what nothing else says."""
+
+from __future__ import annotations
+
+import logging
+
+from flows.ops.ending import code_of_signal
+from flows.ops.terminal import suit_hints
+from tasks.shared.errors import CorpusflowError
+
+
+def configure_logging() -> None:
+    """Sends the stages' log lines to standard error, and hides Prefect's own below a warning."""
+    import prefect.main  # noqa: F401 (it configures the loggers when it is imported)
+
+    logging.raiseExceptions = False  # Prefect would print each log line that a lost server did not take
+    console = logging.StreamHandler()
+    console.setFormatter(_LogLine("%(asctime)s  %(message)s", "%H:%M:%S"))
+    own = logging.getLogger("corpusflow")
+    own.setLevel(logging.INFO)
+    own.addHandler(console)
+    own.propagate = False  # Prefect would log each line again
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        engine = logging.getLogger(name)
+        engine.setLevel(logging.WARNING)
+        engine.addFilter(_is_unexpected)
+    for name in ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker"):
+        # A line for each event that a lost server did not receive. Prefect resets the level when a flow starts.
+        logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.CRITICAL)
+
+
+class _LogLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return suit_hints(super().format(record))
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    """Filters out the engine's report of an error, or of a signal, that the command explains anyway."""
+    from httpx import HTTPError
+
+    error = record.exc_info[1] if record.exc_info else None
+    if code_of_signal() or isinstance(error, CorpusflowError | KeyboardInterrupt | HTTPError):
+        return False
+    message = record.getMessage()
+    return "Finished in state" not in message and "aborted by an interrupt signal" not in message

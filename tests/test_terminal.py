@@ -1,0 +1,93 @@
+"""Terminals that cannot show every sign, and hints that repeat the settings file that was given."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Pipeline
+from test_cli import refused
+
+from tasks.shared.errors import with_config
+from tasks.shared.store.artifacts import Store
+from tasks.shared.store.records import RunRecord, StageRecord
+
+REASON = "settings name: 'größer' → '中文 …'"
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Pipeline:
+    """A data folder with the record of a run, in a folder whose name is not ASCII."""
+    root = tmp_path / "données"
+    root.mkdir()
+    pipeline = Pipeline(root, dict(os.environ))
+    pipeline.configure()
+    stage = StageRecord(
+        stage="cleaning", status="built", rows=1, seconds=1, bytes=1, path=str(root), fingerprint="f", reasons=[REASON]
+    )
+    record = RunRecord(id="20261125-000000-abcd", flow="retrain", started="2026-11-25", settings={}, stages=[stage])
+    record.status, record.message = "failed", REASON
+    record.save(Store(root / "data"))
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [
+        ("ascii", r"settings name: 'gr\xf6\xdfer' -> '\u4e2d\u6587 ...'"),
+        ("latin-1", r"settings name: 'größer' -> '\u4e2d\u6587 ...'"),
+        ("utf-8", REASON),
+    ],
+)
+def test_a_terminal_shows_what_its_encoding_has(recorded: Pipeline, encoding: str, reason: str):
+    recorded.environment["PYTHONIOENCODING"] = encoding
+    why = run_bytes(recorded, "why").decode(encoding)
+    assert reason in why
+    assert f"failed: {reason}" in why
+    assert json.loads(run_bytes(recorded, "why", "--json").decode(encoding))["stages"][0]["reasons"] == [REASON]
+
+
+def test_a_path_is_printed_as_the_bytes_that_it_is(recorded: Pipeline):
+    recorded.environment["PYTHONIOENCODING"] = "ascii"
+    line = run_bytes(recorded, "path", "cleaning", code=2, stream="err").decode("ascii")
+    assert r"donn\xe9es/data/02_cleaned: no cleaning artifact yet" in line
+    odd = recorded.root / os.fsdecode(b"caf\xe9.yaml")
+    assert b"caf\xe9.yaml: cannot be read" in run_bytes(recorded, "runs", "--config", str(odd), code=2, stream="err")
+
+
+def run_bytes(pipeline: Pipeline, *arguments: str, code: int = 0, stream: str = "out") -> bytes:
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    done = subprocess.run(command, cwd=pipeline.root, env=pipeline.environment, capture_output=True, check=False)
+    assert done.returncode == code, done
+    return done.stdout if stream == "out" else done.stderr
+
+
+def test_hints_repeat_the_config_that_was_given(recorded: Pipeline):
+    (recorded.root / "pipeline.yaml").rename(recorded.root / "my texts.yaml")
+    own = ("--config", "my texts.yaml")
+    assert refused(recorded("path", "training", *own)).endswith("`corpusflow run --config 'my texts.yaml'` makes one")
+    shutil.rmtree(recorded.data / "runs")
+    assert recorded("runs", *own).out.startswith("no runs yet; `corpusflow run --config 'my texts.yaml'` starts one")
+    assert "`corpusflow run --config 'my texts.yaml'` promotes" in recorded("champion", *own).out
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("`corpusflow champion --rollback`", "`corpusflow champion --config a.yaml --rollback`"),
+        (
+            "`corpusflow predict-batch` or `corpusflow run`",
+            "`corpusflow predict-batch --config a.yaml` or `corpusflow run --config a.yaml`",
+        ),
+        ("`corpusflow serve`, `corpusflow --help`", "`corpusflow serve`, `corpusflow --help`"),
+        ("set `data` in pipeline.yaml", "set `data` in a.yaml"),
+        ("/x/pipeline.yaml: bad", "/x/pipeline.yaml: bad"),
+    ],
+)
+def test_the_config_goes_into_commands_that_take_it(message: str, expected: str):
+    assert with_config(message, "a.yaml") == expected
