@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run serve test test-all check bench lock clean help
+.PHONY: run serve test test-all torture check bench lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ test: .venv/.installed  ## run the fast tests, and the pipeline once on the Brow
 
 test-all: .venv/.installed  ## run every test, also the slow ones that kill processes
 	$(BIN)/pytest -n auto
+
+torture: .venv/.installed  ## try every fault of docs/reliability.md; its table
+	$(BIN)/python -m benchmarks.torture
 
 check: .venv/.installed  ## run the linters and the type checker
 	$(BIN)/ruff check .

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.shared.errors import ArtifactError
+from tasks.shared.files import remove_abandoned, replacing
 from tasks.shared.parquet import PartWriter, part_files, read_batches, read_table
 from tasks.shared.store.artifacts import Artifact, Store, content_digest, describe, find_damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
@@ -165,3 +169,27 @@ def test_a_damaged_part_is_named(tmp_path: Path):
     part.write_bytes(b"PAR1")
     with pytest.raises(ArtifactError, match=r"part-00000\.parquet: not readable as Parquet"):
         read_table(tmp_path)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tasks.shared.files import replacing
+with replacing(Path(sys.argv[1])) as fresh:
+    fresh.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path):
+    target = tmp_path / "checks" / "training" / "report.json"
+    target.parent.mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", KILLED, target], check=False)
+    (abandoned,) = target.parent.iterdir()
+    with replacing(tmp_path / "latest") as fresh:
+        fresh.write_text("whole")
+        remove_abandoned(tmp_path)
+        assert fresh.exists()
+        assert str(os.getpid()) in fresh.name
+    assert not abandoned.exists()
+    assert (tmp_path / "latest").read_text() == "whole"

@@ -67,6 +67,15 @@ def test_pruning_keeps_champions_and_everything_they_were_made_from(tmp_path: Pa
     assert prune_store(store, keep=1, champions=0) == []
 
 
+def test_a_pruning_that_was_killed_is_finished_by_the_next_one(tmp_path: Path):
+    store = Store(tmp_path)
+    make_chain(store, 1)
+    hidden = store.place("06_models", ".removed-training0")
+    hidden.mkdir()
+    assert [entry["path"] for entry in prune_store(store, keep=1)] == [str(hidden)]
+    assert not hidden.exists()
+
+
 def test_a_damaged_champion_is_not_pruned(tmp_path: Path):
     store = Store(tmp_path)
     set_champion(store, make_chain(store, 1), "hand", "")

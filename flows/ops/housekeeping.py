@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import ArtifactError
-from tasks.shared.store.artifacts import SCRATCH, STAGED, Store, find_damage, read_manifest
+from tasks.shared.store.artifacts import REMOVED, SCRATCH, STAGED, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
 from tasks.shared.store.records import running
 
@@ -37,7 +37,7 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
     for stage in STAGES.values():
         artifacts = sorted(store.all(stage.folder), key=_age, reverse=True)
         for path in [*artifacts[keep:], *_leftovers(store, stage.folder)]:
-            fingerprint = path.name.removeprefix(STAGED).removeprefix(SCRATCH)
+            fingerprint = _fingerprint(path)
             if (stage.name, path.name) in needed:
                 continue
             try:
@@ -80,8 +80,13 @@ def disk_use(store: Store) -> dict[str, int]:
 
 
 def _leftovers(store: Store, folder: str) -> Iterator[Path]:
-    for prefix in (STAGED, SCRATCH):
+    for prefix in (STAGED, SCRATCH, REMOVED):
         yield from sorted((store.root / folder).glob(f"{prefix}*"))
+
+
+def _fingerprint(path: Path) -> str:
+    """The artifact's fingerprint, in whatever state its folder is."""
+    return path.name.removeprefix(STAGED).removeprefix(SCRATCH).removeprefix(REMOVED)
 
 
 def _age(path: Path) -> str:
@@ -97,6 +102,6 @@ def _bytes(path: Path) -> int:
 
 def _remove(path: Path) -> None:
     """Hides the folder in one step, so that no reader sees half an artifact; then deletes it."""
-    hidden = path.with_name(f".removed-{path.name}")
+    hidden = path.with_name(f"{REMOVED}{path.name.removeprefix(REMOVED)}")
     path.rename(hidden)
     shutil.rmtree(hidden)

@@ -23,7 +23,7 @@ from prefect.states import Completed
 from flows.pipeline.settings import Pipeline, load_settings
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import ArtifactError, CorpusflowError
-from tasks.shared.files import explain_storage_errors
+from tasks.shared.files import explain_storage_errors, remove_abandoned
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
@@ -78,6 +78,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     alive.acquire()
     try:
         with explain_storage_errors(store.root):
+            remove_abandoned(store.root)
             yield Run(store, settings.sections, settings.limits, record, latest)
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)

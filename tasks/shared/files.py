@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,13 +39,41 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the block fails, the temporary file is deleted.
     """
-    fresh = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
+    fresh = path.with_name(f".{path.name}-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}")
     try:
         yield fresh
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def remove_abandoned(root: Path) -> None:
+    """Removes the new files of processes of this machine that were killed before they could name them.
+
+    Looks into `root` and three levels below it, where files are replaced.
+    """
+    machine = _machine()
+    for depth in range(4):
+        for path in root.glob("*/" * depth + f".*-{machine}-*-*"):
+            owner = path.name.split("-")[-2]
+            if owner.isdecimal() and not _is_alive(int(owner)):
+                path.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Distinguishes the machines that share a data folder."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
 
 
 @contextmanager

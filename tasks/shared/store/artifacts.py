@@ -23,7 +23,7 @@ from tasks.shared.files import file_digest, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 
 MANIFEST = "artifact.json"
-STAGED, SCRATCH = ".staged-", ".scratch-"
+STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
 
 
 class FileRecord(BaseModel):
