@@ -125,6 +125,14 @@ def test_a_manifest_that_is_none_is_named(tmp_path: Path, text: str | None, mess
         read_manifest(place)
 
 
+def test_a_manifest_that_was_altered_is_damaged(tmp_path: Path):
+    store = Store(tmp_path)
+    place = store.commit(make(store))
+    manifest = place / "artifact.json"
+    manifest.write_text(manifest.read_text().replace('"rows": 3', '"rows": 4', 1))
+    assert find_damage(place) == f"{manifest}: content differs from what was written"
+
+
 def test_the_newest_artifact_is_none_without_its_folder_and_an_error_without_its_manifest(tmp_path: Path):
     store = Store(tmp_path)
     artifact = make(store)

@@ -309,6 +309,7 @@ def seal_again(place: Path, name: str, content: bytes) -> None:
     """What an older version might have left: a whole artifact, in another format."""
     (place / name).write_bytes(content)
     manifest = json.loads((place / "artifact.json").read_text())
+    del manifest["seal"]
     manifest["files"][name] = {"sha256": file_digest(place / name), "bytes": len(content), "rows": None}
     (place / "artifact.json").write_text(json.dumps(manifest))
 

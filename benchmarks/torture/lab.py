@@ -53,6 +53,7 @@ class Lab:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
+        self._made: dict[str, Reference] = {}
         self._stoppers: list[Callable[[], object]] = []
 
     @cached_property
@@ -99,6 +100,17 @@ class Lab:
         made.copy_to(folder)
         return made
 
+    def reference_run(self) -> Reference:
+        """The finished run itself, for reading."""
+        return self._reference
+
+    def made(self, name: str, prepare: Callable[[Path], None]) -> Reference:
+        """A finished run on what `prepare` writes into its folder; made once."""
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = make_reference(self, self.root / name, prepare)
+            return self._made[name]
+
     @property
     def operations(self) -> list[str]:
         """The file operations of the undisturbed run."""
@@ -106,12 +118,7 @@ class Lab:
 
     @property
     def _reference(self) -> Reference:
-        with self._lock:
-            return self._made_reference
-
-    @cached_property
-    def _made_reference(self) -> Reference:
-        return make_reference(self, self.root / "reference")
+        return self.made("reference", write_pipeline)
 
     def stop(self) -> None:
         for stop in self._stoppers:
@@ -176,10 +183,15 @@ class Reference:
         shutil.copy(self.folder / "pipeline.yaml", folder)
 
 
-def make_reference(lab: Lab, folder: Path) -> Reference:
-    folder.mkdir()
+def write_pipeline(folder: Path) -> None:
+    """The small corpus and the quick settings."""
     write_corpus(folder / "texts")
     configure(folder)
+
+
+def make_reference(lab: Lab, folder: Path, prepare: Callable[[Path], None]) -> Reference:
+    folder.mkdir()
+    prepare(folder)
     done = lab.launcher.run(folder, "run", "--json", count_operations=True)
     if done.code != 0:
         raise RuntimeError(f"the undisturbed run failed: {done.err}")

@@ -22,7 +22,7 @@ from tasks.shared.errors import ArtifactError, first_problem
 from tasks.shared.files import file_digest, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 
-MANIFEST = "artifact.json"
+MANIFEST, SEAL = "artifact.json", "seal"
 STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
 
 
@@ -55,6 +55,12 @@ class Artifact(BaseModel):
     lineage: dict[str, Any]
     """Settings and fingerprint of this stage and of every stage before it."""
     files: dict[str, FileRecord]
+
+
+class _Sealed(Artifact):
+    """A manifest as it stands in the file: with a digest of the rest, which manifests of earlier versions lack."""
+
+    seal: str | None = None
 
 
 class Store:
@@ -91,8 +97,9 @@ class Store:
         return FileLock(path)
 
     def seal(self, path: Path, artifact: Artifact) -> None:
-        """Writes the manifest; from here on the folder's content is fixed."""
-        write_text(path / MANIFEST, artifact.model_dump_json(indent=1) + "\n")
+        """Writes the manifest, with a digest of itself; from here on the folder's content is fixed."""
+        values = json.loads(artifact.model_dump_json())
+        write_text(path / MANIFEST, json.dumps(values | {SEAL: digest_of(values)}, indent=1, ensure_ascii=False) + "\n")
 
     def commit(self, artifact: Artifact) -> Path:
         """Renames a staged artifact into place; returns its folder."""
@@ -176,11 +183,16 @@ def read_manifest(path: Path) -> Artifact:
     """The manifest of an artifact; raises ArtifactError if it is missing or invalid."""
     manifest = path / MANIFEST
     try:
-        return Artifact.model_validate_json(manifest.read_bytes())
+        content = manifest.read_bytes()
+        sealed = _Sealed.model_validate_json(content)
     except OSError as error:
         raise ArtifactError(f"{manifest}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise ArtifactError(f"{manifest}: not a manifest ({first_problem(error)})") from error
+    values = json.loads(content)
+    if values.pop(SEAL, None) not in {None, digest_of(values)}:
+        raise ArtifactError(f"{manifest}: content differs from what was written")
+    return Artifact.model_validate(sealed.model_dump(exclude={SEAL}))
 
 
 def now() -> str:
