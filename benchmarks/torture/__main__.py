@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Trial
 
-ROWS = ("crashes", "damage")
+ROWS = ("crashes", "several", "damage", "storage", "corpora")
 
 
 @dataclass

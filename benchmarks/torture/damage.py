@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -19,6 +20,11 @@ FILE, RUN, POINTER = (
     "champion.json, a run's record, a check's result, a checkpoint is damaged: never a wrong answer",
 )
 Damage = Callable[[Path, random.Random], None]
+
+
+def artifact_of(file: Path) -> Path:
+    """The folder of the artifact that a file belongs to."""
+    return next(folder for folder in file.parents if re.fullmatch(r"\d\d_\w+", folder.parent.name))
 
 
 def cut(path: Path, rng: random.Random) -> None:
@@ -41,7 +47,7 @@ def delete(path: Path, _: random.Random) -> None:
 
 def swap(others: Path, path: Path, _: random.Random) -> None:
     """Replaces a file by that of the same name in another run's artifact of the stage, or appends to it."""
-    folder = next(parent for parent in path.parents if parent.parent.name[:1].isdigit())
+    folder = artifact_of(path)
     other = others / "data" / folder.parent.name / "latest" / path.relative_to(folder)
     if other.exists() and other.read_bytes() != path.read_bytes():
         shutil.copy(other, path)
@@ -69,7 +75,7 @@ def find(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: rando
     files = sorted(p for link in reference.folder.glob("data/[0-9]*/latest") for p in link.resolve().rglob("*"))
     files = [path for path in files if path.is_file()]
     original = files[(index * 7) % len(files)]
-    artifact = next(p for p in original.parents if p.parent.name[:1].isdigit())
+    artifact = artifact_of(original)
     way, damage = list(ways.items())[index % len(ways)]
     copied = folder / artifact.parent.name / artifact.name
     shutil.copytree(artifact, copied)
@@ -85,6 +91,7 @@ def rebuild(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: ra
     other, reference = other_run(lab), lab.reference(folder)
     ways = {**ways, "swapped": partial(swap, other.folder)}
     way, damage = list(ways.items())[index % len(ways)]
+    (folder / "data/champion.json").unlink()  # the decision is made once more
     for link in (folder / "data").glob("[0-9]*/latest"):
         files = sorted(path for path in link.resolve().rglob("*") if path.is_file() and path.name != "artifact.json")
         damage(rng.choice(files), rng)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -25,6 +25,7 @@ from benchmarks.torture.forks import environment_without_prefect
 from benchmarks.torture.launcher import Done, Launcher
 from tasks.shared.store.fingerprint import PROJECT
 
+T = TypeVar("T")
 TINY: dict[str, Any] = {
     "extraction": {"source": "folder", "folder": {"path": "texts"}},
     "vocabulary": {"size": 400},
@@ -53,7 +54,7 @@ class Lab:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._made: dict[str, Reference] = {}
+        self._once: dict[str, Any] = {}
         self._stoppers: list[Callable[[], object]] = []
 
     @cached_property
@@ -100,16 +101,21 @@ class Lab:
         made.copy_to(folder)
         return made
 
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` returns, made once for all trials."""
+        with self._lock:
+            if name not in self._once:
+                self._once[name] = make()
+            made: T = self._once[name]
+            return made
+
     def reference_run(self) -> Reference:
         """The finished run itself, for reading."""
         return self._reference
 
     def made(self, name: str, prepare: Callable[[Path], None]) -> Reference:
         """A finished run on what `prepare` writes into its folder; made once."""
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = make_reference(self, self.root / name, prepare)
-            return self._made[name]
+        return self.once(name, lambda: make_reference(self, self.root / name, prepare))
 
     @property
     def operations(self) -> list[str]:
@@ -192,10 +198,11 @@ def write_pipeline(folder: Path) -> None:
 def make_reference(lab: Lab, folder: Path, prepare: Callable[[Path], None]) -> Reference:
     folder.mkdir()
     prepare(folder)
-    done = lab.launcher.run(folder, "run", "--json", count_operations=True)
+    command = lab.launcher.start(folder, "run", "--json", count_operations=True)
+    done = command.wait()
     if done.code != 0:
         raise RuntimeError(f"the undisturbed run failed: {done.err}")
-    operations = (folder / ".torture/0001/operations").read_text().splitlines()
+    operations = (command.files / "operations").read_text().splitlines()
     return Reference(folder, digests(folder / "data"), champion(folder / "data"), done.seconds, operations)
 
 

@@ -1,0 +1,84 @@
+"""Hostile corpora: each is read with the number of documents that it has, or refused in one line that says why."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from html.parser import HTMLParser
+from itertools import chain
+from pathlib import Path
+
+from benchmarks.torture.hostile_folders import Case, folder_cases
+from benchmarks.torture.hostile_tables import csv_cases, json_cases, parquet_cases
+from benchmarks.torture.lab import Lab, Trial, configure, one_line, write_corpus
+
+READ = "hostile corpora: read with the stated number of documents, or one line that names the place"
+SHOWN = "script in labels and texts: no page runs it"
+STOP = "checks.extraction.documents=999999"
+"""Stops a run after extraction, with the number of documents."""
+
+
+def plan(lab: Lab, share: float) -> Iterator[Trial]:
+    cases = list(chain(folder_cases(), csv_cases(), json_cases(), parquet_cases()))
+    step = max(1, round(1 / share))
+    for case in cases[::step]:
+        yield Trial(READ, f"{READ}: {case.name}", partial(read, lab, case))
+    yield Trial(SHOWN, SHOWN, partial(show, lab))
+
+
+def read(lab: Lab, case: Case, folder: Path, _: random.Random) -> str | None:
+    """Runs extraction and its check."""
+    place = folder / (case.table or "texts")
+    case.write(place)
+    table = {"source": "table", "table": {"path": case.table}} if case.table else {}
+    configure(folder, extraction=table, **case.settings)
+    done = lab.launcher.run(folder, "run", "--set", STOP)
+    counted = case.documents is not None and f"found {case.documents}" in done.message
+    if counted and "check of extraction" in done.message:
+        return one_line(done)
+    if case.words is None:
+        return f"expected {case.documents} documents: {done.message}"
+    if "expect_table_row_count_to_equal" in done.message or "999999" in done.message:
+        return f"read, though it must be refused: {done.message}"
+    return one_line(done, *case.words)
+
+
+class _Scripts(HTMLParser):
+    """Collects what a browser would run, if a text or a label could bring it in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._inside = tag == "script"
+        self.found += [
+            f"<{tag} {n}={v}>" for n, v in attrs if "torture" in (v or "") and (n.startswith("on") or n == "src")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        if self._inside and "alert('torture')" in data:
+            self.found.append(data[:80])
+        self._inside = False
+
+
+def show(lab: Lab, folder: Path, _: random.Random) -> str | None:
+    """A whole run over such labels and texts; its pages are parsed as a browser does."""
+    attack = "<script>alert('torture')</script><img src=torture onerror=alert('torture')>"
+    write_corpus(folder / "texts")
+    (folder / "texts/label0").rename(folder / "texts/<script>alert('torture')<")
+    for path in (folder / "texts").rglob("*.txt"):
+        path.write_text(f"{attack} {path.read_text()} {attack}")
+    configure(folder)
+    done = lab.launcher.run(folder, "run")
+    if done.code != 0:
+        return f"the run ends with code {done.code}: {done.message}"
+    pages = list((folder / "data").rglob("*.html"))
+    for page in pages:
+        parser = _Scripts()
+        parser.feed(page.read_text())
+        if parser.found:
+            return f"{page.relative_to(folder)}: {parser.found[0]}"
+    return None if pages else "no page"
