@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Trial
 
-ROWS = ("crashes", "several", "damage", "storage", "corpora")
+ROWS = ("crashes", "several", "damage", "storage", "corpora", "orchestration", "settings", "surface", "soak")
 
 
 @dataclass

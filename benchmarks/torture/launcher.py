@@ -83,6 +83,11 @@ class Launcher:
             command, cwd=PROJECT, env=self.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
+    @property
+    def pid(self) -> int:
+        """The process that forks."""
+        return self._process.pid
+
     def start(self, cwd: Path, *arguments: str, stdin: str = "", **child: Any) -> Command:
         """Starts a command in a folder; `child` is what the child does first (`forks.Child`)."""
         with self._lock:

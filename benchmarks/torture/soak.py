@@ -1,0 +1,101 @@
+"""Many scheduled runs in a row while texts arrive, with pruning; and runs with too little memory."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.torture.lab import Lab, Server, Trial, one_line, write_corpus
+from benchmarks.torture.launcher import Done, Launcher
+
+RUNS, MEMORY = 200, 8
+SOAK = "scheduled runs in a row while texts arrive, pruned: disk, database, memory and file handles stay flat"
+LIMITED = "a run with too little memory (RLIMIT_AS): done or one line, and the next run is right"
+PRUNE_EVERY, TEXTS_EVERY = 5, 10
+GROWTH = 1.5
+"""Most growth from the first half's peak to the second's, of what must stay flat."""
+MIB = 2**20
+
+
+def plan(lab: Lab, share: float) -> Iterator[Trial]:
+    yield Trial(SOAK, SOAK, partial(soak, lab, max(10, round(RUNS * share))))
+    for index in range(max(1, round(MEMORY * share))):
+        yield Trial(LIMITED, f"{LIMITED} {index}", partial(limited, lab, index))
+
+
+def soak(lab: Lab, runs: int, folder: Path, _: random.Random) -> str | None:
+    """Each run is right; what was measured after each pruning is flat."""
+    lab.reference(folder)
+    server = Server(folder / "server", lab.base_environment)
+    server.start()
+    launcher = lab.new_launcher({"PREFECT_API_URL": server.url, "PREFECT_HOME": str(folder / "home")})
+    measured: list[dict[str, float]] = []
+    try:
+        for number in range(1, runs + 1):
+            if number % TEXTS_EVERY == 0:  # the newest replace the oldest, so that the corpus does not grow
+                write_corpus(folder / "texts", documents=1, seed=number)
+                for label in (folder / "texts").iterdir():
+                    min(label.iterdir()).unlink()
+            done = launcher.run(folder, "run", "--json")
+            if done.code != 0:
+                return f"run {number}: code {done.code}: {done.message}"
+            if number % PRUNE_EVERY == 0:
+                if wrong := tidy(launcher, folder):
+                    return f"after run {number}: {wrong}"
+                measured.append(measure(server, folder))
+    finally:
+        server.stop()
+    return judge_growth(measured)
+
+
+def tidy(launcher: Launcher, folder: Path) -> str | None:
+    """Pruning as a schedule does it."""
+    done: Done = launcher.run(folder, "prune", "--keep", "1", "--champions", "0")
+    return None if done.code == 0 else done.message
+
+
+def measure(server: Server, folder: Path) -> dict[str, float]:
+    """MiB and numbers of what must not grow."""
+    assert server.process
+    process = Path(f"/proc/{server.process.pid}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+    data = [path for path in (folder / "data").rglob("*") if path.is_file() and not path.is_symlink()]
+    artifacts = [path for path in data if path.relative_to(folder / "data").parts[0][:1].isdigit()]
+    return {
+        "MiB of artifacts": sum(path.stat().st_size for path in artifacts) / MIB,
+        "files of artifacts": len(artifacts),
+        "MiB of the server": float(status["VmRSS"].split()[0]) / 1024,
+        "file handles of the server": len(list((process / "fd").iterdir())),
+    }
+
+
+def judge_growth(measured: list[dict[str, float]]) -> str | None:
+    """Compares the second half with the first."""
+    half = len(measured) // 2
+    if half == 0:
+        return None
+    for name in measured[0]:
+        first, second = (max(entry[name] for entry in part) for part in (measured[:half], measured[half:]))
+        if second > GROWTH * first + 10:
+            return f"{name}: {first:.1f}, later {second:.1f}"
+    return None
+
+
+def limited(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | None:
+    """The address space above what the process has when it starts."""
+    reference = lab.reference_run()
+    reference.texts_to(folder)
+    start = address_space(lab)
+    done = lab.launcher.run(folder, "run", limits={"RLIMIT_AS": start + (2 ** (index % 8)) * 4 * MIB})
+    if done.code != 0 and (wrong := one_line(done)):
+        return f"{2 ** (index % 8) * 4} MiB more: {wrong}"
+    again = lab.launcher.run(folder, "run", "--json")
+    return None if again.code == 0 else f"the next run: code {again.code}: {again.message}"
+
+
+def address_space(lab: Lab) -> int:
+    """Bytes of address space of the process that forks."""
+    status = Path(f"/proc/{lab.launcher.pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmSize")).split()[1]) * 1024
