@@ -77,7 +77,7 @@ def run_trials(lab: Lab, row: str, trials: Sequence[Trial], arguments: argparse.
             wrong = f"{type(error).__name__}: {error}"
         if wrong is not None:
             kept = f"; {folder}" if arguments.keep else ""
-            print(f"{row}: {trial.name}: {wrong[:1000]}{kept}", file=sys.stderr, flush=True)
+            print(f"{row}: {trial.name}:\n    {wrong[:1000]}{kept}", file=sys.stderr, flush=True)
         if wrong is None or not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
         return wrong
@@ -90,7 +90,7 @@ def run_trials(lab: Lab, row: str, trials: Sequence[Trial], arguments: argparse.
         line.trials += 1
         line.right += wrong is None
         if wrong is not None and not line.note:
-            line.note = f"{trial.name}: {wrong[:200]}"
+            line.note = f"{trial.name.removeprefix(trial.what).strip(': ')}: {wrong[:200]}"
     print(f"{row}: {len(trials)} trials, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return list(lines.values())
 
