@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Trial
+from benchmarks.torture.launcher import USED
 
 ROWS = ("crashes", "several", "damage", "storage", "corpora", "orchestration", "settings", "surface", "soak")
 
@@ -65,7 +66,7 @@ def main() -> None:
 
 def run_trials(lab: Lab, row: str, trials: Sequence[Trial], arguments: argparse.Namespace) -> list[Line]:
     """Runs the trials, several at once; a line for each `what` among them."""
-    started = time.monotonic()
+    started, used = time.monotonic(), sum(USED)
 
     def run(numbered: tuple[int, Trial]) -> str | None:
         number, trial = numbered
@@ -91,7 +92,8 @@ def run_trials(lab: Lab, row: str, trials: Sequence[Trial], arguments: argparse.
         line.right += wrong is None
         if wrong is not None and not line.note:
             line.note = f"{trial.name.removeprefix(trial.what).strip(': ')}: {wrong[:200]}"
-    print(f"{row}: {len(trials)} trials, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    took = f"{time.monotonic() - started:.0f} s, {sum(USED) - used:.0f} processor seconds of commands"
+    print(f"{row}: {len(trials)} trials, {took}", file=sys.stderr, flush=True)
     return list(lines.values())
 
 

@@ -43,7 +43,7 @@ def csv_cases() -> Iterator[Case]:
     yield case("a header alone", b"label,text\r\n", None, "document")
     yield case("line breaks in a text", as_csv([*rows(), ("label0", f"one\ntwo {TEXT}")]), more)
     yield case("formulas", as_csv([*rows(), ("=1+1", "=cmd|'/c calc'!A1 and some more words")]), more)
-    yield case("NUL in a text", plain + b"label0,a text with \0 in it and more\r\n", None, "nul")
+    yield case("NUL in a text", plain + b"label0,a text with \0 in it and more\r\n", more, "nul")
     yield case("Latin-1", plain + b"label0,caf\xe9 and more words here\r\n", None, "utf-8")
     yield case("UTF-16", plain.decode().encode("utf-16"), None, "t.csv")
     yield case("10,000 labels", as_csv([(f"l{n}", f"{TEXT} {n}") for n in range(10_000)]), 10_000)

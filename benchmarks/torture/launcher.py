@@ -21,6 +21,8 @@ from typing import Any
 
 from tasks.shared.store.fingerprint import PROJECT
 
+USED: list[float] = []
+"""Processor seconds of each command that has ended."""
 SECONDS = 120
 """A command that takes longer hangs."""
 
@@ -66,6 +68,7 @@ class Command:
                 return Done(124, *self._output(), time.monotonic() - self.started)
             time.sleep(0.02)
         code, used = ended.read_text().split()
+        USED.append(float(used))
         return Done(int(code), *self._output(), time.monotonic() - self.started, float(used))
 
     def _output(self) -> tuple[str, str]:
