@@ -1,0 +1,41 @@
+"""The JSON output of the trials of faults, and that a trial that is not right counts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.torture.lab import one_line
+from benchmarks.torture.launcher import Done
+
+
+@pytest.mark.slow
+def test_the_table_as_json() -> None:
+    command = [sys.executable, "-m", "benchmarks.torture", "--only", "settings", "--share", "0.01", "--json"]
+    done = subprocess.run(
+        [*command, "--trial", "refused in one line"],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    (line,) = json.loads(done.stdout)
+    assert list(line) == ["what", "trials", "right", "note"]
+    assert line["trials"] == line["right"] >= 20
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "wrong"),
+    [
+        (1, "corpusflow: data: cannot be written", None),
+        (1, "corpusflow: data: missing", "lacks written: corpusflow: data: missing"),
+        (124, "", "hangs"),
+        (1, "Traceback (most recent call last):\nOSError", "traceback: OSError"),
+        (0, "", "code 0, 0 lines of ours: "),
+    ],
+)
+def test_a_failure_must_be_one_line_of_ours(code: int, err: str, wrong: str | None) -> None:
+    assert one_line(Done(code, "", err, 0.0), "written") == wrong
