@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.torture.lab import one_line
 from benchmarks.torture.launcher import Done
+from benchmarks.torture.state import one_line
 
 
 @pytest.mark.slow

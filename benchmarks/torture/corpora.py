@@ -11,7 +11,9 @@ from pathlib import Path
 
 from benchmarks.torture.hostile_folders import Case, folder_cases
 from benchmarks.torture.hostile_tables import csv_cases, json_cases, parquet_cases
-from benchmarks.torture.lab import Lab, Trial, configure, one_line, write_corpus
+from benchmarks.torture.lab import Lab, Trial
+from benchmarks.torture.state import one_line
+from benchmarks.torture.texts import configure, write_corpus
 
 READ = "hostile corpora: read with the stated number of documents, or one line that names the place"
 SHOWN = "script in labels and texts: no page runs it"

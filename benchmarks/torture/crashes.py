@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.torture.lab import Lab, Reference, Trial, champion, digests, temporary_files
+from benchmarks.torture.lab import Lab, Reference, Trial
 from benchmarks.torture.launcher import Done
+from benchmarks.torture.state import champion, digests, temporary_files
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import MANIFEST, Store
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.torture.lab import Lab, Reference, Trial, champion, configure, digests, one_line, write_corpus
+from benchmarks.torture.lab import Lab, Reference, Trial
+from benchmarks.torture.state import champion, digests, one_line
+from benchmarks.torture.texts import configure, write_corpus
 from tasks.shared.store.artifacts import find_damage
 
 FOUND, REBUILT, STATE = 200, 16, 24

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.torture.lab import write_corpus
+from benchmarks.torture.texts import write_corpus
 
 COUNT = 12
 """Documents of the plain corpus that most cases begin with."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
-import socket
 import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,22 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from benchmarks.torture.forks import environment_without_prefect
-from benchmarks.torture.launcher import Done, Launcher
+from benchmarks.torture.launcher import Launcher
+from benchmarks.torture.server import Server
+from benchmarks.torture.state import champion, digests
+from benchmarks.torture.texts import write_pipeline
 from tasks.shared.store.fingerprint import PROJECT
 
 T = TypeVar("T")
-TINY: dict[str, Any] = {
-    "extraction": {"source": "folder", "folder": {"path": "texts"}},
-    "vocabulary": {"size": 400},
-    "training": {"epochs": 2, "hidden_size": 8, "embedding_size": 16, "window": 32, "stride": 32, "device": "cpu"},
-    "evaluation": {"bootstrap_samples": 100, "baselines": ["majority", "naive_bayes"]},
-    "promotion": {"bootstrap_samples": 100, "min_documents": 1},
-    "checks": {"training": {"min_gain_over_majority": -1}},
-}
-"""Settings under which a run takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -132,43 +119,6 @@ class Lab:
                 stop()
 
 
-class Server:
-    """A Prefect server with a home of its own; on the loopback alone."""
-
-    def __init__(self, home: Path, environment: Mapping[str, str], port: int | None = None) -> None:
-        self.home, self.port = home, port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}/api"
-        self._environment = {**environment, "PREFECT_HOME": str(home)}
-        self._environment.pop("PREFECT_API_URL", None)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.home.mkdir(exist_ok=True)
-        command = [*("-m", "prefect", "server", "start"), "--host", "127.0.0.1", "--port", str(self.port)]
-        with (self.home / "server.log").open("ab") as log:
-            where: dict[str, Any] = {"stdout": log, "stderr": log, "start_new_session": True}
-            self.process = subprocess.Popen([sys.executable, *command], env=self._environment, **where)
-        until = time.monotonic() + 180
-        while time.monotonic() < until and self.process.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):  # noqa: S310
-                return
-            time.sleep(0.2)
-        raise RuntimeError((self.home / "server.log").read_text())
-
-    def kill(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-
 @dataclass
 class Reference:
     """An undisturbed run: its folder, its digests by stage, its seconds, and its file operations."""
@@ -189,12 +139,6 @@ class Reference:
         shutil.copy(self.folder / "pipeline.yaml", folder)
 
 
-def write_pipeline(folder: Path) -> None:
-    """The small corpus and the quick settings."""
-    write_corpus(folder / "texts")
-    configure(folder)
-
-
 def make_reference(lab: Lab, folder: Path, prepare: Callable[[Path], None]) -> Reference:
     folder.mkdir()
     prepare(folder)
@@ -204,85 +148,3 @@ def make_reference(lab: Lab, folder: Path, prepare: Callable[[Path], None]) -> R
         raise RuntimeError(f"the undisturbed run failed: {done.err}")
     operations = (command.files / "operations").read_text().splitlines()
     return Reference(folder, digests(folder / "data"), champion(folder / "data"), done.seconds, operations)
-
-
-def write_corpus(folder: Path, labels: int = 3, documents: int = 12, seed: int = 0) -> None:
-    """A corpus in the folder layout; each label has some words of its own."""
-    rng = random.Random(seed)
-    common = (
-        "the",
-        "of",
-        "and",
-        "to",
-        "a",
-        "in",
-        "that",
-        "is",
-        "was",
-        "he",
-        "for",
-        "it",
-        "with",
-        "as",
-        "his",
-        "on",
-        "by",
-    )
-    for label in range(labels):
-        own = [f"{stem}{label}" for stem in ("apple", "river", "stone", "cloud", "tiger")]
-        (folder / f"label{label}").mkdir(parents=True, exist_ok=True)
-        for number in range(documents):
-            words = [rng.choice(own if rng.random() < 0.3 else common) for _ in range(80)]
-            text = " ".join(words) + f".\n\nParagraph two of text {label}-{number} {rng.random()}.\n"
-            (folder / f"label{label}" / f"{seed:02}{number:03}.txt").write_text(text)
-
-
-def configure(folder: Path, **sections: Any) -> None:
-    """Writes pipeline.yaml: the quick settings with changes."""
-    values = json.loads(json.dumps(TINY))
-    for name, given in sections.items():
-        if isinstance(given, dict):
-            values.setdefault(name, {}).update(given)
-        else:
-            values[name] = given
-    (folder / "pipeline.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
-
-
-def digests(data: Path) -> dict[str, str]:
-    """The content digest of each stage's newest artifact."""
-    found = {}
-    for link in sorted(data.glob("[0-9]*/latest")):
-        manifest = json.loads((link / "artifact.json").read_text())
-        found[manifest["stage"]] = manifest["digest"]
-    return found
-
-
-def champion(data: Path) -> str:
-    """The digest of the champion's content; empty if there is none."""
-    path = data / "champion.json"
-    return json.loads(path.read_text())["history"][-1]["digest"] if path.exists() else ""
-
-
-def temporary_files(data: Path) -> list[str]:
-    """What an interrupted write leaves: folders in staging or scratch, and files that never got their name."""
-    found = [path for path in data.rglob(".*") if path.name != ".locks"]
-    return sorted(path.relative_to(data).as_posix() for path in found if ".locks" not in path.parts)
-
-
-def one_line(done: Done, *words: str) -> str | None:
-    """What is wrong with a failure that must end in one line of ours that contains the words."""
-    lines = [line for line in done.err.splitlines() if line.startswith("corpusflow: ")]
-    if done.code == 124:
-        return "hangs"
-    if "Traceback" in done.err:
-        return f"traceback: {done.message}"
-    if len(lines) != 1 or done.code not in {1, 2}:
-        return f"code {done.code}, {len(lines)} lines of ours: {done.message}"
-    missing = [word for word in words if word.lower() not in lines[0].lower()]
-    return f"lacks {', '.join(missing)}: {lines[0]}" if missing else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

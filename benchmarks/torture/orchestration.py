@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.crashes import judge_data
-from benchmarks.torture.lab import Lab, Server, Trial, one_line
+from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import Done, Launcher, run_cold
 from benchmarks.torture.proxy import FaultyProxy
+from benchmarks.torture.server import Server
+from benchmarks.torture.state import one_line
 
 KILLED, LOCKED, PROXIED, DAMAGED = 6, 6, 4, 4
 SERVER = "the server is killed in mid-run, and started again or not: done or one line, and the next run is right"

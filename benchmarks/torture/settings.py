@@ -12,7 +12,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from benchmarks.torture.lab import TINY, Lab, Trial, one_line
+from benchmarks.torture.lab import Lab, Trial
+from benchmarks.torture.state import one_line
+from benchmarks.torture.texts import TINY
 from flows.pipeline.parameters import overrides_schema
 from flows.pipeline.settings import load_settings
 from tasks.shared.errors import SettingsError

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.crashes import judge_data
-from benchmarks.torture.lab import Lab, Trial, champion, one_line, temporary_files
+from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import Done
+from benchmarks.torture.state import champion, one_line, temporary_files
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import Store
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.torture.lab import Lab, Server, Trial, one_line, write_corpus
+from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import Done, Launcher
+from benchmarks.torture.server import Server
+from benchmarks.torture.state import one_line
+from benchmarks.torture.texts import write_corpus
 
 RUNS, MEMORY = 200, 8
 SOAK = "scheduled runs in a row while texts arrive, pruned: disk, database, memory and file handles stay flat"

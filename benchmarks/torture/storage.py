@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.crashes import judge_data
-from benchmarks.torture.lab import Lab, Trial, champion, digests, one_line, write_corpus
+from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import Launcher
+from benchmarks.torture.state import champion, digests, one_line
+from benchmarks.torture.texts import write_corpus
 
 FULL, FAULTY, TIME = 16, 60, 8
 TMPFS = "a disk that is full at any write (tmpfs), or read-only: one line"

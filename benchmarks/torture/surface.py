@@ -18,8 +18,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from benchmarks.torture.lab import Lab, Trial, free_port, one_line
+from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import descendants
+from benchmarks.torture.server import free_port
+from benchmarks.torture.state import one_line
 from tasks.shared.files import file_digest
 from tasks.shared.store.artifacts import MANIFEST
 from tasks.shared.store.fingerprint import PROJECT, digest_of
@@ -160,7 +162,7 @@ def modes(lab: Lab, folder: Path, _: random.Random) -> str | None:
 
 def bandit(folder: Path, _: random.Random) -> str | None:
     """Findings of medium severity or more; without bandit, ruff's rules of the same origin."""
-    tool = ["bandit", "-q", "-ll", "-r"] if importlib.util.find_spec("bandit") else ["ruff", "check", "--select", "S"]
+    tool = ["bandit", "-q", "-ll", "-r"] if importlib.util.find_spec("bandit") else ["ruff", "check"]
     done = subprocess.run(
         [sys.executable, "-m", *tool, "flows", "tasks"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
