@@ -6,6 +6,7 @@ its limits, and then is the command, with signals, exit code and exit handlers a
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from typing import Any
 
 from tasks.shared.store.fingerprint import PROJECT
 
+NUMBERS = itertools.count(1)
 USED: list[float] = []
 """Processor seconds of each command that has ended."""
 SECONDS = 120
@@ -80,7 +82,7 @@ class Launcher:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
-        self._lock, self._count = threading.Lock(), 0
+        self._lock = threading.Lock()
         command = [sys.executable, "-m", "benchmarks.torture.forks"]
         self._process = subprocess.Popen(
             command, cwd=PROJECT, env=self.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -94,8 +96,7 @@ class Launcher:
     def start(self, cwd: Path, *arguments: str, stdin: str = "", **child: Any) -> Command:
         """Starts a command in a folder; `child` is what the child does first (`forks.Child`)."""
         with self._lock:
-            self._count += 1
-            files = cwd / ".torture" / f"{self._count:04}"
+            files = cwd / ".torture" / f"{next(NUMBERS):05}"
             files.mkdir(parents=True)
             (files / "in").write_text(stdin)
             assert self._process.stdin and self._process.stdout
