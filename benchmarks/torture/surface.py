@@ -161,7 +161,7 @@ def modes(lab: Lab, folder: Path, _: random.Random) -> str | None:
 
 
 def bandit(folder: Path, _: random.Random) -> str | None:
-    """Findings of medium severity or more; without bandit, ruff's rules of the same origin, which know our exceptions."""
+    """Findings of medium severity or more; without bandit, ruff's rules of the same origin."""
     present = importlib.util.find_spec("bandit") is not None
     tool = ["bandit", "-q", "-ll", "-s", "B310,B506", "-r"] if present else ["ruff", "check"]
     done = subprocess.run(
