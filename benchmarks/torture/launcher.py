@@ -110,6 +110,7 @@ class Launcher:
         return self.start(cwd, *arguments, **child).wait(seconds)
 
     def stop(self) -> None:
+        """Ends the process that forks; it may be stopped twice."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(30)

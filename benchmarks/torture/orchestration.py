@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.torture.crashes import judge_data
 from benchmarks.torture.lab import Lab, Trial
-from benchmarks.torture.launcher import Done, Launcher, run_cold
+from benchmarks.torture.launcher import Done, run_cold
 from benchmarks.torture.proxy import FaultyProxy
 from benchmarks.torture.server import Server
 from benchmarks.torture.state import one_line
@@ -35,11 +35,11 @@ def plan(lab: Lab, share: float) -> Iterator[Trial]:
         yield Trial(FILE, f"{FILE} {index}", partial(damaged, lab, index))
 
 
-def judge(lab: Lab, folder: Path, done: Done, launcher: Launcher | None = None) -> str | None:
+def judge(lab: Lab, folder: Path, done: Done) -> str | None:
     """The run is done or ends in one line that names Prefect; the next one ends as an undisturbed one."""
     if done.code != 0 and (wrong := one_line(done, "prefect")):
         return wrong
-    again = (launcher or lab.launcher).run(folder, "run", "--json")
+    again = lab.launcher.run(folder, "run", "--json")
     if again.code != 0:
         return f"the next run ends with code {again.code}: {again.message}"
     return judge_data(folder / "data", lab.reference_run())
@@ -59,6 +59,7 @@ def server_killed(lab: Lab, restart: bool, folder: Path, rng: random.Random) -> 
             server.start()
         return judge(lab, folder, command.wait(SECONDS))
     finally:
+        launcher.stop()
         server.stop()
 
 
@@ -78,13 +79,14 @@ def proxied(lab: Lab, how: str, seed: int, folder: Path, _: random.Random) -> st
     """The shared server behind a proxy."""
     lab.reference_run().texts_to(folder)
     proxy = FaultyProxy(int(lab.server.rpartition(":")[2].partition("/")[0]), how, seed)
+    launcher = lab.new_launcher({"PREFECT_API_URL": proxy.url})
     try:
-        launcher = lab.new_launcher({"PREFECT_API_URL": proxy.url})
         done = launcher.run(folder, "run", seconds=SECONDS)
         if not proxy.faults:
             return "the proxy failed no call"
         return judge(lab, folder, done)
     finally:
+        launcher.stop()
         proxy.stop()
 
 

@@ -49,6 +49,7 @@ def soak(lab: Lab, runs: int, folder: Path, _: random.Random) -> str | None:
                     return f"after run {number}: {wrong}"
                 measured.append(measure(server, folder))
     finally:
+        launcher.stop()
         server.stop()
     return judge_growth(measured)
 

@@ -139,10 +139,12 @@ def secret(lab: Lab, folder: Path, _: random.Random) -> str | None:
     lab.reference_run().texts_to(folder)
     launcher = lab.new_launcher({"PREFECT_API_URL": lab.server, "PREFECT_API_AUTH_STRING": f"admin:{PASSWORD}"})
     done = launcher.run(folder, "run")
+    launcher.stop()
     if done.code != 0:
         return f"code {done.code}: {done.message}"
     nowhere = lab.new_launcher({"PREFECT_API_URL": f"http://admin:{PASSWORD}@127.0.0.1:{free_port()}/api"})
     refused = nowhere.run(folder, "run")
+    nowhere.stop()
     if PASSWORD in done.out + done.err + refused.out + refused.err:
         return f"printed: {refused.message}"
     told = [path for path in folder.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
