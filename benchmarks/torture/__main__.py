@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the trials, at least one of each line")
     parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--trial", help="only the trials whose name contains this")
+    parser.add_argument("--trial", default="", help="only the trials whose name matches this regular expression")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
     parser.add_argument("--keep", action="store_true", help="keep the folders of trials that are not right")
@@ -51,7 +52,7 @@ def main() -> None:
     try:
         for name in arguments.only or ROWS:
             module = importlib.import_module(f"benchmarks.torture.{name}")
-            trials = [t for t in module.plan(lab, arguments.share) if (arguments.trial or "") in t.name]
+            trials = [t for t in module.plan(lab, arguments.share) if re.search(arguments.trial, t.name)]
             lines += run_trials(lab, name, trials, arguments)
     finally:
         lab.stop()
