@@ -15,7 +15,7 @@ from benchmarks.torture.state import champion, digests, one_line
 from benchmarks.torture.texts import configure, write_corpus
 from tasks.shared.store.artifacts import find_damage
 
-FOUND, REBUILT, STATE = 200, 16, 24
+FOUND, REBUILT, STATE = 200, 10, 20
 FILE, RUN, POINTER = (
     "a file of an artifact is cut, flipped, emptied, deleted or swapped: found and named",
     "a file of every artifact is damaged: all built again, with the same content",

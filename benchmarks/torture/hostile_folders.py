@@ -72,7 +72,7 @@ def folder_cases() -> Iterator[Case]:
     yield Case("no texts", lambda root: root.mkdir(), words=("no text file",))
     yield Case("no folder", lambda root: None, words=("no such folder",))
     yield Case("one label", lambda root: write_corpus(root, 1, COUNT), words=("label",))
-    yield Case("200 MB on one line", huge, words=("max_characters",))
+    yield Case("200 MB on one line", huge, words=("characters",))
 
 
 def plain(root: Path) -> None:

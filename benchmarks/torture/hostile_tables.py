@@ -89,7 +89,7 @@ def parquet_cases() -> Iterator[Case]:
     yield case("labels of decimals", plain | {"label": pa.array([0.5] * COUNT)}, None, "label", "double")
     yield case("no rows", {name: values.slice(0, 0) for name, values in plain.items()}, None, "document")
     bomb = pa.array([*texts.to_pylist()[1:], "a" * 10**8])
-    yield case("a text of 100 MB in a few KB", plain | {"text": bomb}, None, "max_characters")
+    yield case("a text of 100 MB in a few KB", plain | {"text": bomb}, None, "characters")
     whole = io.BytesIO()
     pq.write_table(pa.table(plain), whole)
     content = whole.getvalue()

@@ -19,7 +19,7 @@ from flows.pipeline.parameters import overrides_schema
 from flows.pipeline.settings import load_settings
 from tasks.shared.errors import SettingsError
 
-LOADED, RUNS = 2000, 32
+LOADED, RUNS = 600, 16
 LOAD = "settings generated from the schema: accepted, or refused in one line that names file and key"
 RUN = "accepted settings: the run is done or ends in one line"
 FIXED = {"name", "data", "extraction"}
