@@ -13,6 +13,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the folders of trials that are not right")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and folders do not stay
     root = Path(tempfile.mkdtemp(prefix="torture-"))
     lab, lines = Lab(root), []
     try:
