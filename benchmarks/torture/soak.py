@@ -20,6 +20,8 @@ PRUNE_EVERY, TEXTS_EVERY = 5, 10
 GROWTH = 1.5
 """Most growth from the first half's peak to the second's, of what must stay flat."""
 MIB = 2**20
+LEAST, STEP = 256, 32
+"""MiB that a run may allocate."""
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
@@ -88,13 +90,14 @@ def judge_growth(measured: list[dict[str, float]]) -> str | None:
 
 
 def limited(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | None:
-    """The address space above what the process has when it starts."""
+    """The address space above what the process has when it starts; with less, Prefect itself cannot start a thread."""
     reference = lab.reference_run()
     reference.texts_to(folder)
     start = address_space(lab)
-    done = lab.launcher.run(folder, "run", limits={"RLIMIT_AS": start + (2 ** (index % 8)) * 4 * MIB})
+    more = LEAST + index * STEP
+    done = lab.launcher.run(folder, "run", limits={"RLIMIT_AS": start + more * MIB})
     if done.code != 0 and (wrong := one_line(done)):
-        return f"{2 ** (index % 8) * 4} MiB more: {wrong}"
+        return f"{more} MiB more: {wrong}"
     again = lab.launcher.run(folder, "run", "--json")
     return None if again.code == 0 else f"the next run: code {again.code}: {again.message}"
 

@@ -1,0 +1,48 @@
+"""Errors of a stage's function become errors that people read, and nothing half-written stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.shared.engine.build import Build, build_artifact
+from tasks.shared.engine.stage import stage
+from tasks.shared.errors import ArtifactError, RunError
+from tasks.shared.section import Section
+from tasks.shared.store.artifacts import Store
+from tasks.shared.store.fingerprint import Recipe
+
+RECIPE = Recipe(stage="cleaning", settings={}, inputs={}, sources={}, code={}, libraries={})
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (
+            MemoryError(),
+            RunError,
+            r"^cleaning: memory ran out \(no more could be allocated\); finished stages are kept",
+        ),
+        (
+            RuntimeError("can't allocate memory: 8 bytes"),
+            RunError,
+            r"^cleaning: memory ran out \(can't allocate memory",
+        ),
+        (OSError(28, "No space left on device"), ArtifactError, r"cleaning cannot go on: No space left on device$"),
+        (RuntimeError("another"), RuntimeError, r"^another$"),
+    ],
+)
+def test_an_error_of_a_stage_is_told_and_leaves_nothing(
+    tmp_path: Path, raised: Exception, expected: type[Exception], message: str
+):
+    @stage("cleaning", "02_cleaned", libraries=())
+    def clean(settings: Any, out: Path) -> dict[str, Any]:
+        (out / "half").write_text("written")
+        raise raised
+
+    order = Build(clean, Store(tmp_path), Section(), Section(), RECIPE, {})
+    with pytest.raises(expected, match=message):
+        build_artifact(order)
+    assert not order.staging.exists()
