@@ -3,9 +3,10 @@
     python -m benchmarks.corpora FOLDER [--only NAME …] [--seeds N] [--set KEY=VALUE …] [--data DATA] [--json]
 
 FOLDER has a Parquet file per corpus, with the columns doc_id, label, split (train, test, perhaps validation) and text.
-All texts count: repeated texts are kept, and only labels without training texts are left out. Seed n sets
-training.seed; "seconds" are those of the whole process, whose later seeds reuse what the first one made, and "peak" is
-the resident memory of its largest process. Artifacts stay in DATA, if given, and are reused.
+All texts count: repeated texts are kept. Rows without a value, texts that are empty once cleaned and labels without
+training texts are left out, and counted on standard error. Seed n sets training.seed; "seconds" are those of the whole
+process, whose later seeds reuse what the first one made, and "peak" is the resident memory of its largest process.
+Artifacts stay in DATA, if given, and are reused.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 
 from benchmarks.pipeline import environment
 
+COLUMNS = ("doc_id", "label", "split", "text")
 SCORES = ("accuracy", "macro_f1", "log_loss")
 
 
@@ -47,13 +50,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.only or corpora:
             folder = (arguments.data or Path(temporary)).resolve() / name
-            write_settings(name, corpora[name], folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_settings(name, complete_rows(corpora[name], folder), folder)
             records = [run(folder, [*arguments.set, f"training.seed={seed}"]) for seed in range(arguments.seeds)]
             results += [result(name, seed, record) for seed, record in enumerate(records)]
             if not arguments.json:
                 print(*(line.rstrip() for line in lines(name, records)), sep="\n", flush=True)
     if arguments.json:
         print(json.dumps(results))
+
+
+def complete_rows(corpus: Path, folder: Path) -> Path:
+    """The corpus, or a copy in `folder` without the rows that lack a value, which the pipeline refuses."""
+    if missing := set(COLUMNS) - set(pq.read_schema(corpus).names):
+        raise SystemExit(f"{corpus}: no column {', '.join(sorted(missing))}; a corpus has {', '.join(COLUMNS)}")
+    table = pq.read_table(corpus, columns=list(COLUMNS))
+    complete = table.drop_null()
+    if complete.num_rows == table.num_rows:
+        return corpus
+    print(f"{corpus}: left out rows without a value: {table.num_rows - complete.num_rows}", file=sys.stderr)
+    copy = folder / corpus.name
+    pq.write_table(complete, copy)
+    return copy
 
 
 def write_settings(name: str, corpus: Path, folder: Path) -> None:
@@ -66,7 +84,6 @@ def write_settings(name: str, corpus: Path, folder: Path) -> None:
         "cleaning": {"min_characters": 1, "duplicates": {"exact": "keep"}},
         "splitting": {"small_labels": "drop"},
     }
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(settings))
 
 

@@ -58,10 +58,28 @@ def test_the_table_has_seeds_their_mean_and_baselines():
 def test_the_settings_are_the_defaults_but_for_the_published_splits(tmp_path: Path):
     from benchmarks import corpora
 
-    corpora.write_settings("mr", tmp_path / "mr.parquet", tmp_path / "run")
-    settings = load_settings(tmp_path / "run" / "pipeline.yaml")
+    corpora.write_settings("mr", tmp_path / "mr.parquet", tmp_path)
+    settings = load_settings(tmp_path / "pipeline.yaml")
     assert settings.extraction.table.split_column == "split"
     assert settings.cleaning.duplicates.exact == "keep"
+
+
+def test_rows_without_a_value_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from benchmarks import corpora
+
+    file, folder = tmp_path / "r52.parquet", tmp_path / "run"
+    folder.mkdir()
+    rows = [{"doc_id": str(n), "label": "a", "split": "train", "text": f"text {n}"} for n in range(3)]
+    pd.DataFrame(rows).to_parquet(file)
+    assert corpora.complete_rows(file, folder) == file
+    pd.DataFrame([*rows, rows[0] | {"label": None}]).to_parquet(file)
+    copy = corpora.complete_rows(file, folder)
+    assert copy == folder / "r52.parquet"
+    assert list(pd.read_parquet(copy)["doc_id"]) == ["0", "1", "2"]
+    assert "r52.parquet: left out rows without a value: 1" in capsys.readouterr().err
+    pd.DataFrame({"text": ["a"], "label": ["b"]}).to_parquet(file)
+    with pytest.raises(SystemExit, match="no column doc_id, split; a corpus has doc_id, label, split, text"):
+        corpora.complete_rows(file, folder)
 
 
 @pytest.mark.parametrize(("options", "message"), [([], "no .parquet file"), (["--only", "mr"], "no .parquet file")])
