@@ -82,7 +82,7 @@ def test_labels_that_look_the_same_are_one_and_case_is_warned_of(run, caplog: py
     assert "2 labels were cleaned: 'Cafe\\u0301' → 'Café'; 'law ' → 'law'" in caplog.text
     alike = "'News' (3 documents) and 'news' (3 documents)"
     assert f"labels differ by case alone and stay different labels: {alike}" in caplog.text
-    assert summary["labels_alike_but_for_case"] == [alike]
+    assert summary["labels_alike_but_for_case"] == alike
     assert summary["cleaned_labels"] == {"'Cafe\\u0301' → 'Café'": 3, "'law ' → 'law'": 3}
 
 

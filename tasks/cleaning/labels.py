@@ -77,7 +77,7 @@ class LabelCleaner:
         if changed := self.changed():
             found["cleaned_labels"] = dict(list(changed.items())[:SHOWN])
         if alike := self.alike():
-            found["labels_alike_but_for_case"] = alike[:SHOWN]
+            found["labels_alike_but_for_case"] = "; ".join(alike[:SHOWN])
         return found
 
 
