@@ -81,7 +81,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_says_what_it_made_and_why(runs: Runs, stage: str):
     page = runs.server.page(stage)
-    for fact in ("rows", "size", "lies in", "built because"):
+    for fact in ("rows", "size", "folder", "built because"):
         assert f"| {fact} | " in page
     assert str(runs.pipeline.data) in page
     assert runs.server.history(stage)[0]["task_run_id"]
