@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from token_corpus import write_artifacts
+from token_corpus import DOCUMENTS, document, write_artifacts
 
+from tasks.extraction.document import Document
 from tasks.shared.checks.report import CheckReport
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.tokenization.task import tokenize
@@ -32,9 +34,24 @@ class Built(NamedTuple):
         return self.inputs["vocabulary"]
 
 
+def _chinese(number: int) -> str:
+    return "".join(Random(number).choices([chr(code) for code in range(0x4E00, 0x5800)], k=20))
+
+
+@pytest.mark.parametrize("text", [_chinese, lambda number: "—" * 20_000 + str(number), lambda number: "A" * 20_000])
+def test_scripts_without_spaces_and_long_runs_are_within_the_limits(tmp_path: Path, text: Callable[[int], str]) -> None:
+    splits = ("train", "train", "validation", "test")
+    built = build(tmp_path, [document(f"{n:02d}", "ab"[n % 2], splits[n % 4], text(n)) for n in range(24)])
+    assert check_tokens(built).failures == []
+
+
 @pytest.fixture
 def built(tmp_path: Path) -> Built:
-    given = write_artifacts(tmp_path)._asdict()
+    return build(tmp_path, DOCUMENTS)
+
+
+def build(tmp_path: Path, documents: Sequence[Document]) -> Built:
+    given = write_artifacts(tmp_path, documents)._asdict()
     vocabulary, tokens = tmp_path / "vocabulary", tmp_path / "tokens"
     vocabulary.mkdir()
     tokens.mkdir()
