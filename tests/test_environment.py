@@ -173,6 +173,14 @@ def test_a_wrong_address_of_the_server_is_named(
     assert message.format(prefect_server["PREFECT_API_URL"]) in line
 
 
+def test_a_password_in_the_address_is_not_printed(tmp_path: Path):
+    line = refused(
+        call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_API_URL="http://a:sesame@127.0.0.1:1/api")), code=1
+    )
+    assert "PREFECT_API_URL http://a:***@127.0.0.1:1/api: no Prefect server answers" in line
+    assert "sesame" not in line
+
+
 def test_a_wrong_setting_of_prefect_is_named(tmp_path: Path):
     line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_CLIENT_MAX_RETRIES="many")))
     assert "Prefect's settings" in line

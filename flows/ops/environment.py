@@ -127,8 +127,15 @@ def require_server(url: str) -> None:
         get_client(sync_client=True, httpx_settings={"timeout": 3.0}).api_version()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         lacks_api = "api" not in urlsplit(url).path.split("/")
-        hint = f"; its path should end in /api: {url.rstrip('/')}/api" if lacks_api else ""
-        raise RunError(f"PREFECT_API_URL {url}: {_refusal(error, lacks_api)}{hint}") from None
+        shown = without_password(url)
+        hint = f"; its path should end in /api: {shown.rstrip('/')}/api" if lacks_api else ""
+        raise RunError(f"PREFECT_API_URL {shown}: {_refusal(error, lacks_api)}{hint}") from None
+
+
+def without_password(url: str) -> str:
+    """The address as it may be printed."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url
 
 
 def _refusal(error: Exception, lacks_api: bool) -> str:
@@ -155,7 +162,8 @@ def explain_lost_server(temporary: TemporaryServer | None) -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         if temporary is None:
-            lost, reason = f"Prefect's server at {get_current_settings().api.url}", str(error) or type(error).__name__
+            lost = f"Prefect's server at {without_password(str(get_current_settings().api.url))}"
+            reason = str(error) or type(error).__name__
         else:
             lost, reason = "Prefect's temporary server", temporary.reason_of_loss()
         raise RunError(
