@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,9 @@ def _reap(running: dict[int, Path]) -> None:
         if pid == 0:
             return
         files = running.pop(pid)
-        (files / "code.new").write_text(f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime:.2f}")
-        (files / "code.new").rename(files / "code")
+        with suppress(FileNotFoundError):  # a trial that did not wait for a command that hung
+            (files / "code.new").write_text(f"{os.waitstatus_to_exitcode(status)} {used.ru_utime + used.ru_stime:.2f}")
+            (files / "code.new").rename(files / "code")
 
 
 def _become(child: Child) -> None:
