@@ -10,6 +10,7 @@ import pytest
 from tasks.shared.engine.build import Build, build_artifact
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, RunError
+from tasks.shared.files import explain_storage_errors
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
@@ -23,13 +24,14 @@ RECIPE = Recipe(stage="cleaning", settings={}, inputs={}, sources={}, code={}, l
         (
             MemoryError(),
             RunError,
-            r"^cleaning: memory ran out \(no more could be allocated\); finished stages are kept",
+            r"^memory ran out \(no more could be allocated\); finished stages are kept",
         ),
         (
             RuntimeError("can't allocate memory: 8 bytes"),
             RunError,
-            r"^cleaning: memory ran out \(can't allocate memory",
+            r"^memory ran out \(can't allocate memory",
         ),
+        (OSError(12, "Cannot allocate memory"), RunError, r"^memory ran out \(\[Errno 12\] Cannot allocate memory\)"),
         (OSError(28, "No space left on device"), ArtifactError, r"cleaning cannot go on: No space left on device$"),
         (RuntimeError("another"), RuntimeError, r"^another$"),
     ],
@@ -43,6 +45,6 @@ def test_an_error_of_a_stage_is_told_and_leaves_nothing(
         raise raised
 
     order = Build(clean, Store(tmp_path), Section(), Section(), RECIPE, {})
-    with pytest.raises(expected, match=message):
+    with pytest.raises(expected, match=message), explain_storage_errors(tmp_path):
         build_artifact(order)
     assert not order.staging.exists()

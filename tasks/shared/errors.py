@@ -94,6 +94,9 @@ _UNREACHABLE = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECO
 _PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, *_UNREACHABLE}
 
 
+_NO_MEMORY = ("allocate memory", "can't start new thread")
+
+
 def is_transient(error: BaseException | None) -> bool:
     """Whether a retry can help: a download failed, or storage did not answer. A full disk is not transient."""
     while error is not None:
@@ -101,3 +104,11 @@ def is_transient(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether Python, Arrow, torch or the system could not allocate; some say so in a plain RuntimeError."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return told or isinstance(error, MemoryError)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.shared.errors import ArtifactError
+from tasks.shared.errors import ArtifactError, RunError, lacks_memory, one_line
 
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
@@ -78,11 +78,16 @@ def _is_alive(pid: int) -> bool:
 
 @contextmanager
 def explain_storage_errors(root: Path) -> Iterator[None]:
-    """Turns an OSError of full or missing storage, raised in the block, into an ArtifactError of one line."""
+    """Turns an OSError of full or missing storage into an ArtifactError of one line; lack of memory into a RunError."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in STORAGE_FAULTS:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            reason = one_line(error) or "no more could be allocated"
+            raise RunError(
+                f"memory ran out ({reason}); finished stages are kept: run again where more memory is free"
+            ) from error
+        if not isinstance(error, OSError) or error.errno not in STORAGE_FAULTS:
             raise
         raise ArtifactError(
             f"{error.filename or root}: the run cannot go on: {error.strerror or error}; "

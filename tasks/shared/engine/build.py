@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tasks.shared.checks.report import CheckReport
 from tasks.shared.engine.continuation import PREVIOUS
 from tasks.shared.engine.stage import Stage
-from tasks.shared.errors import ArtifactError, CheckFailed, RunError, one_line
+from tasks.shared.errors import ArtifactError, CheckFailed, lacks_memory
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.section import Section
@@ -103,20 +103,10 @@ def _fill(build: Build) -> dict[str, Any]:
         return dict(build.stage.function(build.settings, build.staging, **paths))
     except BaseException as error:
         shutil.rmtree(build.staging, ignore_errors=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not lacks_memory(error):
             where = error.filename or build.staging
             raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
-        if _lacks_memory(error):
-            raise RunError(
-                f"{build.stage.name}: memory ran out ({one_line(error) or 'no more could be allocated'}); "
-                "finished stages are kept: run again where more memory is free"
-            ) from error
         raise
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Whether Python, Arrow or torch could not allocate; torch says so in a plain RuntimeError on the CPU."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
 
 
 def _lineage(build: Build) -> dict[str, Any]:
