@@ -27,10 +27,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "extraction": ("Extraction", ()),
     "cleaning": ("Cleaning", ()),
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
-    "training": ("A training step of each cell", ()),
     "cells": ("The recurrent layers alone, compared with the GRU and the floor", ()),
-    "tutorial_recipe": ("The recipe of RNN tutorials compared with ours", ()),
-    "memory": ("Memory of training on ten times the texts", ()),
     "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),
 }
 

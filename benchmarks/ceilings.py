@@ -9,8 +9,6 @@ from functools import partial
 
 import torch
 
-from tasks.training.models.window_classifier import WindowArchitecture
-
 PRODUCTS = {"none": 0, "rnn": 1, "gru": 3, "lstm": 4, "mingru": 2, "minlstm": 3}
 """Matrices of a cell that multiply its inputs, each [features, hidden]."""
 RECURRENT = ("rnn", "gru", "lstm")
@@ -63,23 +61,3 @@ def measure_bandwidth(device: torch.device) -> float:
     source = torch.ones(2**28 if device.type == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / min(seconds_of(lambda: target.copy_(source), device, ROUNDS))
-
-
-def minimum_seconds(
-    architecture: WindowArchitecture, tokens: int, parameters: int, precision: str, ceilings: Ceilings
-) -> float:
-    """Time of a step's matrix products at the measured rate, plus its memory traffic at the measured bandwidth.
-
-    A training step computes three products per product: forward, and the gradients of both factors. AdamW reads and
-    writes weights and two moments, and reads a gradient that was written before: eight accesses of four bytes.
-    """
-    features, multiplied, activations = architecture.embedding_size, 0, architecture.embedding_size
-    for _ in range(architecture.layers if architecture.cell != "none" else 0):
-        out = PRODUCTS[architecture.cell] * architecture.state_size
-        hidden = architecture.hidden_size if architecture.cell in RECURRENT else 0
-        multiplied += out * (features + hidden)
-        activations += out + architecture.state_size
-        features = architecture.state_size
-    size = 2 if precision == "bfloat16" else 4
-    moved = tokens * activations * size * ACCESSES + parameters * 4 * 8
-    return 3 * 2 * tokens * multiplied / ceilings.flops[precision] + moved / ceilings.bandwidth

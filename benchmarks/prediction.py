@@ -2,7 +2,7 @@
 
     python -m benchmarks.prediction MODEL TABLE [--text-column text] [--texts 4000] [--rounds 5] [--json]
 
-MODEL is the folder of a trained model (`corpusflow path training`), TABLE a Parquet file of short texts. The start-up
+MODEL is the folder of a trained model (`corpusflow path stacking`), TABLE a Parquet file of short texts. The start-up
 is that of whole processes that label one text; "processor seconds" do not count the time that other processes took.
 """
 

@@ -211,7 +211,7 @@ def main() -> None:
             browser = Browser(folder / "browser")
             try:
                 photograph(url, environment, settings, browser)
-                report = next((folder / "data/07_reports/latest").resolve().glob("report.html"))
+                report = next((folder / "data/08_reports/latest").resolve().glob("report.html"))
                 browser("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
                 browser.shoot(report.as_uri(), "report", "accuracy", 1000)
             finally:

@@ -97,9 +97,6 @@ def gather(results: Iterable[FoldResult]) -> pa.Table:
         place = {name: pa.array([getattr(result, name)] * len(predictions), pa.int32()) for name in ("repeat", "fold")}
         columns = place | dict(zip(predictions.column_names, predictions.columns, strict=True))
         columns |= {name: baselines[name] for name in baselines.column_names if name != "doc_id"}
-        if result.bag_of_embeddings is not None:
-            bag = pq.read_table(Path(result.bag_of_embeddings) / PREDICTIONS, columns=["doc_id", "predicted"])
-            columns["bag_of_embeddings"] = bag["predicted"]
         tables.append(pa.table(columns))
     return pa.concat_tables(tables).sort_by([("repeat", "ascending"), ("doc_id", "ascending")])
 

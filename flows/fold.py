@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 
-import numpy as np
 from prefect import flow
 
 from flows.ops.ending import end
@@ -19,12 +17,12 @@ from flows.ops.log_lines import configure_logging
 from flows.pipeline.runs import open_run, read_metrics
 from flows.steps.fold_spec import FoldResult, FoldSpec
 from tasks.evaluation.task import evaluate
+from tasks.linear.task import fit_linear
 from tasks.shared.child_process import end_with_parent
-from tasks.shared.engine.run import Run
 from tasks.shared.errors import CorpusflowError
 from tasks.splitting.task import split
+from tasks.stacking.task import stack
 from tasks.tokenization.task import tokenize
-from tasks.training.history import read_history
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
@@ -40,37 +38,24 @@ def run_fold(spec: FoldSpec) -> FoldResult:
         splits = run(split, cleaned=cleaned)
         vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
-        model = run(train, tokens=tokens, vocabulary=vocabulary)
+        linear = run(fit_linear, cleaned=cleaned, splits=splits)
+        training = run(train, cleaned=cleaned, splits=splits, tokens=tokens, vocabulary=vocabulary)
+        model = run(stack, linear=linear, training=training)
         status = run.record.stages[-1].status
-        report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
+        report = run(evaluate, cleaned=cleaned, splits=splits, linear=linear, training=training, model=model)
         run.record.metrics = metrics = read_metrics(run.store.locate(report))
-        bag_report = None
-        if spec.pipeline().training.cell != "none":
-            settings = spec.bag_of_embeddings()
-            run_bag = Run(run.store, settings.sections, settings.limits, run.record, latest=False)
-            bag_vocabulary = run_bag(learn_vocabulary, cleaned=cleaned, splits=splits)
-            bag_tokens = run_bag(tokenize, cleaned=cleaned, splits=splits, vocabulary=bag_vocabulary)
-            bag = run_bag(train, tokens=bag_tokens, vocabulary=bag_vocabulary)
-            bag_report = run_bag(evaluate, cleaned=cleaned, splits=splits, tokens=bag_tokens, model=bag)
     return FoldResult(
         repeat=spec.repeat,
         fold=spec.fold,
         seed=spec.seed,
         run=run.record.id,
         status=status,
-        seconds=training_seconds(run.store.locate(model)),
+        seconds=linear.seconds + training.seconds + model.seconds,
         documents=report.rows,
         accuracy=metrics["accuracy"],
         macro_f1=metrics["macro_f1"],
         report=str(run.store.locate(report)),
-        bag_of_embeddings=None if bag_report is None else str(run.store.locate(bag_report)),
     )
-
-
-def training_seconds(model: Path) -> float:
-    """Seconds that a model's epochs took, and the work after the last of them."""
-    history = read_history(model)
-    return float(np.nansum([history["seconds"], history["completion_seconds"]]))
 
 
 def main() -> None:

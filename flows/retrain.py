@@ -11,8 +11,10 @@ from flows.steps.promotion import challenge
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
+from tasks.linear.task import fit_linear
 from tasks.shared.store.records import RunRecord
 from tasks.splitting.task import split
+from tasks.stacking.task import stack
 from tasks.tokenization.task import tokenize
 from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
@@ -36,8 +38,10 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
         splits = run(split, cleaned=cleaned)
         vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
-        model = run(train, tokens=tokens, vocabulary=vocabulary)
-        report = run(evaluate, cleaned=cleaned, splits=splits, tokens=tokens, model=model)
+        linear = run(fit_linear, cleaned=cleaned, splits=splits)
+        training = run(train, cleaned=cleaned, splits=splits, tokens=tokens, vocabulary=vocabulary)
+        model = run(stack, linear=linear, training=training)
+        report = run(evaluate, cleaned=cleaned, splits=splits, linear=linear, training=training, model=model)
         run.record.metrics = read_metrics(run.store.locate(report))
         challenge(run, cleaned=cleaned, splits=splits, model=model, report=report)
     return completed_state(run.record)

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("corpusflow")
 TINY = {
     "extraction": {"source": "folder", "folder": {"path": "texts"}},
     "vocabulary": {"size": 400},
-    "training": {"epochs": 2, "hidden_size": 8, "embedding_size": 16, "window": 32, "stride": 32, "device": "cpu"},
+    "training": {"epochs": 2, "hidden_size": 8, "embedding_size": 8, "window": 32, "windows": 50, "device": "cpu"},
     "evaluation": {"bootstrap_samples": 100},
     "checks": {"training": {"min_gain_over_majority": -1}},
 }

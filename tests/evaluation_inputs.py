@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.cleaning.schema import DOCUMENTS
+from tasks.linear.settings import LinearSettings
+from tasks.linear.task import fit_linear
 from tasks.shared.parquet import PartWriter
 from tasks.splitting.schema import SPLITS_SCHEMA
-from tasks.tokenization.schema import tokens_schema
+from tasks.stacking.settings import StackingSettings
+from tasks.stacking.task import stack
 from tasks.training.settings import TrainingSettings
 from tasks.training.task import train
 
@@ -19,15 +21,14 @@ HOSTILE = "<script>alert('label')</script>"
 LABELS = ("poems", "reports & 'notes' $x_", HOSTILE)
 SPLITS_OF_LABEL = ("train",) * 6 + ("validation",) * 2 + ("test",) * 4
 TRAINING = TrainingSettings(
-    objective="labels",
-    cell="none",
     device="cpu",
+    cell="tanh",
     embedding_size=8,
+    hidden_size=4,
     window=16,
-    stride=16,
+    windows=100,
     epochs=2,
     batch_size=16,
-    dropout=0,
     learning_rate=0.01,
 )
 
@@ -38,7 +39,8 @@ class Inputs:
 
     cleaned: Path
     splits: Path
-    tokens: Path
+    linear: Path
+    training: Path
     model: Path
 
     def folders(self) -> dict[str, Path]:
@@ -53,7 +55,7 @@ def make_inputs(root: Path) -> Inputs:
         for i, split in enumerate(SPLITS_OF_LABEL):
             words = [f"w{generator.randrange(20) + 15 * number}" for _ in range(40)]
             documents.append((f"<b>{number}-{i:02d}", label, split, words))
-    inputs = Inputs(*(root / name for name in ("cleaned", "splits", "tokens", "model")))
+    inputs = Inputs(*(root / name for name in ("cleaned", "splits", "linear", "training", "model")))
     with PartWriter(inputs.cleaned / "documents", DOCUMENTS) as writer:
         writer.write(
             [
@@ -66,31 +68,18 @@ def make_inputs(root: Path) -> Inputs:
         writer.write(
             [{"doc_id": d, "label": label, "group": d, "digest": d, "split": split} for d, label, split, _ in documents]
         )
-    _write_tokens(root, inputs.tokens, documents)
-    for folder in (inputs.model, root / "scratch"):
+    for folder in (inputs.linear, inputs.training, inputs.model):
         folder.mkdir()
-    train.function(
-        TRAINING, inputs.model, tokens=inputs.tokens, vocabulary=root / "vocabulary", scratch=root / "scratch"
-    )
-    lineage = {"cleaning": {"fingerprint": "abc", "settings": {"quotes": {"<i>style": "<i>keep"}}}}
-    (inputs.model / "artifact.json").write_text(json.dumps({"lineage": lineage}))
+    fit_linear.function(LinearSettings(), inputs.linear, cleaned=inputs.cleaned, splits=inputs.splits)
+    unread = {"tokens": root / "tokens", "vocabulary": root / "vocabulary"}
+    texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
+    train.function(TRAINING, inputs.training, **texts, **unread, scratch=root / "scratch")
+    settings = StackingSettings(min_standard_errors=0)
+    stack.function(settings, inputs.model, linear=inputs.linear, training=inputs.training)
+    lineage = {
+        "cleaning": {"fingerprint": "abc", "settings": {"quotes": {"<i>style": "<i>keep"}}},
+        "training": {"fingerprint": "def", "settings": {"max_grad_norm": 1.0}},
+    }
+    for folder in (inputs.training, inputs.model):
+        (folder / "artifact.json").write_text(json.dumps({"lineage": lineage}))
     return inputs
-
-
-def _write_tokens(root: Path, tokens: Path, documents: list[tuple[str, str, str, list[str]]]) -> None:
-    (root / "vocabulary").mkdir(parents=True)
-    (root / "vocabulary" / "tokenizer.json").write_text("{}")
-    digest = hashlib.sha256(b"{}").hexdigest()
-    with PartWriter(tokens / "tokens", tokens_schema(64, digest, LABELS)) as writer:
-        writer.write(
-            [
-                {
-                    "doc_id": d,
-                    "label": label,
-                    "split": split,
-                    "token_ids": [2 + int(word[1:]) for word in words],
-                    "length": len(words),
-                }
-                for d, label, split, words in documents
-            ]
-        )

@@ -114,7 +114,7 @@ def test_a_corpus_runs_through_the_pipeline_with_its_own_splits(tmp_path: Path):
     (found,) = json.loads(done.stdout)
     assert list(found) == KEYS
     assert found["peak_mib"] > 100
-    predictions = pd.read_parquet(tmp_path / "data/tiny/data/07_reports/latest/predictions.parquet")
+    predictions = pd.read_parquet(tmp_path / "data/tiny/data/08_reports/latest/predictions.parquet")
     assert set(predictions["doc_id"]) == {row["doc_id"] for row in rows if row["split"] == "test"}
 
 

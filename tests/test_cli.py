@@ -26,9 +26,13 @@ from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
 from tasks.shared.store import artifacts
 
-STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
+STAGES = "extraction cleaning splitting vocabulary tokenization linear training stacking evaluation".split()
 FOLDERS = dict(
-    zip(STAGES, "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_models 07_reports".split(), strict=True)
+    zip(
+        STAGES,
+        "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_linear 06_rnn 07_models 08_reports".split(),
+        strict=True,
+    )
 )
 
 
@@ -157,11 +161,11 @@ def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypat
     monkeypatch.setattr(artifacts, "file_digest", lambda path: hashed.append(path.name) or file_digest(path))
     (tmp_path / "a.txt").write_text("apple1 river1 stone1")
     config = ["--config", str(done.root / "pipeline.yaml")]
-    for arguments in (config, ["--model", str(done.stage_path("training"))]):
+    for arguments in (config, ["--model", str(done.stage_path("stacking"))]):
         hashed.clear()
         result = CliRunner().invoke(cli, ["predict", str(tmp_path / "a.txt"), *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        assert hashed.count("model.safetensors") == 1
+        assert hashed.count("model.json") == 1
 
 
 def test_predict_refuses_files_that_are_not_text(done: Pipeline, tmp_path: Path):
@@ -196,9 +200,9 @@ def test_a_modified_model_is_refused(done: Pipeline, tmp_path: Path):
     text = tmp_path / "a.txt"
     text.write_text("apple1 river1 of the and to a in that is was he")
     assert "artifact.json" in refused(done("predict", str(text), "--model", str(tmp_path)), code=1)
-    edited = shutil.copytree(done.stage_path("training"), tmp_path / "edited")
-    (edited / "config.json").write_text((edited / "config.json").read_text().replace("label0", "label9"))
-    assert "config.json: content differs" in refused(done("predict", str(text), "--model", str(edited)), code=1)
+    edited = shutil.copytree(done.stage_path("stacking"), tmp_path / "edited")
+    (edited / "model.json").write_text((edited / "model.json").read_text().replace("label0", "label9"))
+    assert "model.json: content differs" in refused(done("predict", str(text), "--model", str(edited)), code=1)
 
 
 def test_a_command_before_the_first_run_says_what_to_do(pipeline: Pipeline):
@@ -252,7 +256,7 @@ def test_prune_keeps_what_the_newest_report_needs(pipeline: Pipeline):
         pipeline.statuses("--set", f"training.seed={seed}")
     before = pipeline.stage_path("evaluation")
     dry = pipeline("prune", "--keep", "1", "--dry-run", "--json").json
-    assert {entry["stage"] for entry in dry["removed"]} == {"training", "evaluation", "promotion"}
+    assert {entry["stage"] for entry in dry["removed"]} == {"training", "stacking", "evaluation", "promotion"}
     assert all(Path(entry["path"]).exists() for entry in dry["removed"])
     removed = pipeline("prune", "--keep", "1", "--json").json["removed"]
     assert removed == dry["removed"]

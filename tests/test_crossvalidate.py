@@ -32,8 +32,6 @@ BASELINES = {
     "tfidf_svm",
     "tfidf_svm_balanced",
     "tfidf_char_svm",
-    "logistic_regression",
-    "bag_of_embeddings",
 }
 COMMAND = ("crossvalidate", "--folds", "3", "--seed", "7")
 
@@ -90,10 +88,10 @@ def test_the_result_is_one_object_and_is_kept(found: dict):
     assert {label: scores["support"] for label, scores in found["per_label"].items()} == {"label0": 9, "label1": 9}
 
 
-def test_a_fold_trains_the_model_and_the_bag_and_moves_no_link(done: Pipeline, found: dict):
+def test_a_fold_trains_one_model_and_moves_no_link(done: Pipeline, found: dict):
     assert [fold["status"] for fold in found["folds"]] == ["built"] * 3
     assert latest(done) == {}
-    assert len(list((done.data / "06_models").glob("[0-9a-f]*"))) == 6
+    assert len(list((done.data / "07_models").glob("[0-9a-f]*"))) == 3
 
 
 def test_every_document_is_tested_once_a_repeat_in_scikit_learns_folds(done: Pipeline, predictions: pd.DataFrame):
@@ -112,8 +110,6 @@ def test_model_and_baselines_predict_the_same_documents(found: dict, predictions
         assert found["baselines"][name]["accuracy"] == pytest.approx((predictions[name] == predictions["label"]).mean())
     for fold in found["folds"]:
         report = pd.read_parquet(Path(fold["report"]) / "predictions.parquet")
-        bag = pd.read_parquet(Path(fold["bag_of_embeddings"]) / "predictions.parquet")
-        assert list(report["doc_id"]) == list(bag["doc_id"])
         assert fold["accuracy"] == pytest.approx((report["predicted"] == report["label"]).mean())
 
 
@@ -136,7 +132,7 @@ def test_a_folds_vocabulary_is_learned_from_its_training_texts_only(done: Pipeli
 def test_people_get_a_table_and_a_line_per_fold(found: dict, result: Result, capsys: pytest.CaptureFixture[str]):
     show_crossvalidation(found)
     shown = capsys.readouterr().out
-    for word in ("model", "tfidf_char_svm", "bag_of_embeddings", "macro-F1", "label1", "3 folds × 1, 18 texts"):
+    for word in ("model", "tfidf_char_svm", "macro-F1", "label1", "3 folds × 1, 18 texts"):
         assert word in shown
     assert "crossvalidate: 3 of 3 folds" in result.err
 
@@ -205,7 +201,7 @@ def test_after_a_killed_run_only_the_missing_folds_are_built(pipeline: Pipeline)
     links = latest(pipeline)
     process = pipeline.start(*COMMAND, "--jobs", "2")
     until = time.monotonic() + 200
-    while len(list((pipeline.data / "07_reports").glob("[0-9a-f]*"))) < 3 and time.monotonic() < until:
+    while len(list((pipeline.data / "08_reports").glob("[0-9a-f]*"))) < 3 and time.monotonic() < until:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)

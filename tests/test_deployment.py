@@ -8,7 +8,7 @@ import pytest
 from deployed import Site, descendants, given, kill, make_site, statuses, wait_until
 
 pytestmark = pytest.mark.slow
-MANY = {"training": {"epochs": 2000, "patience": 2000, "batch_size": 4}}
+MANY = {"training": {"epochs": 2000, "batch_size": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_run_is_watched_to_its_end_and_a_schedule_starts_the_next(site: Site):
     (record,) = site.records()
     assert statuses(record) == {"built"}
     assert record["settings"]["training"]["epochs"] == 3
-    assert (site.data / "07_reports/latest/report.html").exists()
+    assert (site.data / "08_reports/latest/report.html").exists()
     assert (site.data / "prefect/prefect.db").exists()
 
     site.prefect("deployment", "schedule", "create", "retrain/own-texts", "--interval", "5")
@@ -101,15 +101,15 @@ def test_a_run_whose_worker_and_process_were_killed_is_crashed_and_the_next_cont
     within = [automation["trigger"]["within"] for automation in server.ask("/automations/filter", {})]
     assert sorted(within) == [0, 45]  # updated, not duplicated
 
-    checkpoints = server.data / "06_models"
+    checkpoints = server.data / "06_rnn"
     with server.worker() as worker:
         run = server.start("retrain/brown", overrides=MANY)
-        wait_until(lambda: list(checkpoints.glob(".scratch-*/epoch-0000[2-9]-*")))
+        wait_until(lambda: list(checkpoints.glob(".scratch-*/fold-0/epoch-0000[2-9]-*")))
         kill([worker.pid, *descendants(worker.pid)])
     assert server.state(run)["type"] == "RUNNING"
     state = server.end(run)
     assert (state["type"], state["message"][:12]) == ("CRASHED", "No heartbeat")
-    (scratch,) = {path.parent for path in checkpoints.glob(".scratch-*/epoch-*")}
+    (scratch,) = {path.parent for path in checkpoints.glob(".scratch-*/fold-0/epoch-*")}
     with server.worker() as worker:
         next_run = server.start("retrain/brown", overrides=MANY)
         resumed = f"going on from checkpoint {scratch}"

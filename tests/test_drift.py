@@ -205,7 +205,7 @@ def test_a_run_emits_an_event_and_an_automation_reacts(pipeline: Pipeline):
 
 
 def champion_is_newest(pipeline: Pipeline) -> bool:
-    return bool(pipeline("champion", "--json").json["champion"]["model"] == pipeline.stage_path("training").name)
+    return bool(pipeline("champion", "--json").json["champion"]["model"] == pipeline.stage_path("stacking").name)
 
 
 def prefect(*arguments: str, pipeline: Pipeline) -> str:

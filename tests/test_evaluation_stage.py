@@ -24,7 +24,7 @@ from tasks.evaluation.task import evaluate
 from tasks.shared.checks.report import CheckReport
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.parquet import PartWriter, read_table
-from tasks.training.classifier import load_classifier
+from tasks.stacking.stacked import StackedClassifier
 from tasks.training.schema import GRADIENTS
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
@@ -56,10 +56,9 @@ def test_predictions_are_the_models_and_in_order(artifact: Path, inputs: Inputs)
     assert frame["doc_id"].is_monotonic_increasing
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
     assert (frame["predicted"] == probabilities.idxmax(axis=1).str.removeprefix("probability_")).all()
-    tokens = read_table(inputs.tokens / "tokens").to_pylist()
-    test = [np.array(row["token_ids"]) for row in tokens if row["split"] == "test"]
-    expected = np.exp(load_classifier(inputs.model, "cpu").log_probabilities(test))
-    np.testing.assert_allclose(probabilities, expected, atol=1e-9)
+    texts = read_table(inputs.cleaned / "documents").to_pandas().set_index("doc_id")["text"]
+    expected = np.exp(StackedClassifier.load(inputs.model, "cpu").log_probabilities(list(texts[frame["doc_id"]])))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
 def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
@@ -67,14 +66,14 @@ def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) 
     assert "Gradient norm of the training steps by epoch" in html
     assert "Clipped above 1." in html
     assert "has no recurrent layer" in html
-    model = shutil.copytree(inputs.model, tmp_path / "model")
+    training = shutil.copytree(inputs.training, tmp_path / "training")
     rows = [
         {"epoch": 2, "layer": 1, "direction": "forward", "state": "h", "distance": distance, "windows": 1}
         | dict.fromkeys(("norm", "smallest", "largest"), 0.5**distance)
         for distance in (1, 0)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=GRADIENTS), model / "gradients.parquet")
-    evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
+    pq.write_table(pa.Table.from_pylist(rows, schema=GRADIENTS), training / "gradients.parquet")
+    evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"training": training})
     assert "forward, h: 1 at lag 0, 0.5 at lag 1" in (tmp_path / "report.html").read_text()
 
 
@@ -93,19 +92,19 @@ def test_metrics_follow_from_the_predictions(artifact: Path, inputs: Inputs) -> 
     assert metrics["documents"] == len(frame) == 12
     assert metrics["labels"] == metrics["confusion"]["labels"] == sorted(LABELS)
     assert metrics["per_label"][LABELS[0]]["support"] == 4
-    history = pd.read_parquet(inputs.model / "history.parquet")
-    kept = history[history["kept"]].iloc[0]
-    assert metrics["validation"] == {
-        "documents": 6,
-        "accuracy": kept["validation_accuracy"],
-        "macro_f1": kept["validation_macro_f1"],
+    model = json.loads((inputs.model / "model.json").read_text())
+    assert metrics["out_of_fold"] == {
+        name: model["out_of_fold"][name] for name in ("documents", "accuracy", "macro_f1")
     }
+    assert set(metrics["members"]) == {"words", "characters", "rnn"}
+    assert {name: one["weight"] for name, one in metrics["members"].items() if one["weight"]} == model["weights"]
+    assert set(metrics["without"]) == (set(model["weights"]) if len(model["weights"]) > 1 else set())
     assert sum(one["documents"] for one in metrics["calibration"]["bins"]) == 12
 
 
 def test_metrics_include_the_baselines(artifact: Path) -> None:
     baselines = read_metrics(artifact)["baselines"]
-    assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"}
+    assert set(baselines) == {"majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"}
     assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)
     assert baselines["tfidf_svm"]["accuracy"] > 0.8
     assert baselines["tfidf_svm"]["accuracy_difference_interval"][0] <= 0
@@ -116,7 +115,7 @@ def test_baselines_learn_from_training_and_validation_texts(artifact: Path, inpu
     splits = read_table(inputs.splits / "splits").to_pandas().sort_values("doc_id")
     known = splits[splits["split"] != "test"]
     baselines = pd.read_parquet(artifact / "baselines.parquet")
-    for name in ("naive_bayes", "logistic_regression"):
+    for name in ("naive_bayes", "tfidf_svm"):
         predicted = BASELINES[name].predict(
             list(texts[known["doc_id"]]),
             np.array([sorted(LABELS).index(label) for label in known["label"]]),
@@ -148,9 +147,9 @@ def test_seed_changes_only_the_intervals(artifact: Path, inputs: Inputs, tmp_pat
 
 def test_model_of_other_labels_is_refused(inputs: Inputs, tmp_path: Path) -> None:
     model = shutil.copytree(inputs.model, tmp_path / "model")
-    config = json.loads((model / "config.json").read_text())
-    config["label_names"] = ["a", "b", "c"]
-    (model / "config.json").write_text(json.dumps(config))
+    content = json.loads((model / "model.json").read_text())
+    content["label_names"] = ["a", "b", "c"]
+    (model / "model.json").write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match="other labels"):
         evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
 
@@ -164,11 +163,11 @@ def test_text_that_is_missing_is_named(inputs: Inputs, tmp_path: Path) -> None:
 
 
 def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> None:
-    table = read_table(inputs.tokens / "tokens")
-    with PartWriter(tmp_path / "tokens" / "tokens", table.schema) as writer:
+    table = read_table(inputs.splits / "splits")
+    with PartWriter(tmp_path / "splits" / "splits", table.schema) as writer:
         writer.write([row for row in table.to_pylist() if row["split"] != "test"])
     with pytest.raises(CorpusError, match="test split has no documents"):
-        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"tokens": tmp_path / "tokens"})
+        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"splits": tmp_path / "splits"})
 
 
 def test_report_is_rebuilt_when_its_template_changes() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import PROJECT, Pipeline, write_corpus
 
-STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
+STAGES = "extraction cleaning splitting vocabulary tokenization linear training stacking evaluation".split()
 
 
 def built(statuses: dict[str, str]) -> list[str]:
@@ -47,9 +47,9 @@ def test_a_run_builds_everything_and_a_second_one_nothing(pipeline: Pipeline):
 
 def test_only_what_depends_on_a_change_is_rebuilt(pipeline: Pipeline):
     assert built(pipeline.statuses()) == STAGES
-    assert built(pipeline.statuses("--set", "training.learning_rate=0.002")) == ["training", "evaluation"]
+    assert built(pipeline.statuses("--set", "training.learning_rate=0.002")) == ["training", "stacking", "evaluation"]
     why = pipeline("why", "training")
-    assert "settings learning_rate: 0.005 → 0.002" in why.out
+    assert "settings learning_rate: 0.003 → 0.002" in why.out
     assert built(pipeline.statuses("--set", "evaluation.bootstrap_samples=200")) == ["evaluation"]
     assert built(pipeline.statuses("--set", "checks.cleaning.min_documents=4")) == []
 
@@ -70,7 +70,7 @@ def test_assigned_documents_keep_their_split(pipeline: Pipeline):
     after = splits(pipeline)
     assert len(after) == len(before) + 27
     assert {doc_id: after[doc_id] for doc_id in before} == before
-    manifest = json.loads((pipeline.data / "06_models/latest/artifact.json").read_text())
+    manifest = json.loads((pipeline.data / "07_models/latest/artifact.json").read_text())
     assert manifest["lineage"]["cleaning"]["fingerprint"] == pipeline.stage_path("cleaning").name  # not yesterday's
     assert built(pipeline.statuses()) == []
 
@@ -92,7 +92,7 @@ def test_damage_is_detected_repaired_and_reported(pipeline: Pipeline):
     manifest.write_text("{")
     assert built(pipeline.statuses()) == ["tokenization"]
 
-    shutil.rmtree(pipeline.data / "06_models" / pipeline.stage_path("training").name)
+    shutil.rmtree(pipeline.data / "06_rnn" / pipeline.stage_path("training").name)
     assert built(pipeline.statuses()) == ["training"]  # the same weights, so the report stands
 
     manifest.unlink()
@@ -188,7 +188,7 @@ def test_the_brown_corpus_from_end_to_end(pipeline: Pipeline, brown_environment:
     assert dict(counts) == {"train": 400, "validation": 50, "test": 50}
     assert table.groupby("split")["label"].nunique().eq(15).all()
     assert result.json["metrics"]["baselines"]["tfidf_svm"]["accuracy"] > 0.3
-    predictions = pd.read_parquet(pipeline.data / "07_reports/latest/predictions.parquet")
+    predictions = pd.read_parquet(pipeline.data / "08_reports/latest/predictions.parquet")
     assert len(predictions) == 50
     probabilities = predictions.filter(like="probability_")
     assert probabilities.shape[1] == 15

@@ -27,7 +27,7 @@ from tasks.shared.store.champion import set_champion
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, run_lock, running
 
-CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation")
+CHAIN = ("extraction", "cleaning", "splitting", "vocabulary", "tokenization", "stacking", "evaluation")
 
 
 def make_chain(store: Store, number: int) -> Artifact:
@@ -45,11 +45,11 @@ def make_chain(store: Store, number: int) -> Artifact:
         )
         store.seal(store.place(folder, name), made[stage])
         store.point_latest(made[stage])
-    return made["training"]
+    return made["stacking"]
 
 
 def models(store: Store) -> list[str]:
-    return [path.name for path in store.all("06_models")]
+    return [path.name for path in store.all("07_models")]
 
 
 def test_pruning_keeps_champions_and_everything_they_were_made_from(tmp_path: Path):
@@ -58,19 +58,19 @@ def test_pruning_keeps_champions_and_everything_they_were_made_from(tmp_path: Pa
     for number in (1, 2, 3, 4):
         set_champion(store, chain[number], "hand", "")
     prune_store(store, keep=1, champions=2)
-    assert models(store) == ["training3", "training4", "training5", "training8"]
+    assert models(store) == ["stacking3", "stacking4", "stacking5", "stacking8"]
     for number in (3, 4, 5, 8):
         assert store.place("02_cleaned", f"cleaning{number}").exists()
     assert not store.place("02_cleaned", "cleaning2").exists()
     prune_store(store, keep=1, champions=0)
-    assert models(store) == ["training5", "training8"]
+    assert models(store) == ["stacking5", "stacking8"]
     assert prune_store(store, keep=1, champions=0) == []
 
 
 def test_a_pruning_that_was_killed_is_finished_by_the_next_one(tmp_path: Path):
     store = Store(tmp_path)
     make_chain(store, 1)
-    hidden = store.place("06_models", ".removed-training0")
+    hidden = store.place("07_models", ".removed-stacking0")
     hidden.mkdir()
     assert [entry["path"] for entry in prune_store(store, keep=1)] == [str(hidden)]
     assert not hidden.exists()
@@ -81,9 +81,9 @@ def test_a_damaged_champion_is_not_pruned(tmp_path: Path):
     set_champion(store, make_chain(store, 1), "hand", "")
     for number in (2, 3):
         make_chain(store, number)
-    (store.place("06_models", "training1") / "artifact.json").write_text("{")
+    (store.place("07_models", "stacking1") / "artifact.json").write_text("{")
     prune_store(store, keep=1)
-    assert models(store) == ["training1", "training3"]
+    assert models(store) == ["stacking1", "stacking3"]
 
 
 @pytest.mark.parametrize("damage", ["{", None])
@@ -91,7 +91,7 @@ def test_a_damaged_manifest_is_reported_with_what_to_do(tmp_path: Path, damage: 
     store = Store(tmp_path / "data")
     for number in (1, 2):
         make_chain(store, number)
-    newest = store.place("06_models", "training2")
+    newest = store.place("07_models", "stacking2")
     (newest / "artifact.json").unlink()
     if damage is not None:
         (newest / "artifact.json").write_text(damage)
@@ -110,7 +110,7 @@ def test_a_damaged_manifest_is_reported_with_what_to_do(tmp_path: Path, damage: 
     assert isinstance(pruned.exception, ArtifactError)
     assert str(pruned.exception).startswith(f"{newest}/artifact.json: ")
     assert str(pruned.exception).endswith("; delete its folder and run again")
-    assert models(store) == ["training1", "training2"]
+    assert models(store) == ["stacking1", "stacking2"]
 
 
 def test_pruning_keeps_what_a_current_run_has_used_but_not_what_a_killed_one_has(tmp_path: Path):
@@ -122,10 +122,10 @@ def test_pruning_keeps_what_a_current_run_has_used_but_not_what_a_killed_one_has
     with run_lock(store, "alive"):
         assert [record.id for record in running(store)] == ["alive"]
         prune_store(store, keep=1)
-        assert models(store) == ["training1", "training3"]
+        assert models(store) == ["stacking1", "stacking3"]
     assert list(running(store)) == []
     prune_store(store, keep=1)
-    assert models(store) == ["training3"]
+    assert models(store) == ["stacking3"]
 
 
 def test_a_killed_run_is_shown_as_interrupted(pipeline: Pipeline):
@@ -139,16 +139,16 @@ def test_a_killed_run_is_shown_as_interrupted(pipeline: Pipeline):
 
 def stage_record(number: int) -> StageRecord:
     values: dict[str, Any] = {"status": "built", "rows": 1, "seconds": 0, "bytes": 1, "path": "", "reasons": []}
-    return StageRecord(stage="training", fingerprint=f"training{number}", **values)
+    return StageRecord(stage="stacking", fingerprint=f"stacking{number}", **values)
 
 
 def test_old_quarantine_and_result_records_are_deleted_unless_needed(tmp_path: Path):
     store = Store(tmp_path / "data")
     make_chain(store, 1)
     limits = Settings().limits
-    key = STAGES["training"].check_key(store.latest("06_models"), limits["training"])
+    key = STAGES["stacking"].check_key(store.latest("07_models"), limits["stacking"])
     storage = tmp_path / "storage"
-    names = ["training-training1", f"check-training-{key}", "training-gone", "check-training-gone", "somebody-elses"]
+    names = ["stacking-stacking1", f"check-stacking-{key}", "stacking-gone", "check-stacking-gone", "somebody-elses"]
     for path in [*(storage / name for name in names), store.root / "quarantine/old/x", store.root / "quarantine/new/x"]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
@@ -159,18 +159,18 @@ def test_old_quarantine_and_result_records_are_deleted_unless_needed(tmp_path: P
     before = datetime.now(UTC) - timedelta(days=30)
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
         assert delete_results(store, limits, before) == 2
-    left = {"training-training1", f"check-training-{key}", "somebody-elses", "cleaning-young"}
+    left = {"stacking-stacking1", f"check-stacking-{key}", "somebody-elses", "cleaning-young"}
     assert {path.name for path in storage.iterdir()} == left
     assert [Path(entry["path"]).name for entry in prune_quarantine(store, before)] == ["old"]
     assert [path.name for path in (store.root / "quarantine").iterdir()] == ["new"]
 
 
 def test_disk_use_names_each_folder(tmp_path: Path):
-    (tmp_path / "06_models/abc").mkdir(parents=True)
-    (tmp_path / "06_models/abc/weights").write_bytes(b"x" * 100)
-    (tmp_path / "06_models/latest").symlink_to("abc")
+    (tmp_path / "07_models/abc").mkdir(parents=True)
+    (tmp_path / "07_models/abc/weights").write_bytes(b"x" * 100)
+    (tmp_path / "07_models/latest").symlink_to("abc")
     (tmp_path / "runs").mkdir()
-    assert disk_use(Store(tmp_path)) == {"06_models": 100, "runs": 0}
+    assert disk_use(Store(tmp_path)) == {"07_models": 100, "runs": 0}
 
 
 MAINTAIN = """
@@ -196,7 +196,7 @@ def test_maintenance_deletes_old_runs_and_the_next_run_reuses_everything(pipelin
     assert found["results"] >= 3
     assert found["flow_runs"] >= 2
     assert set(pipeline.statuses("--set", "training.seed=2").values()) == {"reused"}
-    assert "06_models" in pipeline("runs", "--json").json["disk"]
+    assert "07_models" in pipeline("runs", "--json").json["disk"]
 
 
 def run_with_private_mounts(pipeline: Pipeline, script: str) -> subprocess.CompletedProcess[str]:
@@ -262,7 +262,7 @@ def test_storage_that_disappears_is_reported_and_the_next_run_continues(pipeline
         mkdir data
         mount -t tmpfs -o size=20m none disk
         mount --bind disk data
-        ( while ! ls -d data/06_models/.scratch-* > /dev/null 2>&1; do sleep 0.02; done; umount -l data ) &
+        ( while ! ls -d data/06_rnn/.scratch-* > /dev/null 2>&1; do sleep 0.02; done; umount -l data ) &
         "$1" -m flows.cli run || echo "code $?"
         wait
         find data -type f

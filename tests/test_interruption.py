@@ -16,7 +16,7 @@ from deployed import descendants, wait_until
 INTERRUPTED = "corpusflow: interrupted; no file is half-written, and the next run continues from here"
 STARTING = "starting"
 LOG_LINE = r"\d\d:\d\d:\d\d  ([a-z]+: |brown-\S+ could not be published|Prefect's temporary server is starting)"
-FOLDERS = "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_models 07_reports".split()
+FOLDERS = "01_documents 02_cleaned 03_splits 04_vocabulary 05_tokens 06_linear 06_rnn 07_models 08_reports".split()
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_ctrl_c_in_a_terminal_ends_the_run_at_once_with_one_line(alone: Pipeline
 @pytest.mark.slow
 def test_sigterm_ends_the_run_and_its_server(alone: Pipeline):
     process = alone.start("run")
-    begun(alone, process, "06_models")
+    begun(alone, process, "06_rnn")
     family = descendants(process.pid)
     process.terminate()
     _, err = process.communicate(timeout=20)
@@ -100,7 +100,7 @@ def test_a_killed_run_takes_its_server_with_it(alone: Pipeline):
 def test_a_run_whose_server_dies_ends_in_one_line_soon_after_its_last_stage(alone: Pipeline):
     alone.configure(evaluation={"bootstrap_samples": 200})
     process = alone.start("run")
-    begun(alone, process, "06_models")
+    begun(alone, process, "06_rnn")
     (server,) = [
         pid for pid in descendants(process.pid) if "temporary_server" in Path(f"/proc/{pid}/cmdline").read_text()
     ]

@@ -15,8 +15,10 @@ INPUTS = {
     "split": {"clean"},
     "learn vocabulary": {"clean", "split"},
     "tokenize": {"clean", "split", "learn vocabulary"},
-    "train": {"tokenize", "learn vocabulary"},
-    "evaluate": {"clean", "split", "tokenize", "train"},
+    "fit linear": {"clean", "split"},
+    "train": {"clean", "split", "tokenize", "learn vocabulary"},
+    "stack": {"fit linear", "train"},
+    "evaluate": {"clean", "split", "fit linear", "train", "stack"},
 }
 """The tasks that each task depends on."""
 

@@ -150,13 +150,13 @@ def test_only_documents_that_are_new_to_both_count_near_duplicates_too():
 
 
 def model(name: str) -> Artifact:
-    recipe = Recipe(stage="training", settings={}, inputs={}, sources={}, code={}, libraries={})
+    recipe = Recipe(stage="stacking", settings={}, inputs={}, sources={}, code={}, libraries={})
     values = {"rows": 1, "bytes": 1, "seconds": 0, "created": "", "summary": {}, "lineage": {}, "files": {}}
-    return Artifact(stage="training", folder="06_models", fingerprint=name, digest=f"#{name}", recipe=recipe, **values)
+    return Artifact(stage="stacking", folder="07_models", fingerprint=name, digest=f"#{name}", recipe=recipe, **values)
 
 
 def make_model(store: Store, name: str) -> Artifact:
-    store.seal(store.place("06_models", name), model(name))
+    store.seal(store.place("07_models", name), model(name))
     return model(name)
 
 
@@ -202,7 +202,7 @@ def test_an_invalid_pointer_is_named(tmp_path: Path, content: str):
     assert "\n" not in str(caught.value)
 
 
-POOR = ("--set", "training.objective=labels", "--set", "training.learning_rate=1e-9", "--set", "training.seed=5")
+POOR = ("--set", "linear.members=[words]", "--set", "linear.C=[1e-9]", "--set", "linear.words_min_df=30")
 
 
 @pytest.fixture
@@ -232,12 +232,12 @@ def test_a_champion_from_promotion_to_rollback(grown: Pipeline):
     assert "no champion yet" in grown("champion").out
     again = run(grown, *POOR)
     assert {stage["stage"]: stage["status"] for stage in again["stages"]}["promotion"] == "reused"
-    assert again["message"] == "nothing new: all 8 stages reused"
+    assert again["message"] == "nothing new: all 10 stages reused"
 
-    poor = grown.stage_path("training").name
+    poor = grown.stage_path("stacking").name
     assert grown("champion", "--set", poor[:12]).code == 0
     promoted = run(grown)
-    good = grown.stage_path("training").name
+    good = grown.stage_path("stacking").name
     assert promoted["decision"].startswith(f"{good} is the new champion: better than the champion: macro-F1 ")
     assert champion_of(grown) == good
 
@@ -249,7 +249,7 @@ def test_a_champion_from_promotion_to_rollback(grown: Pipeline):
         [sys.executable, "-c", code], cwd=grown.root, env=grown.environment, capture_output=True, text=True, check=True
     )
     assert "is the champion already" in nothing.stdout
-    assert "nothing new: all 7 stages reused" in nothing.stdout
+    assert "nothing new: all 9 stages reused" in nothing.stdout
     assert nothing.stdout.strip().endswith("set()")
 
     assert grown("champion", "--rollback", "--json").json["champion"]["model"] == poor
@@ -263,23 +263,23 @@ def test_a_champion_from_promotion_to_rollback(grown: Pipeline):
 def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_comes(grown: Pipeline):
     run(grown)
     first = champion_of(grown)
-    place = grown.data / "06_models" / first
-    config = (place / "config.json").read_bytes()
-    (place / "config.json").write_bytes(b"{}")
+    place = grown.data / "07_models" / first
+    config = (place / "model.json").read_bytes()
+    (place / "model.json").write_bytes(b"{}")
     refused = grown("predict", "-", stdin="some text")
     assert refused.code == 1
-    assert f"{place / 'config.json'}: content differs" in refused.err
+    assert f"{place / 'model.json'}: content differs" in refused.err
     assert "corpusflow champion --rollback" in refused.err
     assert "damaged" in grown("champion").out
     assert champion_of(grown) == first
 
-    (place / "config.json").write_bytes(config)
-    seal_again(place, "config.json", b'{"format": 1, "layers": []}')
+    (place / "model.json").write_bytes(config)
+    seal_again(place, "model.json", b'{"format": 0, "layers": []}')
     record = run(grown, "--set", "training.seed=3")
-    second = grown.stage_path("training").name
+    second = grown.stage_path("stacking").name
     assert second != first
     assert record["decision"].startswith(f"{second} is the new champion: the champion cannot be used")
-    assert "not a model's configuration" in record["decision"]
+    assert "made by another version" in record["decision"]
     assert "beats the majority class" in record["decision"]
     assert champion_of(grown) == second
     assert place.exists()
@@ -292,14 +292,14 @@ def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_com
 
 @pytest.mark.slow
 def test_a_champion_for_other_labels_is_replaced(pipeline: Pipeline):
-    pipeline.configure(training={"epochs": 1, "head_C": 500.0})
+    pipeline.configure(training={"epochs": 1})
     run(pipeline)
     first = champion_of(pipeline)
     assert first is not None
     for folder in sorted(pipeline.texts.iterdir()):
         folder.rename(folder.with_name(f"other-{folder.name}"))
     record = run(pipeline)  # with fewer test texts than promotion.min_documents
-    second = pipeline.stage_path("training").name
+    second = pipeline.stage_path("stacking").name
     assert "knows none of the labels of these texts, but label0, label1, label2" in record["decision"]
     assert "beats the majority class" in record["decision"]
     assert champion_of(pipeline) == second
@@ -317,7 +317,7 @@ def seal_again(place: Path, name: str, content: bytes) -> None:
 @pytest.mark.slow
 def test_texts_that_both_models_know_are_excluded(grown: Pipeline):
     run(grown, *POOR)
-    grown("champion", "--set", grown.stage_path("training").name)
+    grown("champion", "--set", grown.stage_path("stacking").name)
     (grown.texts / "label0").rename(grown.texts / "renamed")  # hides no text that the champion has learned from
     record = run(grown, "--set", "splitting.seed=1", "--set", "promotion.min_documents=1")
     promotion = next(stage for stage in record["stages"] if stage["stage"] == "promotion")
@@ -333,7 +333,7 @@ def test_texts_that_both_models_know_are_excluded(grown: Pipeline):
 def test_each_run_trains_a_new_model_if_set_to_always(pipeline: Pipeline):
     pipeline.configure(retrain={"when": "always"}, promotion={"when": "by_hand", "test": "none", "min_documents": 1})
     first, second = (run(pipeline) for _ in range(2))
-    models = [next(s["path"] for s in record["stages"] if s["stage"] == "training") for record in (first, second)]
+    models = [next(s["path"] for s in record["stages"] if s["stage"] == "stacking") for record in (first, second)]
     assert models[0] != models[1]
     assert [s["status"] for s in second["stages"] if s["stage"] == "tokenization"] == ["reused"]
     assert champion_of(pipeline) is None

@@ -25,10 +25,12 @@ from tasks.evaluation.results import (
     Comparison,
     Estimate,
     GradientProfile,
+    MemberScores,
     Predictions,
     Resampling,
     Scores,
     ValidationScores,
+    WithoutMember,
     worst_confusions,
 )
 from tasks.evaluation.scores import evaluate
@@ -37,6 +39,11 @@ from tasks.shared.plots.curves import Series, curves
 from tasks.shared.plots.drawing import Picture
 
 LABELS = ("$plain^{", "日本語", HOSTILE)
+MEMBERS = {
+    "words": MemberScores(0.6, 0.5, 1.2, 0.8, WithoutMember(0.55, 1.4, 0.2, 0.05, 0.03)),
+    "characters": MemberScores(0.5, 0.4, 1.3, 0.0, None),
+    "rnn": MemberScores(0.58, 0.52, 1.1, 0.4, WithoutMember(0.6, 1.15, 0.01, 0.02, 0.8)),
+}
 TEXT = "</blockquote><img src=x onerror=alert(1)> a text"
 
 
@@ -52,7 +59,8 @@ def make_report(labels: tuple[str, ...] = LABELS, documents: int = 30, mistakes:
         evaluation=evaluation,
         titles={"majority": "Majority class", "tfidf_svm": "SVM"},
         counts={split: np.bincount(truth, minlength=len(labels)) for split in ("train", "validation", "test")},
-        history=history | {"kept": np.arange(epochs) == epochs - 1},
+        members=MEMBERS,
+        history=history,
         validation=ValidationScores(7, 0.25, 0.125),
         max_grad_norm=1.0,
         profiles=[profile(epochs - 1), profile(epochs), profile(epochs, "<i>c")],
@@ -203,7 +211,7 @@ def all_pictures(labels: Sequence[str]) -> list[Picture]:
         figures.label_scores(labels, estimates, np.zeros(count, np.int64)),
         figures.calibration(table),
         figures.balance(labels, [Series(split, np.zeros(count)) for split in ("train", "validation", "test")]),
-        curves("Loss", [Series("training", np.array([np.nan]))], None),
+        curves("Loss", [Series("training", np.array([np.nan]))]),
     ]
 
 
@@ -240,6 +248,7 @@ def test_report_without_mistakes_history_or_lineage() -> None:
         Report(
             evaluation=full.evaluation,
             titles=full.titles,
+            members={},
             counts=full.counts,
             history={},
             validation=None,
@@ -250,16 +259,15 @@ def test_report_without_mistakes_history_or_lineage() -> None:
         )
     )
     assert "None." in html
-    assert "Training</h2>" not in html
+    assert "Training of the RNN</h2>" not in html
     assert "no record of gradients by lag" in html
     assert "no record of the stages" in html
 
 
 def test_gradient_pictures_name_axes_and_the_clipping_level() -> None:
     history = {name: np.array([3.0, 0.5]) for name in ("gradient_norm_mean", "gradient_norm_max")}
-    kept = {"kept": np.array([1.0, 0.0])}
     both = [profile(1, state, layer) for layer in (1, 2) for state in ("h", "c")]
-    norms, *layers = gradient_pictures(history | kept, 0.25, [*both, profile(2)])
+    norms, *layers = gradient_pictures(history, 0.25, [*(replace(one, epoch=2) for one in both), profile(1)])
     drawn = svg_texts(norms.light)
     assert all(word in drawn for word in ("epoch", "norm of all weights’ gradient", "clipped above"))
     assert "mathdefault" not in drawn
@@ -268,7 +276,7 @@ def test_gradient_pictures_name_axes_and_the_clipping_level() -> None:
     drawn = svg_texts(layers[0].light)
     assert all(word in drawn for word in ("lag: steps to the loss", "‖∂L/∂state‖", "forward, h", "forward, c"))
     assert "forward, h: 1 at lag 0, 1.82e-12 at lag 39" in layers[0].alt
-    assert "epoch 2: 0.5 at lag 1, 1.5e-05 at lag 16, nan at lag 64" in layers[1].alt
+    assert "epoch 1: 0.5 at lag 1, 1.5e-05 at lag 16, nan at lag 64" in layers[1].alt
 
 
 def test_vanished_gradients_and_windows_of_one_token_can_be_drawn() -> None:
@@ -319,7 +327,7 @@ def test_a_single_value_is_marked_and_described() -> None:
         Series(name, np.array(values))
         for name, values in (("kept", [np.nan, 0.25, np.nan, np.nan]), ("every", [1.0, 2.0, 3.0, 4.0]))
     )
-    picture = curves("Accuracy", [one], 2)
+    picture = curves("Accuracy", [one])
     assert "kept 0.25" in picture.alt
-    assert len(picture.light) > len(curves("Accuracy", [Series("kept", np.full(4, np.nan))], 2).light)
-    assert "every 4" in curves("Loss", [line], None).alt
+    assert len(picture.light) > len(curves("Accuracy", [Series("kept", np.full(4, np.nan))]).light)
+    assert "every 4" in curves("Loss", [line]).alt

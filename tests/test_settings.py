@@ -46,8 +46,8 @@ def write(folder: Path, text: str) -> Path:
         ("\x00", r"pipeline\.yaml: not valid YAML"),
         ("extraction: {source: folder}", r"extraction: .*folder.*path"),
         (
-            "training: {objective: labels, window: 32}",
-            r"^\S*pipeline\.yaml: training: stride 64 is larger than window 32",
+            "training: {input: embeddings, embedding_size: 1}",
+            r"^\S*pipeline\.yaml: training: embedding_size 1 leaves nothing once normalized",
         ),
         ("training: {epochs: {x: 3}}", r"training\.epochs: given {\"x\": 3}; should be a valid integer"),
     ],
@@ -116,11 +116,6 @@ def test_every_stage_has_a_section_and_limits_in_the_order_of_the_stages():
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path):
     assert load_settings(write(tmp_path, "")).training == Pipeline().training
-
-
-def test_a_window_shorter_than_the_stride_is_fine_when_the_objective_has_no_stride(tmp_path: Path):
-    settings = load_settings(write(tmp_path, ""), merge_overrides(["training.window=32"]))
-    assert (settings.training.objective, settings.training.window) == ("language", 32)
 
 
 def _keys(values: dict[str, Any], prefix: str = "") -> set[str]:

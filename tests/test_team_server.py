@@ -92,7 +92,7 @@ def test_a_run_that_loses_its_server_keeps_its_artifacts(tmp_path: Path):
         run = [sys.executable, "-m", "flows.cli", "run", "--set", "training.epochs=60", "--set", "training.patience=60"]
         where: Any = {"cwd": site.root, "env": site.environment, "text": True}
         process = subprocess.Popen(run, **where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        wait_until(lambda: list(site.data.glob("06_models/.scratch-*/epoch-*")))
+        wait_until(lambda: list(site.data.glob("06_rnn/.scratch-*/fold-*/epoch-*")))
         kill([*descendants(server.pid), server.pid])
         out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (1, "")

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from tasks.training.cells.cells import CELLS, ScanCell, _triton_kernels, token_mask
 from tasks.training.cells.scan import gated_scan, scan
-from tasks.training.models.recurrent import Noise, drop_dimensions
-from tasks.training.models.window_classifier import WindowArchitecture, WindowClassifier
+from tasks.training.input.windows import Batch
+from tasks.training.models.controls import CONTROLS
+from tasks.training.models.network import Architecture, Dropout, Network
 
 
 def plain_loop(forget: Tensor, inputs: Tensor, reverse: bool) -> Tensor:
@@ -102,55 +103,67 @@ def test_backward_direction_equals_the_forward_direction_on_the_reversed_window(
 
 
 @st.composite
-def classifiers(draw: st.DrawFn) -> WindowClassifier:
-    cell = draw(st.sampled_from([*CELLS, "none"]))
+def networks(draw: st.DrawFn) -> Network:
     torch.manual_seed(draw(st.integers(0, 100)))
-    architecture = WindowArchitecture(
-        vocabulary_size=20,
+    architecture = Architecture(
         labels=3,
-        cell=cell,
+        tokens=20,
+        dimensions=draw(st.sampled_from([0, 3])),
         embedding_size=4,
         hidden_size=3,
         layers=draw(st.integers(1, 3)),
         bidirectional=draw(st.booleans()),
-        pooling=draw(st.sampled_from(["mean", "mean_max"])),
-        skip=cell == "none" or draw(st.booleans()),
+        cell=draw(st.sampled_from([*CELLS, *CONTROLS])),
     )
-    return WindowClassifier(architecture).double()
+    network = Network(architecture, Dropout()).double()
+    torch.nn.init.normal_(network.output.weight)
+    return network
 
 
 @settings(max_examples=60)
-@given(model=classifiers(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), data=st.data())
+@given(network=networks(), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5), data=st.data())
 def test_a_window_depends_neither_on_its_batch_nor_on_padding(
-    model: WindowClassifier, lengths: list[int], data: st.DataObject
+    network: Network, lengths: list[int], data: st.DataObject
 ) -> None:
-    """Values and gradients; the padding holds arbitrary tokens and is longer than the longest window needs."""
+    """Values and gradients; the padding holds arbitrary values and is longer than the longest window needs."""
     time = max(lengths) + data.draw(st.integers(0, 3))
-    ids = torch.randint(20, (time, len(lengths)), generator=torch.Generator().manual_seed(sum(lengths)))
-    together = model(ids, torch.tensor(lengths))
+    generator = torch.Generator().manual_seed(sum(lengths))
+    ids = torch.randint(20, (time, len(lengths)), generator=generator)
+    size = 2 * network.architecture.dimensions
+    evidence = torch.randn(time, len(lengths), size, generator=generator, dtype=torch.float64)
+    together = network(Batch(ids, evidence, torch.tensor(lengths)))
     together.square().sum().backward()
-    gradients = [weight.grad.clone() for weight in model.parameters()]
-    model.zero_grad()
+    gradients = [weight.grad.clone() for weight in network.parameters()]
+    network.zero_grad()
     for column, length in enumerate(lengths):
-        alone = model(ids[:length, column : column + 1])
+        one = Batch(ids[:length, column : column + 1], evidence[:length, column : column + 1], torch.tensor([length]))
+        alone = network(one)
         alone.square().sum().backward()
         torch.testing.assert_close(alone[0], together[column], rtol=1e-9, atol=1e-9)
-    for gradient, weight in zip(gradients, model.parameters(), strict=True):
+    for gradient, weight in zip(gradients, network.parameters(), strict=True):
         torch.testing.assert_close(gradient, weight.grad, rtol=1e-9, atol=1e-9)
 
 
 def test_noise_applies_only_in_training_and_drops_whole_dimensions() -> None:
-    architecture = WindowArchitecture(20, "mingru", 64, 3, 1, True, 3, "mean", True)
-    model = WindowClassifier(architecture, Noise(embedding_dropout=0.5, token_dropout=0.3, dropout=0.5))
-    ids = torch.randint(2, 20, (10, 4))
-    noisy = [model(ids) for _ in range(2)]
-    assert not torch.equal(*noisy)
-    model.eval()
-    assert torch.equal(model(ids), model(ids))
-    model.train()
-    dropped = drop_dimensions(torch.ones(10, 4, 64), 0.5, training=True)
+    network = Network(Architecture(3, 20, 0, 64, 3, 1, True, "mingru"), Dropout(output=0.5, embedding=0.5, tokens=0.0))
+    batch = Batch(torch.randint(2, 20, (10, 4)), torch.zeros(10, 4, 0), torch.full((4,), 10))
+    dropped = network.inputs(batch) == 0
     assert all(torch.equal(before, after) for before, after in pairwise(dropped))
-    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert 0.3 < dropped.float().mean() < 0.7
+    network.eval()
+    assert torch.equal(network(batch), network(batch))
+    assert not (network.inputs(batch) == 0).any()
+
+
+def test_contributions_are_the_evidence_part_of_the_logits() -> None:
+    network = Network(Architecture(3, 20, 3, 8, 4, 1, True, "mingru"), Dropout()).eval()
+    lengths = torch.tensor([6, 2])
+    batch = Batch(torch.randint(2, 20, (6, 2)), torch.randn(6, 2, 6), lengths)
+    inputs = network.inputs(batch)
+    mask = token_mask(6, lengths, inputs.device).unsqueeze(2)
+    parts = network.contributions(inputs, network.states(inputs, lengths), mask)
+    torch.testing.assert_close(parts.sum(0), network(batch))  # the other term begins at zero
+    assert (parts[2:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("gates", [1, 2])

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from training_texts import small, write_inputs
 
 from tasks.shared.errors import ArtifactError
+from tasks.shared.out_of_fold import OUT_OF_FOLD, write_out_of_fold
 from tasks.training.schema import HISTORY
 from tasks.training.settings import TrainingLimits
 from tasks.training.task import train
@@ -23,9 +24,9 @@ from tasks.training.task import train
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
     folder = tmp_path_factory.mktemp("made")
-    inputs = write_inputs(folder)
+    inputs = write_inputs(folder, per_label=10)
     (folder / "out").mkdir()
-    train.function(small(), folder / "out", **inputs, scratch=folder / "scratch")
+    train.function(small(epochs=4), folder / "out", **inputs, scratch=folder / "scratch")
     return folder / "out", inputs
 
 
@@ -34,7 +35,7 @@ def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pa
     from tasks.shared.checks.runner import run_contract
     from tasks.training import contract
 
-    results = run_contract(contract, artifact, inputs, small(), limits, pages)
+    results = run_contract(contract, artifact, inputs, small(epochs=4), limits, pages)
     return {
         (result.batch, str(result.arguments.get("column", result.expectation)))
         for result in results
@@ -49,7 +50,7 @@ def test_a_good_model_passes(made: tuple[Path, dict[str, Path]], tmp_path: Path)
 def test_a_bias_may_be_zero(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     artifact, inputs = made
     copy = shutil.copytree(artifact, tmp_path / "copy")
-    weights(lambda tensors: tensors["classifier.bias"].fill(0))(copy)
+    weights(lambda tensors: tensors["0.output.bias"].fill(0))(copy)
     assert failures(copy, inputs, TrainingLimits(), tmp_path / "pages") == set()
 
 
@@ -64,9 +65,20 @@ def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], 
 
 def weights(change: Callable[[dict[str, np.ndarray]], None]) -> Callable[[Path], None]:
     def damage(artifact: Path) -> None:
-        tensors = load_file(artifact / "model.safetensors")
+        tensors = load_file(artifact / "rnn" / "networks.safetensors")
         change(tensors)
-        save_file(tensors, artifact / "model.safetensors")
+        save_file(tensors, artifact / "rnn" / "networks.safetensors")
+
+    return damage
+
+
+def out_of_fold(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def damage(artifact: Path) -> None:
+        path = artifact / "rnn.out-of-fold.parquet"
+        rows = pq.read_table(path).to_pylist()
+        scores = change(np.array([row["log_probabilities"] for row in rows], np.float32))
+        changed = [row | {"log_probabilities": some.tolist()} for row, some in zip(rows, scores, strict=True)]
+        pq.write_table(pa.Table.from_pylist(changed, schema=OUT_OF_FOLD), path)
 
     return damage
 
@@ -77,26 +89,21 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], set[tuple[str, str]]]] = {
     "exploded": (history(lambda rows: rows.assign(gradient_norm_max=1e9)), {("history", "gradient_norm_max")}),
     "no speed": (history(lambda rows: rows.assign(tokens_per_second=0)), {("history", "tokens_per_second")}),
     "too many epochs": (
-        history(lambda rows: pd.concat([rows, rows.assign(epoch=rows["epoch"] + 4, kept=False)])),
+        history(lambda rows: pd.concat([rows, rows.assign(epoch=rows["epoch"] + 4)])),
         {("history", "expect_table_row_count_to_be_between")},
     ),
-    "no epoch kept": (
-        history(lambda rows: rows.assign(kept=False)),
-        {("kept epoch", "expect_table_row_count_to_equal")},
-    ),
     "worse than the commonest label": (
-        history(lambda rows: rows.assign(validation_accuracy=0.0)),
-        {("kept epoch", "gain")},
+        out_of_fold(lambda scores: np.roll(scores, 1, axis=1)),
+        {("out of fold", "gain")},
+    ),
+    "a text without a prediction": (
+        out_of_fold(lambda scores: np.where(np.arange(len(scores))[:, None] == 0, np.nan, scores)),
+        {("out of fold", "not_finite"), ("out of fold", "sum_error")},
     ),
     "NaN in a weight": (
-        weights(lambda tensors: tensors["classifier.weight"].__setitem__((0, 0), np.nan)),
+        weights(lambda tensors: tensors["0.output.weight"].__setitem__((0, 0), np.nan)),
         {("weights", "not_finite")},
     ),
-    "a tensor of zeros": (
-        weights(lambda tensors: tensors["classifier.weight"].fill(0)),
-        {("matrices", "largest")},
-    ),
-    "no tokenizer": (lambda artifact: (artifact / "tokenizer.json").unlink(), {("files", "bytes")}),
 }
 
 
@@ -114,35 +121,41 @@ def test_a_bad_model_is_stopped(made: tuple[Path, dict[str, Path]], tmp_path: Pa
     [
         (6, -0.1, 2, True),  # a third of the texts, and yet by chance
         (6, -0.1, 3, False),
-        (7, -0.1, 2, True),
+        (9, -0.1, 2, True),
         (30, -0.1, 3, True),
         (30, -0.1, 4, False),
         (6, 0.0, 0, True),
         (6, 0.0, 1, False),  # a limit of zero or more is exact
-        (6, 0.5, -3, True),
-        (6, 0.5, -2, False),
+        (6, 0.3, -2, True),
+        (6, 0.3, -1, False),
     ],
 )
-def test_a_limit_below_zero_allows_for_chance(texts: int, limit: float, behind: int, holds: bool) -> None:
-    from tasks.training.contract import kept_epoch
+def test_a_limit_below_zero_allows_for_chance(
+    texts: int, limit: float, behind: int, holds: bool, tmp_path: Path
+) -> None:
+    from tasks.training.contract import out_of_fold as batch_of
 
-    share = 2 / 3
-    history = pd.DataFrame({"kept": [True, False], "validation_accuracy": [share - behind / texts, None]})
-    batch = kept_epoch(history, share, texts, TrainingLimits(min_gain_over_majority=limit))
+    common, right = texts * 2 // 3, texts * 2 // 3 - behind
+    labels = np.array([0] * common + [1] * (texts - common))
+    predicted = np.array([label if number < right else 1 - label for number, label in enumerate(labels)])
+    scores = np.log(np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)).astype(np.float32)
+    names = [str(number) for number in range(texts)]
+    write_out_of_fold(tmp_path / "scores.parquet", names, labels, labels, ["a", "b"], scores)
+    batch = batch_of(tmp_path / "scores.parquet", TrainingLimits(min_gain_over_majority=limit))
     (floor,) = (one for one in batch.expectations if getattr(one, "column", None) == "gain")
     assert (batch.frame["gain"] >= floor.min_value).tolist() == [holds]
     if limit < 0:
-        assert f"{max(2, texts // 10)} texts fewer right (of {texts} in the validation split)" in floor.notes
+        assert f"{max(2, texts // 10)} texts fewer right (of {texts})" in floor.notes
 
 
 def test_a_minimum_accuracy_is_checked_if_it_is_given(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
-    limits = TrainingLimits(min_validation_accuracy=1.0)
-    assert failures(*made, limits, tmp_path) == {("kept epoch", "validation_accuracy")}
+    limits = TrainingLimits(min_accuracy=1.0)
+    assert failures(*made, limits, tmp_path) == {("out of fold", "accuracy")}
 
 
 def test_unreadable_weights_are_an_artifact_error(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     artifact, inputs = made
     copy = shutil.copytree(artifact, tmp_path / "copy")
-    (copy / "model.safetensors").write_bytes(b"no safetensors")
-    with pytest.raises(ArtifactError, match=r"model\.safetensors: not readable"):
+    (copy / "rnn" / "networks.safetensors").write_bytes(b"no safetensors")
+    with pytest.raises(ArtifactError, match=r"networks\.safetensors: not readable"):
         failures(copy, inputs, TrainingLimits(), tmp_path / "pages")

@@ -12,25 +12,37 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from training_texts import documents, learn, small, write_inputs
+from training_texts import labelled, small, write_inputs
 
 from tasks.shared.errors import ArtifactError, TrainingError
-from tasks.training.config import identity
+from tasks.training.input.evidence import learn_evidence, learn_pairs
+from tasks.training.input.vocabulary import WordVocabulary
+from tasks.training.input.windows import cut
 from tasks.training.loop.checkpoint import Checkpoints
-from tasks.training.loop.loop import Trained
+from tasks.training.loop.fold_training import TrainedFold, train_fold
+from tasks.training.loop.recipe import TrainingTexts
 from tasks.training.settings import TrainingSettings
+from tasks.training.task import _identity, make_recipe
 
-TRAINING, VALIDATION = documents(), documents(seed=1)
+KNOWN = labelled()
+WORDS = WordVocabulary.learn(KNOWN.texts, 1000)
+IDS = WORDS.encode(KNOWN.texts)
+FOLD = 0
 
 
-def checkpointed(folder: Path, settings: TrainingSettings) -> Trained:
-    checkpoints = Checkpoints(folder, identity(settings, TRAINING, VALIDATION))
-    return learn(settings, TRAINING, VALIDATION, checkpoints=checkpoints)
+def checkpointed(folder: Path, settings: TrainingSettings, **identity: object) -> TrainedFold:
+    """The network of the first fold."""
+    pairs = learn_pairs(IDS, WORDS.size, 1000)
+    evidence = learn_evidence(IDS, pairs, KNOWN.labels, 3, KNOWN.folds, 0.5, 64)
+    texts = TrainingTexts(cut(IDS, pairs, settings.window, 4), KNOWN.labels, 3, KNOWN.folds, WORDS.size)
+    checkpoints = Checkpoints(folder, {**_identity(settings, KNOWN), **identity})
+    return train_fold(make_recipe(settings), texts, evidence.for_network(FOLD), FOLD, torch.device("cpu"), checkpoints)
 
 
-def same(first: Trained, second: Trained) -> bool:
-    return first.kept_epoch == second.kept_epoch and all(
-        torch.equal(value, second.weights[name]) for name, value in first.weights.items()
+def same(first: TrainedFold, second: TrainedFold) -> bool:
+    others = second.network.state_dict()
+    return bool((first.scores == second.scores).all()) and all(
+        torch.equal(value, others[name]) for name, value in first.network.state_dict().items()
     )
 
 
@@ -96,11 +108,10 @@ def test_a_checkpoint_from_other_settings_names_the_difference(
         checkpointed(tmp_path, small(**changes))
 
 
-def test_a_checkpoint_from_another_vocabulary_names_the_difference(tmp_path: Path) -> None:
+def test_a_checkpoint_from_other_texts_names_the_difference(tmp_path: Path) -> None:
     checkpointed(tmp_path, small())
-    other = identity(small(), TRAINING, VALIDATION) | {"the vocabulary's digest": "f00d"}
-    with pytest.raises(TrainingError, match=r"the vocabulary's digest was .* and is now 'f00d'"):
-        learn(small(), TRAINING, VALIDATION, checkpoints=Checkpoints(tmp_path, other))
+    with pytest.raises(TrainingError, match=r"the texts' digest was .* and is now 'f00d'"):
+        checkpointed(tmp_path, small(), **{"the texts' digest": "f00d"})
 
 
 def test_a_checkpoint_may_move_to_another_device(tmp_path: Path) -> None:
@@ -109,10 +120,10 @@ def test_a_checkpoint_may_move_to_another_device(tmp_path: Path) -> None:
 
 
 def test_divergence_stops_training_and_keeps_the_last_finite_checkpoint(tmp_path: Path) -> None:
-    """Learning rate and decay multiply all weights by -99 in each step."""
-    explosive = small(cell="none", epochs=50, learning_rate=10, weight_decay=10, schedule="constant")
+    """Learning rate and decay multiply all weights by up to -99 in each step."""
+    explosive = small(cell="tanh", epochs=50, learning_rate=10, weight_decay=10, warmup_fraction=0.9)
     with pytest.raises(
-        TrainingError, match=r"epoch \d+, batch \d+: the (loss|gradient|validation loss) is not fin"
+        TrainingError, match=r"fold 0, epoch \d+, batch \d+: the (loss|gradient|validation loss) is not fin"
     ) as caught:
         checkpointed(tmp_path, explosive)
     newest = files(tmp_path)[-1]
@@ -135,7 +146,8 @@ from tasks.training.task import train
 base, work = Path(sys.argv[1]), Path(sys.argv[2])
 (work / "out").mkdir(parents=True, exist_ok=True)
 settings = small(epochs=8, hidden_size=48, embedding_size=32, batch_size=2, cell="minlstm")
-train.function(settings, work / "out", tokens=base / "tokens", vocabulary=base / "vocabulary", scratch=work / "scratch")
+names = ("cleaned", "splits", "tokens", "vocabulary")
+train.function(settings, work / "out", **{name: base / name for name in names}, scratch=work / "scratch")
 """
 
 
@@ -149,14 +161,14 @@ def start(base: Path, work: Path) -> subprocess.Popen[bytes]:
 def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     write_inputs(tmp_path, per_label=12)
     killed = start(tmp_path, tmp_path / "killed")
-    while not list((tmp_path / "killed" / "scratch").glob("epoch-00002-*.safetensors")):
+    while not list((tmp_path / "killed" / "scratch").glob("fold-1/epoch-00002-*.safetensors")):
         assert killed.poll() is None, "the training ended before it could be killed"
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "out" / "model.safetensors").exists()
+    assert not (tmp_path / "killed" / "out" / "rnn" / "networks.safetensors").exists()
     assert start(tmp_path, tmp_path / "killed").wait() == 0
     assert start(tmp_path, tmp_path / "uninterrupted").wait() == 0
-    for name in ("model.safetensors", "config.json"):
+    for name in ("rnn/networks.safetensors", "rnn/config.json", "rnn.out-of-fold.parquet"):
         resumed, uninterrupted = (tmp_path / work / "out" / name for work in ("killed", "uninterrupted"))
         assert resumed.read_bytes() == uninterrupted.read_bytes()

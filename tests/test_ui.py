@@ -18,7 +18,7 @@ from tasks.shared.progress import progress, progress_listener, report_progress
 from tasks.shared.ui.markdown import escape, table
 
 NAME = "ui-test"
-STAGES = ["extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"]
+STAGES = "extraction cleaning splitting vocabulary tokenization linear training stacking evaluation".split()
 HOSTILE = "<script>alert(1)</script> | *bold* [link](http://evil.example) `code`\n# no heading\n"
 
 
@@ -112,7 +112,7 @@ def test_training_shows_its_progress_and_its_curve(runs: Runs):
     assert float(bar["data"]) == 100
     (curve,) = runs.server.history("training-curve")
     assert curve["data"].count("](data:image/svg+xml;base64,") == 2
-    assert "(kept)" in runs.server.page("training-curve")
+    assert "out-of-fold loss" in runs.server.page("training-curve")
 
 
 def test_evaluation_shows_baselines_and_the_confusion_matrix(runs: Runs):

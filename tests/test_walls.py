@@ -15,7 +15,18 @@ import pytest
 from tasks.shared.store.fingerprint import PROJECT
 
 ORDER = (
-    *("shared", "extraction", "cleaning", "splitting", "vocabulary", "tokenization", "training", "evaluation"),
+    *(
+        "shared",
+        "extraction",
+        "cleaning",
+        "splitting",
+        "vocabulary",
+        "tokenization",
+        "linear",
+        "training",
+        "stacking",
+        "evaluation",
+    ),
     *("prediction", "promotion", "drift", "flows"),
 )
 """A room imports only from rooms to its left, and from itself."""

@@ -24,14 +24,23 @@ WAYS = {
     "Ctrl-C to the process group": (signal.SIGINT, True),
 }
 PLACES = (
-    *("/01_documents", "/02_cleaned", "/03_splits", "/04_vocabulary", "/05_tokens", "/06_models", "/07_reports"),
-    *("/08_promotions", "/champion.json", "/checks/training", "/checks/evaluation", "/checks/cleaning", "/runs/"),
-    *("/06_models/.scratch", ".artifact.json", "latest", "champion.json-"),
+    *("/01_documents", "/02_cleaned", "/03_splits", "/04_vocabulary", "/05_tokens", "/06_linear", "/06_rnn"),
+    *(
+        "/07_models",
+        "/08_reports",
+        "/09_promotions",
+        "/champion.json",
+        "/checks/training",
+        "/checks/evaluation",
+        "/checks/cleaning",
+        "/runs/",
+    ),
+    *("/06_rnn/.scratch", ".artifact.json", "latest", "champion.json-"),
 )
 """Parts of the paths of file operations: the signal comes at a random one of those that match."""
 MOMENTS = (*PLACES, None, None, None)
 """None: at any time."""
-FOLDERS = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_")
+FOLDERS = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_", "09_")
 SECONDS_TO_END = 10.0
 
 

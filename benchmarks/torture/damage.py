@@ -116,8 +116,8 @@ def damaged_champion(lab: Lab, index: int, ways: dict[str, Damage], folder: Path
     done = lab.launcher.run(folder, "predict", "--json", "-", stdin="apple1 river1 stone1 cloud1 tiger1 apple1 the of")
     if done.code != 0:
         return one_line(done)
-    right = Path(done.json["model"]).resolve() == (reference.folder / "data/06_models/latest").resolve()
-    same = Path(done.json["model"]).name == (reference.folder / "data/06_models/latest").resolve().name
+    right = Path(done.json["model"]).resolve() == (reference.folder / "data/07_models/latest").resolve()
+    same = Path(done.json["model"]).name == (reference.folder / "data/07_models/latest").resolve().name
     return None if right or same else f"predicts with {done.json['model']}"
 
 
@@ -146,12 +146,12 @@ def damaged_check(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, r
 def damaged_checkpoint(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: random.Random) -> str | None:
     """Training goes on from an earlier checkpoint or begins again; the weights are the same."""
     reference = lab.reference(folder)
-    shutil.rmtree(folder / "data/06_models")
+    shutil.rmtree(folder / "data/06_rnn")
     (folder / "data/champion.json").unlink()
-    operations = [line for line in lab.operations if "/06_models/.scratch" in line]
-    at = ("/06_models/.scratch", len(operations) - rng.randrange(3), int(signal.SIGKILL), False)
+    operations = [line for line in lab.operations if "/06_rnn/.scratch" in line]
+    at = ("/06_rnn/.scratch", len(operations) - rng.randrange(3), int(signal.SIGKILL), False)
     lab.launcher.run(folder, "run", signal_at=at)
-    for path in sorted((folder / "data").glob("06_models/.scratch-*/**/*")):
+    for path in sorted((folder / "data").glob("06_rnn/.scratch-*/**/*")):
         if path.is_file() and path.stat().st_size:
             list(ways.values())[index % len(ways)](path, rng)
     done = lab.launcher.run(folder, "run", "--json")

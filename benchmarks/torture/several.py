@@ -56,7 +56,7 @@ def other_settings(lab: Lab, count: int, folder: Path, rng: random.Random) -> st
     damaged = [entry["damage"] for entry in verify_store(Store(data)) if entry["damage"]]
     if damaged or temporary_files(data):
         return str(damaged or temporary_files(data))
-    models = {json.loads((p / "artifact.json").read_text())["digest"] for p in Store(data).all("06_models")}
+    models = {json.loads((p / "artifact.json").read_text())["digest"] for p in Store(data).all("07_models")}
     return None if champion(data) in models else "the champion is no model of these runs"
 
 
@@ -64,7 +64,7 @@ def dead_lock(lab: Lab, count: int, folder: Path, rng: random.Random) -> str | N
     """The first run dies within a stage; the others, which wait for it, do not wait for a dead process."""
     reference = lab.reference_run()
     reference.texts_to(folder)
-    place = rng.choice(("/02_cleaned", "/05_tokens", "/06_models", "/07_reports"))
+    place = rng.choice(("/02_cleaned", "/05_tokens", "/06_rnn", "/07_models", "/08_reports"))
     operations = sum(place in line for line in lab.operations)
     at = (place, rng.randint(1, operations), int(signal.SIGKILL), False)
     first = lab.launcher.start(folder, "run", signal_at=at)

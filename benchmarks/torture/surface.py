@@ -61,7 +61,7 @@ def planted(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | Non
     lab.reference(folder)
     mark = folder / "exploded"
     bomb = pickle.dumps(Bomb(mark))
-    model = (folder / "data/06_models/latest").resolve()
+    model = (folder / "data/07_models/latest").resolve()
     files = sorted(path for path in model.iterdir() if path.name != MANIFEST)
     if index % 2 == 0:
         file = files[index // 2 % len(files)]

@@ -43,7 +43,7 @@ def path(stage: str, config: Path) -> None:
     Prints nothing else, for use in a shell. `corpusflow --help` lists the stages.
 
     \b
-    corpusflow path evaluation           a folder under data/07_reports
+    corpusflow path evaluation           a folder under data/08_reports
     ls "$(corpusflow path evaluation)"   the files in it: metrics, report, …
     """
     from flows.pipeline.stages import newest

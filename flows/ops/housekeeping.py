@@ -67,7 +67,7 @@ def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
         try:
             kept.append(read_manifest(store.place(MODELS, model)))
         except ArtifactError:
-            yield "training", model  # damaged: what is left of it is kept
+            yield "stacking", model  # damaged: what is left of it is kept
     for artifact in kept:
         yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
     for record in running(store):

@@ -17,10 +17,12 @@ from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.drift.settings import DriftLimits, DriftSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
+from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
 from tasks.shared.errors import SettingsError, one_line
 from tasks.shared.section import LocalPath, Section
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
+from tasks.stacking.settings import StackingLimits, StackingSettings
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
 from tasks.training.settings import TrainingLimits, TrainingSettings
 from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
@@ -34,7 +36,9 @@ class Limits(Section):
     splitting: SplittingLimits = SplittingLimits()
     vocabulary: VocabularyLimits = VocabularyLimits()
     tokenization: TokenizationLimits = TokenizationLimits()
+    linear: LinearLimits = LinearLimits()
     training: TrainingLimits = TrainingLimits()
+    stacking: StackingLimits = StackingLimits()
     evaluation: EvaluationLimits = EvaluationLimits()
     promotion: PromotionLimits = PromotionLimits()
     drift: DriftLimits = DriftLimits()
@@ -61,7 +65,9 @@ class Pipeline(Section):
     splitting: SplittingSettings = SplittingSettings()
     vocabulary: VocabularySettings = VocabularySettings()
     tokenization: TokenizationSettings = TokenizationSettings()
+    linear: LinearSettings = LinearSettings()
     training: TrainingSettings = TrainingSettings()
+    stacking: StackingSettings = StackingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     promotion: PromotionSettings = PromotionSettings()
     drift: DriftSettings = DriftSettings()
@@ -86,10 +92,7 @@ RENAMED_KEYS = {
     "promotion.least_gain": "min_gain",
     "training.batch_windows": "batch_size",
     "training.clip_norm": "max_grad_norm",
-    "training.codes": "codebook_size",
-    "training.head_strength": "head_C",
     "training.layers": "num_layers",
-    "training.predicted_share": "prediction_ratio",
     "training.warmup_share": "warmup_fraction",
 }
 """Keys of earlier versions, each with its current name in the same section."""

@@ -11,24 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from flows.pipeline.settings import Pipeline, load_settings
 from tasks.shared.store.artifacts import Artifact
 
-BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression")
-
-BAG: dict[str, dict[str, Any]] = {
-    "vocabulary": {"size": 8000},
-    "training": {
-        "objective": "labels",
-        "cell": "none",
-        "skip": True,
-        "epochs": 8,
-        "learning_rate": 1e-2,
-        "warmup_fraction": 0.3,
-        "embedding_dropout": 0.3,
-        "token_dropout": 0.3,
-        "dropout": 0.5,
-        "class_weight_power": 0.5,
-    },
-}
-"""Settings of the bag of embeddings, a baseline: windows classified by the mean of their embeddings."""
+BASELINES = ("majority", "naive_bayes", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm")
 
 
 class FoldSpec(BaseModel):
@@ -54,11 +37,6 @@ class FoldSpec(BaseModel):
         named = self.overrides.get("evaluation", {})
         return with_sections(self.overrides, splitting=fold, evaluation={"baselines": list(BASELINES), **named})
 
-    def bag_of_embeddings(self) -> Pipeline:
-        """The settings of the bag of embeddings on this fold."""
-        bag = with_sections(self.settings(), **BAG)
-        return load_settings(Path(self.config), with_sections(bag, evaluation={"baselines": ["majority"]}))
-
 
 class FoldResult(BaseModel):
     """The scores of a fold, and the folder of its report."""
@@ -77,8 +55,6 @@ class FoldResult(BaseModel):
     accuracy: float
     macro_f1: float
     report: str
-    bag_of_embeddings: str | None
-    """The report of the bag of embeddings; None if the model itself is one."""
 
 
 def with_sections(overrides: Mapping[str, Any], **sections: Mapping[str, Any]) -> dict[str, Any]:

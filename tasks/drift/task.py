@@ -34,7 +34,7 @@ TOP_TOKENS = 20
 QUANTILES = {"5 %": 0.05, "median": 0.5, "95 %": 0.95}
 
 
-@stage("drift", folder="09_drift", libraries=("numpy", "pyarrow", "tiktoken"))
+@stage("drift", folder="10_drift", libraries=("numpy", "pyarrow", "tiktoken"))
 def compare(
     settings: DriftSettings,
     out: Path,

@@ -14,13 +14,11 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
 from tasks.shared.statistics.metrics import Ints
-from tasks.training.head.head import fit_head
 
 Predict = Callable[[Sequence[str], Ints, Sequence[str]], Ints]
 """Training texts, their class ids, test texts → predicted class ids of the test texts."""
@@ -78,23 +76,6 @@ def naive_bayes(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequ
     )
 
 
-def logistic_regression(train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]) -> Ints:
-    """The model's own head (training/head/) on the 3,000 words with the highest document frequency: no RNN."""
-    known, labels = np.unique(train_labels, return_inverse=True)
-    if len(known) < 2:
-        return majority(train_texts, train_labels, test_texts)
-    try:
-        words = CountVectorizer(min_df=2).fit(train_texts)
-    except ValueError:  # what scikit-learn raises for an empty vocabulary
-        return majority(train_texts, train_labels, test_texts)
-    train_counts, test_counts = (words.transform(texts) for texts in (train_texts, test_texts))
-    document_frequency = np.asarray((train_counts > 0).sum(axis=0)).ravel()
-    selected = np.argsort(-document_frequency, kind="stable")[:3000]
-    train_features, test_features = (csr_array(counts[:, selected]) for counts in (train_counts, test_counts))
-    head = fit_head([train_features], (1,), labels, len(known), inverse_regularization=5.0, class_weight_power=1.0)
-    return np.asarray(known[head.logits([test_features]).argmax(axis=1)], np.int64)
-
-
 def _classify_counted(
     vectorizer: Any, classifier: Any, train_texts: Sequence[str], train_labels: Ints, test_texts: Sequence[str]
 ) -> Ints:
@@ -113,6 +94,5 @@ BASELINES: Mapping[str, Baseline] = {
     "tfidf_svm": Baseline("TF-IDF words + linear SVM", linear_svm),
     "tfidf_svm_balanced": Baseline("TF-IDF words + balanced SVM", partial(linear_svm, class_weight="balanced")),
     "tfidf_char_svm": Baseline("TF-IDF characters 2–5 + linear SVM", character_svm),
-    "logistic_regression": Baseline("Words + logistic regression", logistic_regression),
     "naive_bayes": Baseline("Naive Bayes of words", naive_bayes),
 }

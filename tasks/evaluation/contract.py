@@ -15,12 +15,10 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.schema import BASELINE_PREDICTIONS, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
-from tasks.extraction.document import read_documents
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import compare_schema
-from tasks.tokenization.schema import DATASET
-from tasks.tokenization.store import read_header
+from tasks.splitting.documents import read_label_names, read_splits
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 """Empty: the columns of predictions.parquet depend on the labels, so the first batch checks them."""
@@ -33,14 +31,14 @@ def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: EvaluationSettings, limits: EvaluationLimits
 ) -> Iterator[CheckBatch]:
     """The columns first; if they differ, nothing else is checked."""
-    label_names = read_header(inputs["tokens"]).label_names
+    label_names = tuple(read_label_names(inputs["splits"]))
     columns = _columns(artifact / PREDICTIONS, predictions_schema(label_names))
     yield columns
     if not columns.frame["written"].equals(columns.frame["expected"]):
         return
     metrics = _read_metrics(artifact / METRICS)
     yield from _probabilities(artifact / PREDICTIONS, label_names)
-    yield _documents(artifact / PREDICTIONS, inputs["tokens"])
+    yield _documents(artifact / PREDICTIONS, inputs["splits"])
     yield _scores(metrics)
     yield _consistency(metrics, artifact)
     yield _baselines(metrics, settings)
@@ -90,9 +88,9 @@ def _probabilities(path: Path, label_names: tuple[str, ...]) -> Iterator[CheckBa
             yield CheckBatch(f"probabilities/{number:05d}", frame, expectations, key="doc_id")
 
 
-def _documents(path: Path, tokens: Path) -> CheckBatch:
+def _documents(path: Path, splits: Path) -> CheckBatch:
     """Every document of the test split once, with its label, and no other."""
-    expected = pd.DataFrame(_test_documents(tokens), columns=["doc_id", "label"])
+    expected = pd.DataFrame(_test_documents(splits), columns=["doc_id", "label"])
     written = pq.read_table(path, columns=["doc_id", "label"]).to_pandas()
     frame = expected.merge(written, on="doc_id", how="outer", suffixes=("", "_written")).fillna("missing")
     return CheckBatch(
@@ -110,8 +108,8 @@ def _documents(path: Path, tokens: Path) -> CheckBatch:
     )
 
 
-def _test_documents(tokens: Path) -> Iterator[tuple[str, str]]:
-    for document in read_documents(tokens, ("doc_id", "label", "split"), DATASET):
+def _test_documents(splits: Path) -> Iterator[tuple[str, str]]:
+    for document in read_splits(splits):
         if document.split == "test":
             yield document.doc_id, document.label
 

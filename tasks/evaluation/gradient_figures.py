@@ -21,10 +21,9 @@ LINES = ("-", "--", ":")
 def gradient_pictures(
     history: Mapping[str, Floats], max_grad_norm: float | None, profiles: Sequence[GradientProfile]
 ) -> list[Picture]:
-    """The norms over the epochs, then the profiles of each layer: of the kept epoch, and over the epochs."""
+    """The norms over the epochs, then the profiles of each layer: of the last epoch, and over the epochs."""
     pictures = [clipping(history, max_grad_norm)] if "gradient_norm_mean" in history else []
-    kept = np.flatnonzero(history.get("kept", np.zeros(0)))
-    last = int(kept[-1]) + 1 if len(kept) else max((profile.epoch for profile in profiles), default=0)
+    last = max((profile.epoch for profile in profiles), default=0)
     for layer in sorted({profile.layer for profile in profiles}):
         of_layer = [profile for profile in profiles if profile.layer == layer]
         pictures.append(by_lag(layer, [profile for profile in of_layer if profile.epoch == last]))

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from tasks.cleaning.conflicts import describe
 from tasks.cleaning.labels import SHOWN, differ_by_case
 from tasks.cleaning.schema import CONFLICTS_DATASET
-from tasks.evaluation.results import GradientProfile, ValidationScores
+from tasks.evaluation.results import GradientProfile
 from tasks.extraction.document import read_documents
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_table
-from tasks.shared.statistics.metrics import Floats, Ints
+from tasks.shared.statistics.metrics import Ints
 from tasks.splitting.documents import read_splits
 from tasks.splitting.schema import SPLITS
-from tasks.training.schema import CONFIG, GRADIENTS, GRADIENTS_FILE
+from tasks.training.schema import GRADIENTS, GRADIENTS_FILE
 
 
 def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
@@ -58,19 +58,9 @@ def count_labels(splits: Path, label_names: Sequence[str]) -> dict[str, Ints]:
     return {split: np.array([counts[split, label] for label in label_names], np.int64) for split in SPLITS}
 
 
-def validation_scores(history: Mapping[str, Floats], documents: int) -> ValidationScores | None:
-    """The kept epoch's scores on the validation split of `documents` documents; None if the history has none."""
-    kept = np.flatnonzero(history.get("kept", np.zeros(0)) == 1)
-    if not len(kept):
-        return None
-    return ValidationScores(
-        documents, *(float(history[f"validation_{name}"][kept[0]]) for name in ("accuracy", "macro_f1"))
-    )
-
-
-def read_gradient_profiles(model: Path) -> list[GradientProfile] | None:
-    """Gradient profiles by epoch, layer, direction and state; None if the model has no record of them."""
-    path = model / GRADIENTS_FILE
+def read_gradient_profiles(training: Path) -> list[GradientProfile] | None:
+    """Gradient profiles by epoch, layer, direction and state; None if there is no record of them."""
+    path = training / GRADIENTS_FILE
     if not path.exists():
         return None
     try:
@@ -87,11 +77,11 @@ def read_gradient_profiles(model: Path) -> list[GradientProfile] | None:
     ]
 
 
-def read_max_grad_norm(model: Path) -> float | None:
+def read_max_grad_norm(training: Path) -> float | None:
     """The norm above which gradients were clipped; None if unknown."""
     try:
-        return float(json.loads((model / CONFIG).read_text(encoding="utf-8"))["settings"]["max_grad_norm"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return float(read_lineage(training)["training"]["settings"]["max_grad_norm"])
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -18,11 +18,12 @@ from tasks.evaluation.results import (
     Comparison,
     Evaluation,
     GradientProfile,
+    MemberScores,
     Predictions,
     ValidationScores,
     worst_confusions,
 )
-from tasks.shared.plots.curves import Series, kept_epoch, training_curves
+from tasks.shared.plots.curves import Series, training_curves
 from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
 
@@ -59,6 +60,8 @@ class Report:
     evaluation: Evaluation
     titles: Mapping[str, str]
     """Title of each baseline."""
+    members: Mapping[str, MemberScores]
+    """Every member of the stack, also those that did not join."""
     counts: Mapping[str, Ints]
     """Documents of each label [classes] in the splits train, validation and test."""
     history: Mapping[str, Floats]
@@ -137,12 +140,12 @@ def render(report: Report) -> str:
         e=evaluation,
         best=best_baseline(evaluation.baselines),
         verdict=verdict(evaluation.baselines, report.titles),
+        share=rnn_share(report.members, evaluation.scores.accuracy.value) if report.members else "",
         pictures=_pictures(report),
         most_labels=MOST_LABELS_DRAWN,
         confusions=worst_confusions(evaluation.label_names, evaluation.confusion),
         curves=training_curves(report.history),
         gradients=gradient_pictures(report.history, report.max_grad_norm, report.profiles or []),
-        kept=kept_epoch(report.history),
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",
     )
@@ -164,6 +167,20 @@ def verdict(baselines: Mapping[str, Comparison], titles: Mapping[str, str]) -> s
         return f"The best baseline ({name}) is more accurate than the model, by {points}."
     side = "equals" if lead.value == 0 else f"is {points} {'ahead of' if lead.value > 0 else 'behind'}"
     return f"The model {side} the best baseline ({name}); with this number of documents the difference may be chance."
+
+
+def rnn_share(members: Mapping[str, MemberScores], accuracy: float) -> str:
+    """What the RNN contributes to the stack, whose accuracy is given, in one sentence."""
+    rnn = members.get("rnn")
+    if rnn is None or not rnn.weight:
+        return "The RNN did not join the stack: out of fold it did not lower the log-loss clearly."
+    if rnn.without is None:
+        return "The RNN is the only member of the stack: no other one lowered the out-of-fold log-loss clearly."
+    return (
+        f"Without the RNN the accuracy would be {100 * (accuracy - rnn.without.accuracy):+.1f} points lower "
+        f"(McNemar p = {rnn.without.p_value:.2g}), and the log-loss {rnn.without.log_loss_rise:+.4f} nats higher "
+        f"(standard error {rnn.without.rise_standard_error:.4f})."
+    )
 
 
 def _pictures(report: Report) -> dict[str, Picture]:

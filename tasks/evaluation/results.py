@@ -91,6 +91,32 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class MemberScores:
+    """A member of the stack on the test split: alone, and what the stack would be without it."""
+
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+    weight: float
+    """0: it did not join."""
+    without: WithoutMember | None
+    """None if it did not join, or is the only one."""
+
+
+@dataclass(frozen=True)
+class WithoutMember:
+    """The stack without a member, with weights fitted again: its scores, and tests against the whole stack."""
+
+    accuracy: float
+    log_loss: float
+    log_loss_rise: float
+    """Mean over the documents, in nats; positive: the member is of use."""
+    rise_standard_error: float
+    p_value: float
+    """McNemar's exact test, corrected for the number of members (Holm)."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All scores of one model on the test split."""
 
@@ -108,7 +134,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """The kept epoch's scores on the validation split, which training selects by: not an estimate for new texts."""
+    """The stack's scores on the out-of-fold predictions that its weights were fitted to: for comparison alone."""
 
     documents: int
     accuracy: float

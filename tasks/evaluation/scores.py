@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 import numpy as np
 
 from tasks.evaluation.calibration import brier_scores, log_losses, reliability
-from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Predictions, Resampling, Scores
+from tasks.evaluation.results import (
+    Calibration,
+    Comparison,
+    Estimate,
+    Evaluation,
+    MemberScores,
+    Predictions,
+    Resampling,
+    Scores,
+    WithoutMember,
+)
+from tasks.shared.statistics import log_probabilities
 from tasks.shared.statistics.bootstrap import bootstrap, mcnemar
 from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
+from tasks.stacking.weights import combine
 
 
 def evaluate(
@@ -124,3 +138,50 @@ def calibration(test: Predictions, known_counts: Ints, bins: int, resampling: Re
         prior_log_loss=float(log_losses(test.labels, prior).mean()),
         prior_brier=float(brier_scores(test.labels, prior).mean()),
     )
+
+
+def judge_members(
+    scores: Mapping[str, log_probabilities.Scores], model: Mapping[str, Any], labels: Ints
+) -> dict[str, MemberScores]:
+    """From the log-probabilities of every member [documents, labels], the content of model.json, and the labels."""
+    stacked = combine(scores, model["weights"])
+    without = {name: combine(scores, weights) for name, weights in model["without"].items()}
+    p_values = holm({name: _mcnemar(stacked, other, labels) for name, other in without.items()})
+    return {
+        name: MemberScores(
+            accuracy=_accuracy(some, labels),
+            macro_f1=float(macro_f1(confusion_matrix(labels, some.argmax(axis=1), some.shape[1]))),
+            log_loss=log_probabilities.log_loss(some, labels),
+            weight=float(model["weights"].get(name, 0.0)),
+            without=_without(stacked, without[name], labels, p_values[name]) if name in without else None,
+        )
+        for name, some in scores.items()
+    }
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values corrected for their number (Holm 1979)."""
+    corrected, highest = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[name]))
+        corrected[name] = highest
+    return corrected
+
+
+def _without(
+    stacked: log_probabilities.Scores, other: log_probabilities.Scores, labels: Ints, p_value: float
+) -> WithoutMember:
+    rise = log_probabilities.losses(other, labels) - log_probabilities.losses(stacked, labels)
+    error = float(rise.std(ddof=1) / sqrt(len(rise))) if len(rise) > 1 else 0.0
+    return WithoutMember(
+        _accuracy(other, labels), log_probabilities.log_loss(other, labels), float(rise.mean()), error, p_value
+    )
+
+
+def _mcnemar(first: log_probabilities.Scores, second: log_probabilities.Scores, labels: Ints) -> float:
+    right, other = (some.argmax(axis=1) == labels for some in (first, second))
+    return mcnemar(int((right & ~other).sum()), int((other & ~right).sum()))
+
+
+def _accuracy(scores: log_probabilities.Scores, labels: Ints) -> float:
+    return float(accuracy(confusion_matrix(labels, scores.argmax(axis=1), scores.shape[1])))

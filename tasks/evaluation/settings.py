@@ -8,16 +8,14 @@ from pydantic import Field, field_validator
 
 from tasks.shared.section import Section
 
-BaselineName = Literal[
-    "majority", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "logistic_regression", "naive_bayes"
-]
+BaselineName = Literal["majority", "tfidf_svm", "tfidf_svm_balanced", "tfidf_char_svm", "naive_bayes"]
 
 
 class EvaluationSettings(Section):
     """How the model is measured on the test split, and what the report shows."""
 
     baselines: tuple[BaselineName, ...] = Field(
-        ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes", "logistic_regression"),
+        ("majority", "tfidf_svm", "tfidf_svm_balanced", "naive_bayes"),
         description="Classifiers trained on the training and validation texts, for comparison with the model.",
     )
     bootstrap_samples: int = Field(2000, ge=100, le=100_000, description="Resamples of the test documents.")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tasks.evaluation.results import Calibration, Comparison, Estimate, Evaluation, Scores, ValidationScores
+from tasks.evaluation.results import (
+    Calibration,
+    Comparison,
+    Estimate,
+    Evaluation,
+    MemberScores,
+    Scores,
+    ValidationScores,
+)
 
 
-def metrics(evaluation: Evaluation, validation: ValidationScores | None) -> dict[str, Any]:
-    """The scores on the test split at the top level, those on the validation split under `validation`."""
+def metrics(
+    evaluation: Evaluation, out_of_fold: ValidationScores | None, members: Mapping[str, MemberScores]
+) -> dict[str, Any]:
+    """The scores on the test split at the top level; those out of fold, on the texts learned from, under their name."""
     resampling = evaluation.resampling
     return {
         **_scores(evaluation.scores),
@@ -18,7 +29,9 @@ def metrics(evaluation: Evaluation, validation: ValidationScores | None) -> dict
         "confusion": {"labels": list(evaluation.label_names), "matrix": evaluation.confusion.tolist()},
         "calibration": _calibration(evaluation.calibration),
         "baselines": {name: _comparison(comparison) for name, comparison in evaluation.baselines.items()},
-        "validation": None if validation is None else asdict(validation),
+        "members": {name: _member(member) for name, member in members.items()},
+        "without": {name: asdict(m.without) for name, m in members.items() if m.without is not None},
+        "out_of_fold": None if out_of_fold is None else asdict(out_of_fold),
         "intervals": {
             "method": "bias-corrected percentile bootstrap over documents",
             "samples": resampling.samples,
@@ -26,6 +39,10 @@ def metrics(evaluation: Evaluation, validation: ValidationScores | None) -> dict
             "seed": resampling.seed,
         },
     }
+
+
+def _member(member: MemberScores) -> dict[str, float]:
+    return {name: getattr(member, name) for name in ("accuracy", "macro_f1", "log_loss", "weight")}
 
 
 def _estimate(name: str, estimate: Estimate) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,10 +18,8 @@ from tasks.evaluation.inputs import (
     read_gradient_profiles,
     read_lineage,
     read_max_grad_norm,
-    read_texts,
-    validation_scores,
 )
-from tasks.evaluation.results import Evaluation, Predictions, Resampling, ValidationScores
+from tasks.evaluation.results import Evaluation, MemberScores, Predictions, Resampling, ValidationScores
 from tasks.evaluation.schema import (
     BASELINE_PREDICTIONS,
     METRICS,
@@ -31,22 +29,24 @@ from tasks.evaluation.schema import (
     predictions_table,
 )
 from tasks.evaluation.scores import evaluate as measure
+from tasks.evaluation.scores import judge_members
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
-from tasks.splitting.schema import SPLITS
-from tasks.tokenization.store import TokenizedDocuments, open_tokens
+from tasks.splitting.documents import read_label_names, read_split_documents
+from tasks.splitting.labelled import LEARNED
 from tasks.training.history import read_history
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from tasks.evaluation.report import Report
-    from tasks.shared.statistics.metrics import Floats, Ints
-    from tasks.training.classifier import Classifier
+    from tasks.extraction.document import Document
+    from tasks.shared.statistics.log_probabilities import Scores
+    from tasks.shared.statistics.metrics import Ints
 
 
 def template_digest(settings: EvaluationSettings) -> dict[str, str]:
@@ -57,57 +57,75 @@ def template_digest(settings: EvaluationSettings) -> dict[str, str]:
 
 @stage(
     "evaluation",
-    folder="07_reports",
+    folder="08_reports",
     libraries=("jinja2", "matplotlib", "numpy", "pyarrow", "scikit-learn", "scipy", "torch"),
     external_digests=template_digest,
 )
 def evaluate(
-    settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, model: Path
+    settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, linear: Path, training: Path, model: Path
 ) -> dict[str, JsonValue]:
-    """Compares the model with baselines, which learn from the texts of the training and validation splits."""
+    """Compares the model with its members, and with baselines that learn from the training and validation texts."""
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does not load them
-    from tasks.training.classifier import load_classifier
+    from tasks.stacking.stacked import read_model
+    from tasks.stacking.weights import combine
 
-    train, validation, test = (open_tokens(tokens, split) for split in SPLITS)
-    if not len(test):
+    names = tuple(read_label_names(splits))
+    known, test = _read(cleaned, splits)
+    if not test:
         raise CorpusError(f"{splits}: the test split has no documents, so nothing can be measured; add documents")
-    classifier = load_classifier(model, settings.device)
-    _check_compatible(classifier, test, model)
-    predictions = _predict(classifier, test)
-    texts = read_texts(cleaned, {*train.doc_ids, *validation.doc_ids, *test.doc_ids})
-    known_labels = np.concatenate([train.labels, validation.labels])
-    known_texts = [texts[doc_id] for documents in (train, validation) for doc_id in documents.doc_ids]
-    baselines = _baselines(settings, known_texts, known_labels, [texts[doc_id] for doc_id in test.doc_ids])
+    stacked = read_model(model)
+    if tuple(stacked["label_names"]) != names:
+        raise ArtifactError(f"{model}: trained on other labels than the splits have; train again")
+    scores = _score_members(stacked, linear, training, [document.text for document in test], settings.device)
+    number = {name: position for position, name in enumerate(names)}
+    known_labels, labels = (np.array([number[d.label] for d in some], np.int64) for some in (known, test))
+    probabilities = np.exp(combine(scores, stacked["weights"]).astype(np.float64))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    predictions = Predictions([document.doc_id for document in test], labels, probabilities)
+    baselines = _baselines(settings, [d.text for d in known], known_labels, [d.text for d in test])
     evaluation = measure(
         predictions,
         baselines,
         known_labels,
-        test.label_names,
+        names,
         Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
         settings.calibration_bins,
     )
-    history = read_history(model)
-    on_validation = validation_scores(history, len(validation))
-    measured = json.dumps(metrics(evaluation, on_validation), indent=1, ensure_ascii=False, allow_nan=False)
+    members = judge_members(scores, stacked, labels)
+    out_of_fold = {name: stacked["out_of_fold"][name] for name in ("documents", "accuracy", "macro_f1")}
+    on_validation = ValidationScores(**out_of_fold)
+    measured = json.dumps(metrics(evaluation, on_validation, members), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(out / METRICS, measured + "\n")
-    pq.write_table(predictions_table(predictions, test.label_names), out / PREDICTIONS)
-    pq.write_table(baselines_table(test.doc_ids, baselines, test.label_names), out / BASELINE_PREDICTIONS)
-    report = _report(settings, evaluation, history, on_validation, predictions, texts, splits, model)
-    notices = label_notices(cleaned, test.label_names)
+    pq.write_table(predictions_table(predictions, names), out / PREDICTIONS)
+    pq.write_table(baselines_table(predictions.doc_ids, baselines, names), out / BASELINE_PREDICTIONS)
+    texts = {document.doc_id: document.text for document in test}
+    report = _report(settings, evaluation, members, on_validation, predictions, texts, splits, training, model)
+    notices = label_notices(cleaned, names)
     write_text(out / REPORT, render(replace(report, notices=notices)))
     return _summary(evaluation)
 
 
-def _check_compatible(classifier: Classifier, test: TokenizedDocuments, model: Path) -> None:
-    if (classifier.label_names, classifier.vocabulary_digest) != (test.label_names, test.vocabulary_digest):
-        raise ArtifactError(f"{model}: trained on other labels or another vocabulary than the tokens have; train again")
+def _read(cleaned: Path, splits: Path) -> tuple[list[Document], list[Document]]:
+    """The documents that the members learned from, and those of the test split, each in order of doc_id."""
+    known: list[Document] = []
+    test: list[Document] = []
+    for document in read_split_documents(cleaned, splits):
+        (known if document.split in LEARNED else test).append(document)
+    return known, test
 
 
-def _predict(classifier: Classifier, documents: TokenizedDocuments) -> Predictions:
-    from scipy.special import softmax
+def _score_members(
+    stacked: Mapping[str, Any], linear: Path, training: Path, texts: Sequence[str], device: str
+) -> dict[str, Scores]:
+    """Log-probabilities [texts, labels] of every member, whether or not it joined."""
+    from tasks.stacking.stacked import load_member
+    from tasks.training.schema import MEMBER as RNN
 
-    logs = np.concatenate([classifier.log_probabilities(list(chunk)) for chunk in documents.chunks()])
-    return Predictions(documents.doc_ids, documents.labels, softmax(logs, axis=-1))
+    members = progress(stacked["members"], "evaluation", "members", len(stacked["members"]))
+    return {
+        name: load_member((training if name == RNN else linear) / name, device).log_probabilities(texts)
+        for name in members
+    }
 
 
 def _baselines(
@@ -124,11 +142,12 @@ def _baselines(
 def _report(
     settings: EvaluationSettings,
     evaluation: Evaluation,
-    history: Mapping[str, Floats],
-    on_validation: ValidationScores | None,
+    members: Mapping[str, MemberScores],
+    on_validation: ValidationScores,
     predictions: Predictions,
     texts: Mapping[str, str],
     splits: Path,
+    training: Path,
     model: Path,
 ) -> Report:
     from tasks.evaluation.baselines import BASELINES
@@ -138,11 +157,12 @@ def _report(
     return Report(
         evaluation=evaluation,
         titles={name: BASELINES[name].title for name in evaluation.baselines},
+        members=members,
         counts=count_labels(splits, evaluation.label_names),
-        history=history,
+        history=read_history(training),
         validation=on_validation,
-        max_grad_norm=read_max_grad_norm(model),
-        profiles=read_gradient_profiles(model),
+        max_grad_norm=read_max_grad_norm(training),
+        profiles=read_gradient_profiles(training),
         mistakes=find_mistakes(
             predictions, texts, evaluation.label_names, settings.mistakes, settings.excerpt_characters
         ),

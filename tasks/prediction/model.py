@@ -2,7 +2,7 @@
 
 from tasks.prediction.model import load_model
 
-model = load_model("data/06_models/latest")
+model = load_model("data/07_models/latest")
 model.predict(["The court adjourned."]), model.predict_proba(["The court adjourned."]), model.label_names
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """Classifies raw texts: they are cleaned and tokenized as in the run that trained the model.
+    """Classifies raw texts: they are cleaned as in the run that trained the model.
 
     Several threads may share one.
     """
@@ -59,12 +59,12 @@ class Model:
 
 
 def load_model(folder: str | os.PathLike[str], device: str = "auto") -> Model:
-    """The model in `folder`, an artifact of the training stage (`corpusflow path training` prints the newest).
+    """The model in `folder`, an artifact of the stacking stage (`corpusflow path stacking` prints the newest).
 
     `device` is auto, cpu, cuda or mps. Every file is hashed first. Raises ArtifactError for a folder that is missing,
     damaged or of another version, SettingsError for a device that this machine does not have.
     """
-    from tasks.prediction.text_classifier import TextClassifier  # loads torch
+    from tasks.prediction.text_classifier import TextClassifier  # numpy and scipy; torch only with the RNN
 
     path = Path(folder)
     verified_model(path, "train again, or choose another model")

@@ -1,4 +1,4 @@
-"""Classifies raw texts with a model folder: cleaned, tokenized and truncated as in the run that trained the model."""
+"""Classifies raw texts with a model folder: cleaned as in the run that trained the model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from tasks.cleaning.normalize import normalize
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import progress
 from tasks.shared.store.artifacts import read_manifest
-from tasks.training.classifier import load_classifier
-from tasks.vocabulary.schema import TOKENIZER
-from tasks.vocabulary.tokenizer import Encoder
+from tasks.stacking.stacked import StackedClassifier
 
 CLEANING_OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]
 TEXTS_AT_ONCE = 256
@@ -34,14 +32,13 @@ class TextClassifier:
         try:
             cleaning = lineage["cleaning"]["settings"]
             self._options = {name: bool(cleaning[name]) for name in CLEANING_OPTIONS}
-            self._max_tokens: int | None = lineage["tokenization"]["settings"]["max_tokens"]
+            max_tokens: int | None = lineage["tokenization"]["settings"]["max_tokens"]
         except (KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{folder}: does not say how its texts were cleaned and tokenized ({error!r}); it was made by another "
                 "version, train again"
             ) from error
-        self._classifier = load_classifier(folder, device)
-        self._encoder = Encoder.from_file(folder / TOKENIZER)
+        self._classifier = StackedClassifier.load(folder, device, max_tokens)
         self.label_names = self._classifier.label_names
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -57,6 +54,7 @@ class TextClassifier:
         cleaned = [normalize(text, **self._options) for text in texts]
         answers = np.full((len(texts), len(self.label_names)), np.nan)
         filled = [number for number, text in enumerate(cleaned) if has_text(text)]
-        ids = self._encoder.encode([cleaned[number] for number in filled])
-        answers[filled] = np.exp(self._classifier.log_probabilities([some[: self._max_tokens] for some in ids]))
+        logs = self._classifier.log_probabilities([cleaned[number] for number in filled]).astype(np.float64)
+        shares = np.exp(logs)
+        answers[filled] = shares / shares.sum(axis=1, keepdims=True)
         return answers

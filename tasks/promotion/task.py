@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logger("promotion")
 
 
-@stage("promotion", folder="08_promotions", libraries=("numpy", "pyarrow", "scipy", "torch", "tiktoken"))
+@stage("promotion", folder="09_promotions", libraries=("numpy", "pyarrow", "scipy", "torch", "tiktoken"))
 def promote(
     settings: PromotionSettings,
     out: Path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 from pathlib import Path
 
 from tasks.shared.plots.curves import training_curves
@@ -14,28 +13,23 @@ from tasks.training.history import read_history
 PICTURES = 2
 COLUMNS = {
     "train_loss": "training loss",
-    "validation_loss": "validation loss",
-    "validation_accuracy": "validation accuracy",
-    "validation_macro_f1": "validation macro-F1",
+    "validation_loss": "out-of-fold loss",
+    "validation_accuracy": "out-of-fold accuracy",
+    "validation_macro_f1": "out-of-fold macro-F1",
     "seconds": "seconds",
 }
 
 
 def pages(artifact: Path) -> Iterator[Page]:
-    """Loss and accuracy over the epochs."""
+    """Loss and accuracy over the epochs, mean over the networks."""
     history = read_history(artifact)
     pictures = training_curves(history)[:PICTURES]
     rows = [
-        (f"{epoch:.0f}{' (kept)' if kept else ''}", *(_cell(history[column][i]) for column in COLUMNS))
-        for i, (epoch, kept) in enumerate(zip(history["epoch"], history["kept"], strict=True))
+        (f"{epoch:.0f}", *(f"{history[column][i]:.3f}" for column in COLUMNS))
+        for i, epoch in enumerate(history["epoch"])
     ]
     paragraphs = [
         *(f"![{picture.alt}]({opaque(picture.light)})\n" for picture in pictures),
         table(("epoch", *(f">{title}" for title in COLUMNS.values())), rows),
     ]
     yield Markdown("training-curve", f"Learning curve, {len(rows)} epochs", "\n".join(paragraphs))
-
-
-def _cell(value: float) -> str:
-    """Empty for a metric that the objective does not have."""
-    return "" if isnan(value) else f"{value:.3f}"

@@ -1,12 +1,10 @@
-"""The training stage: tokens and a vocabulary in, a self-contained model folder out."""
+"""The training stage: the RNN member of the stack, cross-fitted on the labelled texts."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,124 +12,161 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.shared.engine.stage import stage
-from tasks.shared.errors import ArtifactError
-from tasks.shared.files import file_digest, write_text
 from tasks.shared.progress import logger, report_progress
-from tasks.tokenization.store import open_tokens
-from tasks.training.schema import CONFIG, GRADIENTS_FILE, HISTORY, HISTORY_FILE, WEIGHTS
+from tasks.training.schema import (
+    GRADIENTS,
+    GRADIENTS_FILE,
+    HISTORY,
+    HISTORY_FILE,
+    MEMBER,
+    OUT_OF_FOLD_FILE,
+)
 from tasks.training.settings import TrainingSettings
 from tasks.vocabulary.schema import TOKENIZER
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
-    from torch import Tensor
 
+    from tasks.splitting.labelled import LabelledTexts
+    from tasks.training.input.vocabulary import Ids, Vocabulary
+    from tasks.training.loop.cross_fit import EvidenceOptions
     from tasks.training.loop.epoch_metrics import Progress
+    from tasks.training.loop.recipe import Recipe
 
 log = logger("training")
-WORKER = "tasks.training.worker"
-"""The module that each process runs if `training.processes` is more than one."""
 
 
 @stage(
     "training",
-    folder="06_models",
-    libraries=("torch", "numpy", "safetensors", "scipy"),
+    folder="06_rnn",
+    libraries=("torch", "numpy", "safetensors", "scipy", "pyarrow"),
     volatile=(HISTORY_FILE,),
     tags=("gpu",),
 )
 def train(
-    settings: TrainingSettings, out: Path, *, tokens: Path, vocabulary: Path, scratch: Path
+    settings: TrainingSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, vocabulary: Path, scratch: Path
 ) -> dict[str, JsonValue]:
-    """Trains on the training split; keeps the epoch with the lowest validation loss."""
-    from tasks.training.config import identity, model_config
-    from tasks.training.distributed.launch import train_distributed
+    """Trains a network per fold on the training and validation texts, and predicts each text by one that never saw it.
+
+    Only input `embeddings` reads the tokens and their vocabulary.
+    """
+    from tasks.shared.out_of_fold import write_out_of_fold
+    from tasks.shared.statistics.log_probabilities import log_loss
+    from tasks.splitting.labelled import read_labelled_texts
     from tasks.training.loop.checkpoint import Checkpoints  # torch takes a second to import: not for a reused model
+    from tasks.training.loop.cross_fit import cross_fit
     from tasks.training.loop.epoch_metrics import Callback
-    from tasks.training.preflight import run_preflight
-    from tasks.training.train_model import train_model
+    from tasks.training.preflight import check_memory
+    from tasks.training.runtime.device import choose_device
 
-    training, validation = open_tokens(tokens, "train"), open_tokens(tokens, "validation")
-    device = run_preflight(settings, training, validation)
-    _check_vocabulary(vocabulary / TOKENIZER, training.vocabulary_digest)
-    log.info("training: %s, %d texts, %s tokens, on %s", settings.cell, len(training), f"{training.tokens:,}", device)
-    report_progress(0)
-    checkpoints = Checkpoints(scratch, identity(settings, training, validation))
-    callback = Callback(_log_progress, on_epoch_end=partial(_log_epoch, settings.epochs))
-    if settings.processes > 1:  # train_model then finds the last epoch's checkpoint
-        train_distributed(settings, WORKER, tokens, checkpoints, callback)
-    objective, trained, gradients = train_model(settings, training, validation, device, checkpoints, callback)
-
-    objective.model.load_state_dict(trained.weights)
-    gradients.add(trained.kept_epoch)
-    started = time.monotonic()
-    classifier, metrics = objective.finalize(scratch)
-    epochs = range(1, len(trained.history) + 1) if settings.gradient_flow else [trained.kept_epoch]
-    pq.write_table(gradients.table(epochs), out / GRADIENTS_FILE)
-    kept = trained.history[trained.kept_epoch - 1]
-    config = model_config(settings, training, classifier, kept)
-    kept |= {"completion_seconds": time.monotonic() - started}
-    if metrics is not None:
-        kept |= {"validation_accuracy": metrics.accuracy, "validation_macro_f1": metrics.macro_f1}
-        _log_head(config["architecture"], metrics.accuracy)
-    weights = {name: value.cpu().contiguous() for name, value in classifier.state_dict().items()}
-    _write(out, weights, config, trained.history)
-    shutil.copyfile(vocabulary / TOKENIZER, out / TOKENIZER)
+    known = read_labelled_texts(cleaned, splits)
+    device, recipe, options = choose_device(settings.device), make_recipe(settings), _evidence_options(settings)
+    reader, ids = _encode(settings, known, tokens, vocabulary)
+    check_memory(recipe, options, reader.size, len(known.label_names), device)
+    log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
+    identity = _identity(settings, known)
+    folds = int(known.folds.max()) + 1
+    fitted = cross_fit(
+        recipe,
+        settings.windows,
+        options,
+        reader,
+        ids,
+        known.labels,
+        len(known.label_names),
+        known.folds,
+        device,
+        lambda fold: Checkpoints(scratch / f"fold-{fold}", {**identity, "fold": fold}),
+        Callback(lambda progress: _log_progress(progress, folds), on_epoch_end=_log_epoch),
+    )
+    (out / MEMBER).mkdir()
+    fitted.member.save(out / MEMBER)
+    write_out_of_fold(
+        out / OUT_OF_FOLD_FILE, known.doc_ids, known.labels, known.folds, known.label_names, fitted.scores
+    )
+    pq.write_table(pa.Table.from_pylist(fitted.history, schema=HISTORY), out / HISTORY_FILE)
+    pq.write_table(pa.Table.from_pylist(fitted.gradients, schema=GRADIENTS), out / GRADIENTS_FILE)
+    accuracy = float((fitted.scores.argmax(axis=1) == known.labels).mean())
     return {
-        "rows": len(trained.history),
-        "kept_epoch": trained.kept_epoch,
-        **{key: kept[key] for key in ("validation_loss", "validation_accuracy", "validation_macro_f1")},
-        "parameters": sum(value.numel() for value in weights.values()),
+        "rows": len(known),
+        "networks": len(fitted.member.networks),
+        "parameters": sum(value.numel() for value in fitted.member.networks[0].parameters()),
+        "out_of_fold_accuracy": round(accuracy, 4),
+        "out_of_fold_log_loss": round(log_loss(fitted.scores, known.labels), 4),
     }
 
 
-def _write(
-    out: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
-) -> None:
-    from safetensors.torch import save_file
+def make_recipe(settings: TrainingSettings) -> Recipe:
+    """The settings as pure code takes them."""
+    from tasks.training.loop.recipe import Recipe
+    from tasks.training.models.network import Dropout
 
-    save_file(dict(weights), out / WEIGHTS)
-    write_text(out / CONFIG, json.dumps(config, indent=2) + "\n")
-    pq.write_table(pa.Table.from_pylist(list(history), schema=HISTORY), out / HISTORY_FILE)
-
-
-def _check_vocabulary(tokenizer: Path, expected: str) -> None:
-    try:
-        digest = file_digest(tokenizer)
-    except OSError as error:
-        raise ArtifactError(f"{tokenizer}: not readable ({error}); learn the vocabulary again") from error
-    if digest != expected:
-        raise ArtifactError(f"{tokenizer}: not the vocabulary that the tokens were made with; tokenize again")
-
-
-def _log_head(architecture: Mapping[str, Any], accuracy: float | None) -> None:
-    log.info(
-        "training: head fitted: weight of the codes %g, C %g; validation accuracy %.3f",
-        architecture["codes_share"],
-        architecture["inverse_regularization"],
-        accuracy,
+    names = set(Recipe.__dataclass_fields__) - {"layers", "dropout"}
+    dropout = Dropout(
+        settings.dropout, settings.embedding_dropout, settings.token_dropout, settings.evidence.gate_dropout
     )
+    return Recipe(**{name: getattr(settings, name) for name in names}, layers=settings.num_layers, dropout=dropout)
 
 
-def _log_progress(progress: Progress) -> None:
+def _evidence_options(settings: TrainingSettings) -> EvidenceOptions | None:
+    from tasks.training.loop.cross_fit import EvidenceOptions
+
+    if settings.input == "embeddings":
+        return None
+    return EvidenceOptions(**{name: getattr(settings.evidence, name) for name in EvidenceOptions.__dataclass_fields__})
+
+
+def _encode(
+    settings: TrainingSettings, known: LabelledTexts, tokens: Path, vocabulary: Path
+) -> tuple[Vocabulary, list[Ids]]:
+    """The vocabulary, and the ids of the texts in it."""
+    import numpy as np
+
+    from tasks.splitting.labelled import LEARNED
+    from tasks.tokenization.store import open_tokens
+    from tasks.training.input.vocabulary import SubwordVocabulary, WordVocabulary
+
+    if settings.input == "evidence":
+        words = WordVocabulary.learn(known.texts, settings.evidence.vocabulary_size)
+        return words, words.encode(known.texts)
+    ids: dict[str, Ids] = {}
+    for split in sorted(LEARNED):
+        documents = open_tokens(tokens, split)
+        ids |= {name: some.astype(np.int32) for name, some in zip(documents.doc_ids, documents, strict=True)}
+    return SubwordVocabulary(vocabulary / TOKENIZER), [ids[name] for name in known.doc_ids]
+
+
+def _identity(settings: TrainingSettings, known: LabelledTexts) -> dict[str, Any]:
+    """What a checkpoint must have in common with the training that resumes it; names are for error messages."""
+    digest = hashlib.sha256(json.dumps([list(known.doc_ids), list(known.label_names)]).encode())
+    for array in (known.labels, known.folds):
+        digest.update(array.tobytes())
+    for text in known.texts:
+        digest.update(text.encode())
+    values = {f"training.{key}": value for key, value in settings.cache_values().items() if key != "device"}
+    return {**values, "the texts' digest": digest.hexdigest()[:16]}
+
+
+def _log_progress(progress: Progress, folds: int) -> None:
     log.info(
-        "training: epoch %d of %d, %d%%, loss %.3f, %s tokens/s",
+        "training: network %d of %d, epoch %d of %d, %d%%, loss %.3f, %s tokens/s",
+        progress.fold + 1,
+        folds,
         progress.epoch,
         progress.epochs,
         round(100 * progress.share),
         progress.loss,
         f"{progress.tokens_per_second:,.0f}",
     )
-    report_progress((progress.epoch - 1 + progress.share) / progress.epochs)
+    done = progress.fold * progress.epochs + progress.epoch - 1 + progress.share
+    report_progress(done / (folds * progress.epochs))
 
 
-def _log_epoch(epochs: int, row: Mapping[str, Any]) -> None:
-    accuracy = row["validation_accuracy"]
+def _log_epoch(row: Mapping[str, Any]) -> None:
     log.info(
-        "training: epoch %d of %d done, validation loss %.3f%s",
+        "training: network %d, epoch %d done, out-of-fold loss %.3f, accuracy %.3f",
+        row["fold"] + 1,
         row["epoch"],
-        epochs,
         row["validation_loss"],
-        "" if accuracy is None else f", accuracy {accuracy:.3f}",
+        row["validation_accuracy"],
     )
-    report_progress(row["epoch"] / epochs)

@@ -13,13 +13,9 @@ from tasks.shared.plots.drawing import Palette, Picture, picture
 from tasks.shared.statistics.metrics import Floats
 
 CURVES = {
-    "Loss": {"train_loss": "training", "validation_loss": "validation"},
-    "Accuracy": {
-        "train_window_accuracy": "training windows (or tokens)",
-        "validation_window_accuracy": "validation windows (or tokens)",
-        "validation_accuracy": "validation documents",
-    },
-    "Macro-F1": {"validation_macro_f1": "validation documents"},
+    "Loss": {"train_loss": "training", "validation_loss": "out of fold"},
+    "Accuracy": {"train_window_accuracy": "training windows", "validation_accuracy": "out of fold, documents"},
+    "Macro-F1": {"validation_macro_f1": "out of fold, documents"},
     "Learning rate": {"learning_rate": "at the epoch's end"},
 }
 """Lines of each picture: columns of the history, with their labels."""
@@ -34,29 +30,16 @@ class Series:
 
 
 def training_curves(history: Mapping[str, Floats]) -> list[Picture]:
-    """A picture for each entry of `CURVES` with data; a single point among several epochs is not enough."""
-    kept = kept_epoch(history)
-    known = {column: int(np.isfinite(values).sum()) for column, values in history.items()}
-    history = {column: values for column, values in history.items() if known[column]}
+    """A picture for each entry of `CURVES` that the history has."""
     available = {
         title: [Series(name, history[column]) for column, name in lines.items() if column in history]
         for title, lines in CURVES.items()
     }
-    return [
-        curves(title, series, kept)
-        for title, series in available.items()
-        if any(known[column] > 1 or len(history[column]) == 1 for column in CURVES[title] if column in history)
-    ]
+    return [curves(title, series) for title, series in available.items() if series]
 
 
-def kept_epoch(history: Mapping[str, Floats]) -> int | None:
-    """The epoch whose weights the model has, from 1; None if unknown."""
-    kept = np.flatnonzero(history.get("kept", np.zeros(0)))
-    return int(kept[-1]) + 1 if len(kept) else None
-
-
-def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
-    """One picture with a line per series; `kept` is the epoch whose weights the model has (from 1)."""
+def curves(title: str, series: Sequence[Series]) -> Picture:
+    """One picture with a line per series."""
     lines = ("-", "--", ":")
 
     def draw(axes: Axes, palette: Palette) -> None:
@@ -65,8 +48,6 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
             epochs = np.arange(1, len(one.values) + 1)
             few = np.isfinite(one.values).sum() < 3  # too few for a visible line
             axes.plot(epochs, one.values, line, marker="." if few else None, color=colour, label=one.name)
-        if kept is not None:
-            axes.axvline(kept, color=palette.ink, linewidth=0.8, linestyle=":")
         axes.grid()
         axes.set_title(title, fontsize=9.5, loc="left", fontweight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -79,6 +60,6 @@ def curves(title: str, series: Sequence[Series], kept: int | None) -> Picture:
 
 
 def _last(values: Floats) -> float:
-    """The last finite value: some objectives have a value for the kept epoch only."""
+    """The last finite value."""
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if len(finite) else np.nan

@@ -15,7 +15,7 @@ from tasks.shared.files import write_text
 from tasks.shared.store.artifacts import Artifact, Store, find_damage, now, read_manifest
 
 ChosenBy = Literal["promotion", "hand", "rollback"]
-MODELS = "06_models"
+MODELS = "07_models"
 
 
 class Promotion(BaseModel):

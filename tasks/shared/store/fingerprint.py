@@ -26,7 +26,7 @@ PACKAGES = ("tasks", "flows")
 LEFT_OUT = (
     *("tasks.shared.child_process", "tasks.shared.errors", "tasks.shared.files", "tasks.shared.progress"),
     *("tasks.shared.section", "tasks.shared.engine", "tasks.shared.store", "tasks.shared.ui"),
-    *("tasks.training.distributed", "tasks.training.preflight", "tasks.training.head.progress"),
+    "tasks.training.preflight",
 )
 """Modules and packages that affect when a stage runs, or what it logs, but not its output."""
 ATTEMPTS = 20

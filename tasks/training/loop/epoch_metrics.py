@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.training.data.shuffle import Batch
-
 
 @dataclass(frozen=True)
 class Progress:
     """Progress within an epoch."""
 
+    fold: int
+    """Of the network that is trained."""
     epoch: int
     epochs: int
     share: float
@@ -52,28 +52,28 @@ class NotFiniteError(Exception):
 class EpochMetrics:
     """Metrics of an epoch's steps; fetched from the device only for a report, so that no step waits for them."""
 
-    def __init__(self, epoch: int, epochs: int, windows: int, callback: Callback) -> None:
-        self.epoch, self.epochs, self.windows, self.callback = epoch, epochs, windows, callback
+    def __init__(self, fold: int, epoch: int, epochs: int, windows: int, callback: Callback) -> None:
+        self.fold, self.epoch, self.epochs, self.windows, self.callback = fold, epoch, epochs, windows, callback
         self.started = self.reported = time.monotonic()
         self.pending: list[Tensor] = []
         self.batch_sizes: list[int] = []
         self.tokens = 0
         self.steps = np.empty((0, 3))
 
-    def add(self, batch: Batch, metrics: Tensor) -> None:
-        """Adds a step's loss, correct windows and gradient norm [3].
+    def add(self, windows: int, tokens: int, metrics: Tensor) -> None:
+        """Adds a step's loss, correct windows and gradient norm [3], and its number of windows and of their tokens.
 
         Raises NotFiniteError, possibly some steps late.
         """
         self.pending.append(metrics)
-        self.batch_sizes.append(len(batch))
-        self.tokens += batch.tokens
+        self.batch_sizes.append(windows)
+        self.tokens += tokens
         now = time.monotonic()
         if now - self.reported >= self.callback.interval:
             self.reported = now
             self._fetch()
             share, speed = sum(self.batch_sizes) / self.windows, self.tokens / (now - self.started)
-            self.callback.on_progress(Progress(self.epoch, self.epochs, share, self._loss(), speed))
+            self.callback.on_progress(Progress(self.fold, self.epoch, self.epochs, share, self._loss(), speed))
 
     def _fetch(self) -> None:
         self.steps = np.concatenate([self.steps, torch.stack(self.pending).cpu().double().numpy()])

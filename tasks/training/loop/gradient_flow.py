@@ -22,46 +22,38 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.training.cells.cells import ScanCell, TorchCell
-from tasks.training.data.windows import Indices, Windows, collate, sliding_windows
+from tasks.shared.statistics.metrics import Ints
+from tasks.training.cells.cells import CELLS, ScanCell, TorchCell
+from tasks.training.input.evidence import Tables
+from tasks.training.input.windows import Windows, collate
+from tasks.training.models.network import Network
 
 WINDOWS, STEPS, VALUES = 32, 1024, 2**21
-"""Upper bounds: windows of a profile, steps of each, and state values of all windows in a layer."""
+"""Upper bounds: windows of a profile, steps of each, and state values of all of them in a layer."""
 
 States = tuple[Tensor, ...]
 """A layer's state after a step, [batch, hidden] each: h, and of an LSTM also c."""
 
 
-def profile_documents(
-    cells: Iterable[nn.Module],
-    embedding: Callable[[Tensor], Tensor],
-    ids: NDArray[Any],
-    offsets: Indices,
-    size: int,
-    device: torch.device,
+def profile_network(
+    network: Network, windows: Windows, positions: Ints, tables: Tables, table: Callable[[Ints], Ints]
 ) -> list[dict[str, Any]]:
-    """`gradient_profile` over some windows of `size` tokens of the documents ids[offsets[i]:offsets[i + 1]].
+    """`gradient_profile` over the longest of these windows; `table` gives the evidence tables of texts.
 
-    `embedding` turns tokens [time, batch] into the first layer's inputs [time, batch, features], on `device`.
+    Empty for a network without recurrent layers.
     """
-    layers = list(cells)
-    if not layers:
+    if network.architecture.cell not in CELLS:
         return []
-    width = max(weight.shape[-1] for layer in layers for weight in layer.parameters())
-    windows = sliding_windows(offsets, min(size, STEPS), min(size, STEPS))
-    positions = longest_windows(windows, max(1, min(WINDOWS, VALUES // (int(windows.lengths.max()) * width))))
-    tokens, lengths = collate(ids, windows, positions, device)
+    width = max(weight.shape[-1] for cell in network.cells for weight in cell.parameters())
+    longest = np.argsort(-windows.lengths[positions], kind="stable")
+    count = max(1, min(WINDOWS, VALUES // (min(STEPS, int(windows.lengths[positions].max())) * width)))
+    chosen = positions[np.sort(longest[:count])]
+    batch = collate(windows, chosen, tables, table(windows.text[chosen])).to(network.output.weight.device)
+    training = network.training
     with torch.no_grad():
-        embedded = embedding(tokens)
-    return gradient_profile(layers, embedded, lengths)
-
-
-def longest_windows(windows: Windows, count: int) -> Indices:
-    """Positions of the `count` longest windows, or of all; if more have the full length, evenly spread over them."""
-    order = np.argsort(-windows.lengths, kind="stable")
-    full = int((windows.lengths == windows.lengths.max()).sum())
-    candidates = order[: max(count, full)]
-    return candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).astype(np.int64)]
+        inputs = network.eval().inputs(batch)
+    network.train(training)
+    return gradient_profile(network.cells, inputs[:STEPS], batch.lengths.clamp(max=STEPS))
 
 
 def gradient_profile(

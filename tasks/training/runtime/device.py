@@ -27,17 +27,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_processes(processes: int, device: torch.device) -> None:
-    """Raises SettingsError if the device cannot serve that many processes."""
-    if processes > 1 and device.type == "mps":
-        raise SettingsError(f"training.processes: {processes}, but mps serves one; choose 1, or training.device: cpu")
-    if device.type == "cuda" and processes > torch.cuda.device_count():
-        raise SettingsError(
-            f"training.processes: {processes}, but each process needs a GPU and this machine has "
-            f"{torch.cuda.device_count()}; choose at most as many, or training.device: cpu"
-        )
-
-
 @contextmanager
 def deterministic_rng(device: torch.device, deterministic: bool) -> Iterator[None]:
     """A scope with its own PyTorch random numbers and, with `deterministic`, deterministic CUDA kernels.

@@ -1,0 +1,61 @@
+"""Expectations of the linear members before they are stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.linear.member import LinearMember
+from tasks.linear.schema import out_of_fold_file
+from tasks.linear.settings import LinearLimits, LinearSettings
+from tasks.shared.checks.batch import CheckBatch
+from tasks.shared.out_of_fold import OUT_OF_FOLD
+
+SCHEMAS: Mapping[str, pa.Schema] = {}
+
+
+def batches(
+    artifact: Path, inputs: Mapping[str, Path], settings: LinearSettings, limits: LinearLimits
+) -> Iterator[CheckBatch]:
+    """One row per member: aggregates of its weights and of its out-of-fold predictions."""
+    rows = [_aggregates(artifact, name) for name in settings.members]
+    expectations = [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="not_finite", max_value=0, notes="a single NaN makes every prediction NaN"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="duplicates", max_value=0, notes="each labelled text is predicted once, by a model without its fold"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="sum_error", max_value=1e-3, notes="the probabilities of a text sum to one"
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="gain",
+            min_value=limits.min_gain_over_majority,
+            notes="a member worse than always predicting the most common label has learned nothing",
+        ),
+    ]
+    yield CheckBatch("members", pd.DataFrame(rows), expectations, key="member")
+
+
+def _aggregates(artifact: Path, name: str) -> dict[str, object]:
+    member = LinearMember.load(artifact / name)
+    table = pq.read_table(artifact / out_of_fold_file(name), schema=OUT_OF_FOLD).to_pandas()
+    scores = np.stack(table["log_probabilities"].to_list())
+    label_names = sorted(table["label"].unique())
+    labels = table["label"].map({label: i for i, label in enumerate(label_names)}).to_numpy()
+    accuracy = float((scores.argmax(axis=1) == labels).mean())
+    arrays = (scores, member.weights, member.bias, member.idf)
+    return {
+        "member": name,
+        "not_finite": int(sum((~np.isfinite(array)).sum() for array in arrays)),
+        "duplicates": int(table["doc_id"].duplicated().sum()),
+        "sum_error": float(np.abs(np.exp(scores.astype(np.float64)).sum(axis=1) - 1).max()),
+        "gain": round(accuracy - float(np.bincount(labels).max()) / len(labels), 9),
+    }

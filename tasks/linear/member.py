@@ -1,0 +1,92 @@
+"""A fitted linear member: TF-IDF of words or of characters, and the weights of a linear support vector machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tasks.linear import ngrams
+from tasks.linear.schema import MEMBER, TERMS, WEIGHTS
+from tasks.shared.errors import ArtifactError
+from tasks.shared.files import write_text
+from tasks.shared.statistics.log_probabilities import Scores, log_softmax
+
+Kind = Literal["words", "characters"]
+COUNTERS = {"words": ngrams.count_words, "characters": ngrams.count_characters}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What out-of-fold predictions select."""
+
+    C: float
+    """Inverse regularization of the support vector machine."""
+    balanced: bool
+    """Whether labels weigh equally, whatever their number of texts."""
+
+
+@dataclass(frozen=True)
+class LinearMember:
+    """Margins are tf-idf [texts, terms] @ `weights` [terms, labels] + `bias` [labels]."""
+
+    kind: Kind
+    terms: Sequence[str]
+    idf: NDArray[np.float32]
+    """[terms]"""
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    scale: float
+    """Margins times this are the logits."""
+    choice: Choice
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {term: column for column, term in enumerate(self.terms)}
+
+    def margins(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The margin of each label, [texts, labels]."""
+        counts, _ = COUNTERS[self.kind](texts, self._columns)
+        return np.asarray(ngrams.tf_idf(counts, self.idf) @ self.weights + self.bias, np.float32)
+
+    def log_probabilities(self, texts: Sequence[str]) -> Scores:
+        """Log-probabilities [texts, labels]."""
+        return log_softmax(self.margins(texts) * self.scale)
+
+    def save(self, folder: Path) -> None:
+        """Writes weights (float16), terms and choice into an existing folder."""
+        arrays: dict[str, NDArray[Any]] = {
+            "weights": self.weights.astype(np.float16),
+            "bias": self.bias,
+            "idf": self.idf,
+        }
+        save_file(arrays, folder / WEIGHTS)
+        pq.write_table(pa.table({"term": pa.array(self.terms, pa.string())}), folder / TERMS, compression="zstd")
+        values = {"kind": self.kind, "scale": self.scale, **asdict(self.choice)}
+        write_text(folder / MEMBER, json.dumps(values, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `save` has written. Raises ArtifactError if a file is missing or damaged."""
+        try:
+            values = json.loads((folder / MEMBER).read_text(encoding="utf-8"))
+            arrays = load_file(folder / WEIGHTS)
+            terms = pq.read_table(folder / TERMS)["term"].to_pylist()
+            choice = Choice(values["C"], values["balanced"])
+            weights = arrays["weights"].astype(np.float32)
+            member = cls(values["kind"], terms, arrays["idf"], weights, arrays["bias"], values["scale"], choice)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, pa.ArrowException) as error:
+            raise ArtifactError(f"{folder}: not a linear member ({error!r}); train again") from error
+        if weights.shape != (len(terms), len(member.bias)) or len(member.idf) != len(terms):
+            raise ArtifactError(f"{folder}: terms and weights do not match; train again")
+        return member

@@ -1,0 +1,111 @@
+"""Counts of words, word pairs and character n-grams of texts, as sparse matrices.
+
+The features are those of scikit-learn's `TfidfVectorizer` (words 1–2, or `char_wb` 2–5), counted faster: the n-grams of
+a word depend on that word alone, so the counts of a text are (texts × words) @ (words × n-grams), and only distinct
+words are cut into n-grams.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from tasks.shared.statistics.metrics import Ints
+
+WORD = re.compile(r"(?u)\b\w\w+\b")
+"""A word as scikit-learn's vectorizers see it: two or more letters, digits or underscores."""
+CHARACTERS = (2, 5)
+"""Shortest and longest character n-gram."""
+
+
+def words_and_pairs(text: str) -> list[str]:
+    """The lower-cased words of a text, then each pair of neighbours, joined by a space."""
+    words = WORD.findall(text.lower())
+    return words + [f"{left} {right}" for left, right in pairwise(words)]
+
+
+def character_ngrams(word: str) -> list[str]:
+    """The character n-grams of a word between two spaces, as `char_wb` cuts them."""
+    padded = f" {word} "
+    found = []
+    for size in range(CHARACTERS[0], CHARACTERS[1] + 1):
+        found += [padded[start : start + size] for start in range(max(len(padded) - size, 0) + 1)]
+        if size >= len(padded):
+            break
+    return found
+
+
+def count(
+    terms_of_texts: Iterable[Sequence[str]], columns: dict[str, int] | None = None
+) -> tuple[csr_array, list[str]]:
+    """Counts [texts, terms], and the terms in order of their columns.
+
+    With `columns` (term → column) only those terms count; without, terms are numbered as they first occur.
+    """
+    numbers: dict[str, int] = {} if columns is None else columns
+    found: list[NDArray[np.int32]] = []
+    for terms in terms_of_texts:
+        if columns is None:
+            ids = [numbers.setdefault(term, len(numbers)) for term in terms]
+        else:
+            ids = [number for term in terms if (number := numbers.get(term)) is not None]
+        found.append(np.array(ids, np.int32))
+    rows = np.concatenate([[0], np.cumsum([len(ids) for ids in found])]).astype(np.int32)  # liblinear's indices
+    flat = np.concatenate([np.zeros(0, np.int32), *found])
+    counts = csr_array((np.ones(len(flat), np.float32), flat, rows), shape=(len(found), len(numbers)))
+    counts.sum_duplicates()
+    return counts, list(numbers)
+
+
+def count_words(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
+    """Counts of words and of pairs of neighbouring words; see `count`."""
+    return count((words_and_pairs(text) for text in texts), columns)
+
+
+def count_characters(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
+    """Counts of character n-grams inside words; see `count`."""
+    in_texts, words = count(text.lower().split() for text in texts)
+    in_words, ngrams = count((character_ngrams(word) for word in words), columns)
+    return csr_array(in_texts @ in_words), ngrams
+
+
+def document_frequencies(counts: csr_array) -> Ints:
+    """The number of texts with each term, [terms]."""
+    return np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1]).astype(np.int64)
+
+
+def select(counts: csr_array, terms: Sequence[str], min_df: int, max_terms: int) -> tuple[csr_array, list[str], Ints]:
+    """The terms with a document frequency of `min_df` or more; of more than `max_terms` the most frequent ones.
+
+    Returns their counts [texts, terms], the terms in their former order, and their document frequencies.
+    """
+    frequencies = document_frequencies(counts)
+    kept = np.flatnonzero(frequencies >= min_df)
+    kept = np.sort(kept[np.argsort(-frequencies[kept], kind="stable")[:max_terms]])
+    column = np.full(counts.shape[1], -1, np.int32)
+    column[kept] = np.arange(len(kept), dtype=np.int32)
+    stays = column[counts.indices] >= 0
+    before = np.concatenate([[0], np.cumsum(stays)]).astype(np.int32)
+    selected = csr_array(
+        (counts.data[stays], column[counts.indices[stays]], before[counts.indptr]), shape=(counts.shape[0], len(kept))
+    )
+    return selected, [terms[index] for index in kept.tolist()], frequencies[kept]
+
+
+def tf_idf(counts: csr_array, idf: NDArray[np.float32]) -> csr_array:
+    """(1 + log count) · idf [terms], each row scaled to length one (or zero); like `counts` [texts, terms]."""
+    values = (1 + np.log(counts.data)) * idf[counts.indices]
+    weighted = csr_array((values.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+    lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    weighted.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(counts.indptr)).astype(np.float32)
+    return weighted
+
+
+def inverse_document_frequencies(frequencies: Ints, texts: int) -> NDArray[np.float32]:
+    """log((1 + texts) / (1 + df)) + 1, scikit-learn's smoothed idf, [terms]."""
+    return (np.log((1 + texts) / (1 + frequencies)) + 1).astype(np.float32)

@@ -1,0 +1,7 @@
+"""The file of the model folder; beside it a subfolder per member that joined."""
+
+from __future__ import annotations
+
+MODEL = "model.json"
+FORMAT = 1
+"""Of model.json; another one was written by another version."""

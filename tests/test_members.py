@@ -1,0 +1,154 @@
+"""Every member on tiny and hostile corpora: finite and normalized, saved and loaded, honest out of fold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from training_texts import labelled, texts
+
+from tasks.linear import ngrams
+from tasks.linear.fit import Options, fit
+from tasks.linear.member import COUNTERS, LinearMember
+from tasks.shared.errors import ArtifactError
+from tasks.shared.member import Member
+from tasks.shared.statistics.log_probabilities import Scores
+from tasks.splitting.labelled import deal_folds
+from tasks.stacking.weights import fit_stack
+from tasks.training.input.evidence import Evidence, learn_evidence, learn_pairs
+from tasks.training.input.vocabulary import WordVocabulary, split_words
+from tasks.training.loop.cross_fit import EvidenceOptions, cross_fit
+from tasks.training.loop.recipe import Recipe
+from tasks.training.models.member import RnnMember
+
+OPTIONS = {kind: Options(kind, min_df, 10_000, (0.3, 1.0, 3.0)) for kind, min_df in (("words", 2), ("characters", 3))}
+CPU = torch.device("cpu")
+SEPARATE = [str(number) for number in range(1000)]
+
+
+def fit_rnn(
+    written: list[str], labels: np.ndarray, count: int, folds: np.ndarray, recipe: Recipe | None = None
+) -> tuple[RnnMember, Scores]:
+    words = WordVocabulary.learn(written, 1000)
+    recipe = recipe or Recipe(epochs=1, embedding_size=4, hidden_size=4)
+    fitted = cross_fit(recipe, 10, EvidenceOptions(), words, words.encode(written), labels, count, folds, CPU)
+    return fitted.member, fitted.scores
+
+
+def fit_all(written: list[str], labels: np.ndarray, count: int) -> dict[str, tuple[Member, Scores]]:
+    folds = deal_folds(labels, SEPARATE[: len(labels)], 5)
+    members: dict[str, tuple[Member, Scores]] = {
+        kind: fit(options, written, labels, count, folds) for kind, options in OPTIONS.items()
+    }
+    return members | {"rnn": fit_rnn(written, labels, count, folds)}
+
+
+def one_text_of_the_last_label() -> tuple[list[str], np.ndarray, int]:
+    written, labels = texts()
+    labels[0] = 3
+    return written, labels, 4
+
+
+HOSTILE = {
+    "a label with one text": one_text_of_the_last_label(),
+    "one text a label": (*texts(1, 12), 12),
+    "one word a text": ([f"a{number % 3}" for number in range(30)], np.arange(30) % 3, 3),
+    "no word in two texts": ([f"word{number}" for number in range(30)], np.arange(30) % 3, 3),
+    "no tokens": ([""] * 30, np.arange(30) % 3, 3),
+    "two labels with the same texts": (["one two three"] * 20, np.arange(20) % 2, 2),
+    "two texts": (["one two", "two three"], np.arange(2), 2),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_corpora_give_finite_normalized_predictions(kind: str) -> None:
+    written, labels, count = HOSTILE[kind]
+    members = fit_all(written, labels, count)
+    for member, scores in members.values():
+        for values in (scores, member.log_probabilities([*written, "", "zzz"])):
+            assert values.shape[1] == count
+            np.testing.assert_allclose(np.exp(values.astype(np.float64)).sum(axis=1), 1, rtol=1e-3)
+    stack = fit_stack({name: scores for name, (_, scores) in members.items()}, labels, list(members))
+    assert all(np.isfinite(weight) and weight >= 0 for weight in stack.weights.values())
+
+
+def test_members_learn_and_survive_saving(tmp_path: Path) -> None:
+    known = labelled(20)
+    for name, (member, scores) in fit_all(list(known.texts), known.labels, 3).items():
+        assert name == "rnn" or (scores.argmax(axis=1) == known.labels).mean() > 0.8
+        folder = tmp_path / name
+        folder.mkdir()
+        member.save(folder)
+        load = RnnMember.load if name == "rnn" else LinearMember.load
+        again = load(folder).log_probabilities(known.texts)
+        np.testing.assert_allclose(again, member.log_probabilities(known.texts), atol=0.02)
+        assert not list(folder.rglob("*.pkl"))
+        next(folder.glob("*.safetensors")).write_bytes(b"no safetensors")
+        with pytest.raises(ArtifactError, match="train again"):
+            load(folder)
+
+
+def test_terms_and_weights_are_those_of_scikit_learn() -> None:
+    written = ["The cat, sat!", "a Cat sat on  the mat", "x"]
+    options = {"words": {"ngram_range": (1, 2)}, "characters": {"analyzer": "char_wb", "ngram_range": (2, 5)}}
+    for kind, arguments in options.items():
+        vectorizer = TfidfVectorizer(sublinear_tf=True, **arguments)
+        expected = vectorizer.fit_transform(written).toarray()
+        counts, terms = COUNTERS[kind](written)
+        counts, terms, frequencies = ngrams.select(counts, terms, 1, 10**6)
+        found = ngrams.tf_idf(counts, ngrams.inverse_document_frequencies(frequencies, len(written))).toarray()
+        assert set(terms) == set(vectorizer.vocabulary_)
+        np.testing.assert_allclose(found, expected[:, [vectorizer.vocabulary_[term] for term in terms]], atol=1e-6)
+
+
+def evidence_of(labels: np.ndarray, folds: np.ndarray, written: list[str]) -> Evidence:
+    words = WordVocabulary.learn(written, 1000)
+    ids = words.encode(written)
+    return learn_evidence(ids, learn_pairs(ids, words.size, 1000), labels, 2, folds, 0.5, 64)
+
+
+def test_a_networks_tables_depend_on_no_label_that_it_predicts_or_reads() -> None:
+    written, labels = texts(25, 2)
+    folds = deal_folds(labels, SEPARATE[:50], 5)
+    other = np.where(folds == 2, 0, labels)
+    first, second = (evidence_of(some, folds, written) for some in (labels, other))
+    assert (first.for_network(2).tokens == second.for_network(2).tokens).all()
+    assert (first.for_network(2).pairs == second.for_network(2).pairs).all()
+    assert (first.for_network(1).tokens[2] == second.for_network(1).tokens[2]).all()
+    assert (first.for_network(1).tokens[0] != second.for_network(1).tokens[0]).any()
+    assert (first.for_new_texts().tokens != second.for_new_texts().tokens).any()
+
+
+def test_shuffled_labels_are_predicted_at_chance() -> None:
+    written, labels = texts(60, 2)
+    labels = np.random.default_rng(1).permutation(labels)
+    folds = deal_folds(labels, SEPARATE[:120], 5)
+    _, scores = fit_rnn(written, labels, 2, folds, Recipe(epochs=5, embedding_size=8, hidden_size=4))
+    assert abs((scores.argmax(axis=1) == labels).mean() - 0.5) < 0.15
+
+
+def test_many_labels_are_projected() -> None:
+    written, labels = texts(3, 4)
+    labels = np.arange(12)
+    words = WordVocabulary.learn(written, 100)
+    folds = deal_folds(labels, SEPARATE[:12], 5)
+    options = EvidenceOptions(dimensions=5)
+    fitted = cross_fit(Recipe(epochs=1), 10, options, words, words.encode(written), labels, 12, folds, CPU)
+    assert fitted.member.tables.dimensions == 5
+    assert fitted.scores.shape == (12, 12)
+
+
+def test_words_are_lower_cased_runs_of_letters_or_digits() -> None:
+    assert split_words("It's 42\n\n\nNaïve_x?") == ["it", "'", "s", "42", "\n", "naïve", "_", "x", "?"]
+
+
+def test_folds_are_stratified_and_keep_groups_together() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    groups = [str(number // 2) for number in range(60)]
+    folds = deal_folds(labels, groups, 5)
+    assert (folds[::2] == folds[1::2]).all()
+    assert np.array([np.bincount(labels[folds == fold], minlength=3) for fold in range(5)]).tolist() == [[4, 4, 4]] * 5
+    assert sorted(deal_folds(np.arange(3), ["a", "b", "c"], 5).tolist()) == [0, 1, 2]
