@@ -40,8 +40,8 @@ def begun(pipeline: Pipeline, process: subprocess.Popen[str], where: str) -> Non
 
 
 def unfinished(pipeline: Pipeline) -> list[Path]:
-    """Staging folders without the manifest that is written last; a complete one is checked by the next run."""
-    return [path for path in pipeline.data.glob("*/.staged-*") if not (path / "artifact.json").exists()]
+    """Artifacts without the manifest that is written last. A staging folder may stay: the next run replaces it."""
+    return [path for path in pipeline.data.glob("0*/[0-9a-f]*") if not (path / "artifact.json").exists()]
 
 
 def alive(pid: int) -> bool:
