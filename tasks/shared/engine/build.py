@@ -71,8 +71,25 @@ def build_artifact(build: Build) -> Artifact:
     if (build.staging / MANIFEST).exists() and find_damage(build.staging) is None:
         return read_manifest(build.staging)
     shutil.rmtree(build.staging, ignore_errors=True)
+    try:
+        return _build(build)
+    except BaseException as error:  # an interruption too: nothing without a manifest stays
+        shutil.rmtree(build.staging, ignore_errors=True)
+        if isinstance(error, OSError) and not lacks_memory(error):
+            where = error.filename or build.staging
+            raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
+        raise
+
+
+def _build(build: Build) -> Artifact:
+    """Runs the stage's function on an empty folder, and writes the manifest."""
     started = time.monotonic()
-    summary = _fill(build)
+    paths = build.input_paths
+    build.staging.mkdir(parents=True)
+    if "scratch" in inspect.signature(build.stage.function).parameters:
+        paths["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
+        paths["scratch"].mkdir(exist_ok=True)
+    summary = dict(build.stage.function(build.settings, build.staging, **paths))
     files = describe(build.staging)
     artifact = Artifact(
         stage=build.stage.name,
@@ -90,23 +107,6 @@ def build_artifact(build: Build) -> Artifact:
     )
     build.store.seal(build.staging, artifact)
     return artifact
-
-
-def _fill(build: Build) -> dict[str, Any]:
-    """Runs the stage's function on an empty folder; deletes the folder if it fails."""
-    paths = build.input_paths
-    try:
-        build.staging.mkdir(parents=True)
-        if "scratch" in inspect.signature(build.stage.function).parameters:
-            paths["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
-            paths["scratch"].mkdir(exist_ok=True)
-        return dict(build.stage.function(build.settings, build.staging, **paths))
-    except BaseException as error:
-        shutil.rmtree(build.staging, ignore_errors=True)
-        if isinstance(error, OSError) and not lacks_memory(error):
-            where = error.filename or build.staging
-            raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
-        raise
 
 
 def _lineage(build: Build) -> dict[str, Any]:
