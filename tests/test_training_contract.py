@@ -98,7 +98,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], set[tuple[str, str]]]] = {
     ),
     "a text without a prediction": (
         out_of_fold(lambda scores: np.where(np.arange(len(scores))[:, None] == 0, np.nan, scores)),
-        {("out of fold", "not_finite"), ("out of fold", "sum_error")},
+        {("out of fold", "not_finite")},
     ),
     "NaN in a weight": (
         weights(lambda tensors: tensors["0.output.weight"].__setitem__((0, 0), np.nan)),
