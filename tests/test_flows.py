@@ -177,7 +177,7 @@ def test_the_brown_corpus_from_end_to_end(pipeline: Pipeline, brown_environment:
     pipeline.configure(
         extraction={"source": "brown"},
         vocabulary={"size": 8000},
-        training={"epochs": 1, "window": 128, "stride": 128},
+        training={"epochs": 1, "window": 128},
     )
     result = pipeline("run", "--json")
     assert result.code == 0, result.err

@@ -101,7 +101,7 @@ def test_labels_drops_and_sample_rows_are_shown(runs: Runs):
 def test_texts_of_the_corpus_stay_texts(runs: Runs):
     (row,) = [line for line in runs.server.history("extraction")[0]["data"].splitlines() if "alert" in line]
     assert "<script" not in row.replace("\\<", "")
-    assert len(re.findall(r"(?<!\\)\|", row)) == 5  # the borders of four cells
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6  # the borders of five cells
     assert not re.search(r"(?<!\\)[*`#\[\]<>]", row)
     assert "<script>alert(1)</script> | *bold* [link](http://evil.example)" in runs.server.page("extraction")
 

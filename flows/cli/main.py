@@ -22,10 +22,10 @@ from tasks.shared.errors import CorpusflowError
 def cli() -> None:
     """Train and evaluate a document classifier on labelled texts.
 
-    The pipeline is a chain of stages: extraction, cleaning, splitting, vocabulary, tokenization, training, evaluation,
-    promotion and drift. Each stage writes an artifact under data/: Parquet files, a model or a report. The last two
-    compare the new model, and the new texts, with the champion (the model in use) and its texts. A stage runs
-    again only when something that it depends on has changed.
+    The pipeline is a chain of stages: extraction, cleaning, splitting, vocabulary, tokenization, linear, training,
+    stacking, evaluation, promotion and drift. Each stage writes an artifact under data/: Parquet files, a model or
+    a report. The last two compare the new model, and the new texts, with the champion (the model in use) and its
+    texts. A stage runs again only when something that it depends on has changed.
 
     \b
     corpusflow run                          build everything that is missing or out of date

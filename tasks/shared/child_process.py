@@ -75,6 +75,8 @@ def end_with_parent(code: int, grace: float = 0) -> None:
 
     With `grace`, in seconds, the process is first interrupted as by Ctrl-C, and has that long to clean up.
     """
+    if grace:  # a shell that starts the parent in the background has it, and so the child, ignore interrupts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_input, args=(code, grace), daemon=True).start()
 
 

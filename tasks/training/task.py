@@ -66,6 +66,7 @@ def train(
     log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
     identity = _identity(settings, known)
     folds = int(known.folds.max()) + 1
+    report_progress(0)
     fitted = cross_fit(
         recipe,
         settings.windows,
