@@ -17,8 +17,8 @@ CHILD = """
 import os, sys, time
 from tasks.shared.child_process import end_with_parent
 print(os.getpid(), sys.stdin.readline(), sep="\\n", end="", flush=True)
-end_with_parent(code=3, grace={grace})
 try:
+    end_with_parent(code=3, grace={grace})
     time.sleep(60)
 except KeyboardInterrupt:
     sys.exit(4)

@@ -81,7 +81,8 @@ class LinearMember:
         try:
             values = json.loads((folder / MEMBER).read_text(encoding="utf-8"))
             arrays = load_file(folder / WEIGHTS)
-            terms = pq.read_table(folder / TERMS)["term"].to_pylist()
+            with pq.ParquetFile(folder / TERMS) as file:  # read_table would import pandas
+                terms = file.read()["term"].to_pylist()
             choice = Choice(values["C"], values["balanced"])
             weights = arrays["weights"].astype(np.float32)
             member = cls(values["kind"], terms, arrays["idf"], weights, arrays["bias"], values["scale"], choice)
