@@ -82,7 +82,8 @@ class WordVocabulary:
     def load(cls, folder: Path) -> WordVocabulary:
         """What `save` has written. Raises ArtifactError for a missing or damaged file."""
         try:
-            return cls(pq.read_table(folder / WORDS)["word"].to_pylist())
+            with pq.ParquetFile(folder / WORDS) as file:  # read_table would import pandas
+                return cls(file.read()["word"].to_pylist())
         except (OSError, KeyError, pa.ArrowException) as error:
             raise ArtifactError(f"{folder / WORDS}: not readable ({error}); train again") from error
 
