@@ -1,4 +1,4 @@
-"""How a command ends when it is told to: at once, with one line, whatever the main thread is doing."""
+"""How a command ends on a signal: at once, with one line, whatever the main thread is doing."""
 
 from __future__ import annotations
 

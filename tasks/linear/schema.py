@@ -1,4 +1,4 @@
-"""The files of the linear stage: a folder per member, and beside it the member's out-of-fold predictions."""
+"""The files of the linear stage: a folder per member, and next to it the member's out-of-fold predictions."""
 
 from __future__ import annotations
 

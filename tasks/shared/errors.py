@@ -110,5 +110,5 @@ def lacks_memory(error: BaseException) -> bool:
     """Whether Python, Arrow, torch or the system could not allocate; some say so in a plain RuntimeError."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    return told or isinstance(error, MemoryError)
+    no_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return no_memory or isinstance(error, MemoryError)

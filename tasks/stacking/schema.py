@@ -1,4 +1,4 @@
-"""The file of the model folder; beside it a subfolder per member that joined."""
+"""The file of the model folder; next to it a subfolder per member that joined."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class StackingSettings(Section):
         2.0,
         ge=0,
         le=100,
-        description="A member joins the best one if it lowers the out-of-fold log-loss by so many standard errors.",
+        description="A member joins the best one if it lowers the out-of-fold log-loss by that many standard errors.",
     )
 
 

@@ -18,7 +18,7 @@ class EvidenceSettings(Section):
         0.5, gt=0, le=100, description="Added to observed and expected texts: more shrinks the evidence of rare words."
     )
     dimensions: int = Field(
-        64, ge=1, le=4096, description="Values per word; with more labels, their evidence is projected onto so many."
+        64, ge=1, le=4096, description="Values per word; with more labels, their evidence is projected onto that many."
     )
     gate_dropout: float = Field(0.2, ge=0, lt=1, description="Dropout of the states that weigh the evidence.")
 
