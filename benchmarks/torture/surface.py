@@ -62,7 +62,7 @@ def planted(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | Non
     mark = folder / "exploded"
     bomb = pickle.dumps(Bomb(mark))
     model = (folder / "data/07_models/latest").resolve()
-    files = sorted(path for path in model.iterdir() if path.name != MANIFEST)
+    files = sorted(path for path in model.rglob("*") if path.is_file() and path.name != MANIFEST)
     if index % 2 == 0:
         file = files[index // 2 % len(files)]
         file.write_bytes(bomb)
@@ -86,7 +86,7 @@ def seal_again(place: Path, file: Path) -> None:
     """An attacker can write a manifest that fits."""
     manifest = json.loads((place / MANIFEST).read_text())
     manifest.pop("seal", None)
-    manifest["files"][file.name] |= {"sha256": file_digest(file), "bytes": file.stat().st_size}
+    manifest["files"][file.relative_to(place).as_posix()] |= {"sha256": file_digest(file), "bytes": file.stat().st_size}
     (place / MANIFEST).write_text(json.dumps(manifest | {"seal": digest_of(manifest)}))
 
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 
 from tasks.linear import ngrams
 from tasks.linear.schema import MEMBER, TERMS, WEIGHTS
@@ -70,7 +71,7 @@ class LinearMember:
             "bias": self.bias,
             "idf": self.idf,
         }
-        save_file(arrays, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(to_bytes(arrays))  # save_file raises an error of its own for a full disk
         pq.write_table(pa.table({"term": pa.array(self.terms, pa.string())}), folder / TERMS, compression="zstd")
         values = {"kind": self.kind, "scale": self.scale, **asdict(self.choice)}
         write_text(folder / MEMBER, json.dumps(values, indent=2) + "\n")

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import save as arrays_to_bytes
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch.nn import functional
 
 from tasks.shared.errors import ArtifactError
@@ -60,7 +61,7 @@ class RnnMember:
             for number, network in enumerate(self.networks)
             for name, value in network.state_dict().items()
         }
-        save_file(state, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(to_bytes(state))  # save_file raises an error of its own for a full disk
         if self.pairs is not None:
             arrays: dict[str, NDArray[Any]] = {
                 "tokens": self.tables.tokens,
@@ -69,7 +70,7 @@ class RnnMember:
             }
             if self.tables.axes is not None:
                 arrays["axes"] = self.tables.axes
-            save_arrays(arrays, folder / EVIDENCE)
+            (folder / EVIDENCE).write_bytes(arrays_to_bytes(arrays))
         self.vocabulary.save(folder)
         sizes = {
             "architecture": asdict(self.networks[0].architecture),
