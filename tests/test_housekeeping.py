@@ -192,7 +192,7 @@ def test_maintenance_deletes_old_runs_and_the_next_run_reuses_everything(pipelin
     code = [sys.executable, "-c", MAINTAIN]
     done = subprocess.run(code, cwd=pipeline.root, env=pipeline.environment, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    assert found["artifacts"] == 3
+    assert found["artifacts"] == 4
     assert found["results"] >= 3
     assert found["flow_runs"] >= 2
     assert set(pipeline.statuses("--set", "training.seed=2").values()) == {"reused"}
@@ -274,7 +274,7 @@ def test_storage_that_disappears_is_reported_and_the_next_run_continues(pipeline
     assert done.returncode == 0, done.stderr
     assert_one_error_line(done, "the storage disappeared during the run", str(pipeline.data))
     out = done.stdout
-    assert out.startswith("code 1\n5 of 5 artifacts are intact\n"), out
+    assert out.startswith("code 1\n6 of 6 artifacts are intact\n"), out
     record = json.loads(out[out.index("{") :])
     statuses = [stage["status"] for stage in record["stages"]]
     assert statuses[:5] == ["reused"] * 5

@@ -99,18 +99,16 @@ def test_a_killed_run_takes_its_server_with_it(alone: Pipeline):
 @pytest.mark.slow
 def test_a_run_whose_server_dies_ends_in_one_line_soon_after_its_last_stage(alone: Pipeline):
     alone.configure(evaluation={"bootstrap_samples": 200})
-    process = alone.start("run")
-    begun(alone, process, "06_rnn")
-    (server,) = [
-        pid for pid in descendants(process.pid) if "temporary_server" in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-    os.kill(server, signal.SIGKILL)
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append((time.monotonic(), line))
-    ended = time.monotonic()
-    assert process.wait() == 1, lines
+    with alone.start("run") as process:
+        begun(alone, process, "06_rnn")
+        (server,) = [
+            pid for pid in descendants(process.pid) if "temporary_server" in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+        os.kill(server, signal.SIGKILL)
+        assert process.stderr is not None
+        lines = [(time.monotonic(), line) for line in process.stderr]
+        ended = time.monotonic()
+    assert process.returncode == 1, lines
     last_stage = max(at for at, line in lines if "  promotion: " in line or "  evaluation: " in line)
     text = "".join(line for _, line in lines)
     assert ended - last_stage < 10, text

@@ -202,7 +202,11 @@ def test_an_invalid_pointer_is_named(tmp_path: Path, content: str):
     assert "\n" not in str(caught.value)
 
 
-POOR = ("--set", "linear.members=[words]", "--set", "linear.C=[1e-9]", "--set", "linear.words_min_df=30")
+POOR = (
+    *("--set", "linear.members=[words]", "--set", "linear.words_max_terms=1"),
+    *("--set", "training.input=embeddings", "--set", "training.learning_rate=1e-9"),
+)
+"""Settings under which no member learns anything."""
 
 
 @pytest.fixture
