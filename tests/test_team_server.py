@@ -89,7 +89,7 @@ def test_a_server_that_does_not_answer_is_reported(tmp_path: Path):
 def test_a_run_that_loses_its_server_keeps_its_artifacts(tmp_path: Path):
     site = make_site(tmp_path)
     with site.server() as server:
-        run = [sys.executable, "-m", "flows.cli", "run", "--set", "training.epochs=60", "--set", "training.patience=60"]
+        run = [sys.executable, "-m", "flows.cli", "run", "--set", "training.epochs=60"]
         where: Any = {"cwd": site.root, "env": site.environment, "text": True}
         process = subprocess.Popen(run, **where, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_until(lambda: list(site.data.glob("06_rnn/.scratch-*/fold-*/epoch-*")))
@@ -100,7 +100,5 @@ def test_a_run_that_loses_its_server_keeps_its_artifacts(tmp_path: Path):
     assert "Traceback" not in err
     assert statuses(site.records()[0]) == {"built"}
     with site.server():
-        again = site.python(
-            "flows.cli", "run", "--json", "--set", "training.epochs=60", "--set", "training.patience=60"
-        )
+        again = site.python("flows.cli", "run", "--json", "--set", "training.epochs=60")
     assert {stage["status"] for stage in again.json["stages"]} == {"reused"}
