@@ -122,6 +122,30 @@ def test_predict_labels_files_and_standard_input(done: Pipeline, tmp_path: Path)
     assert set(first["probabilities"]) == {"label0", "label1", "label2"}
 
 
+def test_predict_explains_the_label(done: Pipeline, tmp_path: Path):
+    (tmp_path / "a.txt").write_text("[b] apple1 river1, stone1. cloud1 tiger1 the of and to a in " * 5)
+    (tmp_path / "empty.txt").write_text(" \n")
+    result = done("predict", "--explain", "--top", "3", str(tmp_path / "a.txt"), "--json")
+    (entry,) = result.json["predictions"]
+    explained, probabilities = entry["explanation"], entry["probabilities"]
+    assert explained["label"] == entry["label"]
+    log_odds = np.log(probabilities[explained["label"]] / probabilities[explained["against"]])
+    assert explained["log_odds"] == pytest.approx(log_odds, abs=1e-3)
+    amounts = [term["amount"] for term in explained["terms"]] + [explained["other_terms"]["amount"]]
+    assert sum(amounts) + sum(explained["not_divided"].values()) == pytest.approx(log_odds, abs=1e-3)
+    assert len(explained["terms"]) == 3
+    shown = done("predict", "--explain", "--top", "3", str(tmp_path / "a.txt"), str(tmp_path / "empty.txt"))
+    assert shown.code == 1
+    lines = shown.out.splitlines()
+    assert lines[1].startswith(f"  why {explained['label']} and not {explained['against']}: log-odds +")
+    assert len(lines) == 1 + 1 + 3 + 1 + 1
+    assert all("█" in line and "%" in line for line in lines[2:5])
+    (explanation,) = load_model(done.stage_path("stacking")).explain([(tmp_path / "a.txt").read_text()])
+    assert [term.text for term in explanation.terms[:3]] == [term["term"] for term in explained["terms"]]
+    with pytest.raises(InputError, match=r"texts\[1\]: no text left once cleaned"):
+        load_model(done.stage_path("stacking")).explain(["a", ""])
+
+
 def test_a_model_labels_texts_from_python(done: Pipeline, tmp_path: Path):
     model = load_model(done.stage_path("stacking"))
     texts = [" ".join([f"{word}{label}" for word in ("apple", "river", "stone")] * 20) for label in range(3)]

@@ -26,9 +26,13 @@ def _text_encoding(_: click.Context, __: click.Parameter, name: str) -> str:
 @click.argument("files", nargs=-1, required=True, metavar="FILE… | -", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--encoding", default="utf-8", show_default=True, callback=_text_encoding, help="The texts' encoding.")
 @click.option("--model", type=click.Path(path_type=Path), help="A model's folder; the champion by default.")
+@click.option("--explain", is_flag=True, help="Show the words and pairs that spoke for and against the label.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="How many of them for each text.")
 @config_option
 @json_option
-def predict(files: tuple[Path, ...], encoding: str, model: Path | None, config: Path, as_json: bool) -> None:
+def predict(
+    files: tuple[Path, ...], encoding: str, model: Path | None, explain: bool, top: int, config: Path, as_json: bool
+) -> None:
     """Label texts with the champion, the model in use.
 
     Each FILE holds one text; `-` reads one from standard input. A file without text is named, the others get their
@@ -39,6 +43,7 @@ def predict(files: tuple[Path, ...], encoding: str, model: Path | None, config: 
     \b
     corpusflow predict letter.txt report.txt
     corpusflow predict --json - < letter.txt
+    corpusflow predict --explain letter.txt      why this label and not the second one
     """
     from flows.cli import tables
     from tasks.prediction.files import predict_files
@@ -53,7 +58,7 @@ def predict(files: tuple[Path, ...], encoding: str, model: Path | None, config: 
         verified_model(model, "train again, or choose another model")
     if not as_json:
         click.echo(f"model {model.name}, {chosen}", file=sys.stderr)
-    predictions, refused = predict_files(model, files, encoding)
+    predictions, refused = predict_files(model, files, encoding, top if explain else None)
     if len(files) == len(refused) == 1:
         raise InputError(refused[0]["reason"])
     result = {"model": str(model), "chosen": chosen, "predictions": predictions, "refused": refused}

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.ops.terminal import suit_hints
+from tasks.prediction.explained import explanation_lines
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.shared.ui.markdown import size
 
@@ -126,11 +127,13 @@ def _show_checks(checks: Sequence[Mapping[str, Any]] | None) -> None:
 
 
 def show_predictions(predictions: Sequence[Mapping[str, Any]]) -> None:
-    """A line per text: the label, and the most probable labels."""
+    """A line per text: the label, and the most probable labels; below it the explanation, if there is one."""
     for entry in predictions:
         best = sorted(entry["probabilities"].items(), key=lambda item: -item[1])[:3]
         likely = ", ".join(f"{label} {p:.2f}" for label, p in best)
         console.print(f"{escape(entry['source'])}: [bold]{escape(entry['label'])}[/bold]  ({escape(likely)})")
+        for line in explanation_lines(entry["explanation"]) if "explanation" in entry else ():
+            console.print(escape(line))
 
 
 def show_pruned(removed: Sequence[Mapping[str, Any]], dry_run: bool) -> None:

@@ -18,9 +18,11 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
 from tasks.linear import ngrams
+from tasks.linear.explain import divide
 from tasks.linear.schema import MEMBER, TERMS, WEIGHTS
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
+from tasks.shared.member import Evidence
 from tasks.shared.statistics.log_probabilities import Scores, log_softmax
 
 Kind = Literal["words", "characters"]
@@ -63,6 +65,18 @@ class LinearMember:
     def log_probabilities(self, texts: Sequence[str]) -> Scores:
         """Log-probabilities [texts, labels]."""
         return log_softmax(self.margins(texts) * self.scale)
+
+    def explain(self, text: str, label: int, other: int) -> Evidence:
+        """What each word, pair or run of characters adds to the log-odds: scale · weights · tf-idf, exactly.
+
+        The rest is the difference of the biases, scaled.
+        """
+        counts, _ = COUNTERS[self.kind]([text], self._columns)
+        features = ngrams.tf_idf(counts, self.idf)
+        weights, bias = (some.astype(np.float64) for some in (self.weights[features.indices], self.bias))
+        amounts = features.data * (weights[:, label] - weights[:, other]) * self.scale
+        rest = float(bias[label] - bias[other]) * self.scale
+        return Evidence(divide(text, self.kind, self._columns, counts, amounts), rest)
 
     def save(self, folder: Path) -> None:
         """Writes weights (float16), terms and choice into an existing folder."""

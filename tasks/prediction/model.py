@@ -4,6 +4,7 @@ from tasks.prediction.model import load_model
 
 model = load_model("data/07_models/latest")
 model.predict(["The court adjourned."]), model.predict_proba(["The court adjourned."]), model.label_names
+model.explain(["The court adjourned."])[0].terms
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tasks.shared.store.champion import verified_model
 
 if TYPE_CHECKING:
     from tasks.prediction.text_classifier import TextClassifier
+    from tasks.stacking.explanation import Explanation
 
 
 class Model:
@@ -56,6 +58,17 @@ class Model:
                 f"texts[{empty[0]}]: no text left once cleaned; leave it out, or call predict_proba, whose row is NaN"
             )
         return [self.label_names[column] for column in probabilities.argmax(axis=1)]
+
+    def explain(self, texts: Iterable[str]) -> list[Explanation]:
+        """Why each text gets its most probable label and not the second one, [texts].
+
+        Raises InputError for a text that is empty once cleaned, and for anything but strings.
+        """
+        explanations = self._classifier.explain(_strings(texts))
+        known = [explanation for explanation in explanations if explanation is not None]
+        if len(known) < len(explanations):
+            raise InputError(f"texts[{explanations.index(None)}]: no text left once cleaned; leave it out")
+        return known
 
 
 def load_model(folder: str | os.PathLike[str], device: str = "auto") -> Model:

@@ -14,6 +14,7 @@ from tasks.cleaning.normalize import normalize
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import progress
 from tasks.shared.store.artifacts import read_manifest
+from tasks.stacking.explanation import Explanation
 from tasks.stacking.stacked import StackedClassifier
 
 CLEANING_OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]
@@ -49,6 +50,19 @@ class TextClassifier:
             for start in progress(starts, "predict", f"batches of {TEXTS_AT_ONCE} texts", len(starts))
         ]
         return np.concatenate([np.empty((0, len(self.label_names))), *answers])
+
+    def explain(self, texts: Sequence[str]) -> list[Explanation | None]:
+        """Why each text gets its most probable label and not the second one; None for a text with nothing visible."""
+        answers = self.probabilities(texts)
+        found: list[Explanation | None] = []
+        for text, row in zip(texts, answers, strict=True):
+            if np.isnan(row).any():
+                found.append(None)
+                continue
+            label = int(row.argmax())
+            other = int(np.where(np.arange(len(row)) == label, -1, row).argmax())
+            found.append(self._classifier.explain(normalize(text, **self._options), label, other))
+        return found
 
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         cleaned = [normalize(text, **self._options) for text in texts]

@@ -13,6 +13,7 @@ import numpy as np
 from tasks.shared.errors import ArtifactError
 from tasks.shared.member import Member
 from tasks.shared.statistics.log_probabilities import Scores
+from tasks.stacking.explanation import Explanation, explain
 from tasks.stacking.schema import FORMAT, MODEL
 from tasks.stacking.weights import combine
 from tasks.training.schema import MEMBER as RNN
@@ -38,6 +39,10 @@ class StackedClassifier:
         if not texts:
             return np.empty((0, len(self.label_names)), np.float32)
         return combine({name: member.log_probabilities(texts) for name, member in self.members.items()}, self.weights)
+
+    def explain(self, text: str, label: int, other: int) -> Explanation:
+        """What in a cleaned text speaks for the class id `label` rather than for `other`."""
+        return explain(self.members, self.weights, self.label_names, text, label, other)
 
 
 def load_member(folder: Path, device: str = "auto", max_tokens: int | None = None) -> Member:

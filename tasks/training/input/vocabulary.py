@@ -46,6 +46,11 @@ def split_words(text: str) -> list[str]:
     return ["\n" if word[0] == "\n" else word for word in _WORD.findall(text.lower())]
 
 
+def locate_words(lowered: str) -> list[tuple[int, int]]:
+    """Start and end of each of the words that `split_words` gives, in the lower-cased text."""
+    return [match.span() for match in _WORD.finditer(lowered)]
+
+
 class WordVocabulary:
     """Lower-cased words."""
 

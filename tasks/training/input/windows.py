@@ -16,6 +16,8 @@ from tasks.training.input.evidence import Pairs, Tables
 from tasks.training.input.vocabulary import Ids
 from tasks.training.runtime.device import to_device
 
+TOKENS_AT_ONCE = 16_384
+"""Tokens of a batch in prediction: bounds memory for any window size."""
 POOL = 16
 """Batches that are drawn together and sorted by length, when batches are shuffled."""
 
@@ -81,6 +83,11 @@ def batches_by_length(lengths: Ints, size: int) -> list[Ints]:
     """Positions of windows, `size` at a time, the shortest first."""
     order = np.argsort(lengths, kind="stable")
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def bounded_batches(lengths: Ints) -> list[Ints]:
+    """Positions of windows in batches for prediction, the shortest first."""
+    return batches_by_length(lengths, max(1, TOKENS_AT_ONCE // int(lengths.max(initial=1))))
 
 
 def shuffled_batches(lengths: Ints, size: int, rng: np.random.Generator) -> Iterator[Ints]:

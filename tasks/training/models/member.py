@@ -20,17 +20,16 @@ from torch.nn import functional
 
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
+from tasks.shared.member import Evidence
 from tasks.shared.statistics.log_probabilities import Scores, log_softmax
 from tasks.shared.statistics.metrics import Ints
 from tasks.training.input.evidence import NO_EVIDENCE, Pairs, Tables
 from tasks.training.input.vocabulary import Vocabulary, load_vocabulary
-from tasks.training.input.windows import Windows, batches_by_length, collate, cut
+from tasks.training.input.windows import Windows, bounded_batches, collate, cut
+from tasks.training.models.explain import gated_amounts, locate
 from tasks.training.models.files import CONFIG, EVIDENCE, WEIGHTS
 from tasks.training.models.network import Architecture, Dropout, Network
 from tasks.training.runtime.device import choose_device
-
-TOKENS_AT_ONCE = 16_384
-"""Tokens of a batch in prediction: bounds memory for any window size."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,16 @@ class RnnMember:
         """Log-probabilities [texts, labels]."""
         windows = cut(self.vocabulary.encode(texts), self.pairs, self.window, self.per_text)
         return score(self.networks, windows, self.tables, np.zeros(len(texts), np.int64), self.device)
+
+    def explain(self, text: str, label: int, other: int) -> Evidence:
+        """See tasks/training/models/explain.py."""
+        if self.pairs is None:
+            (scores,) = self.log_probabilities([text])
+            return Evidence([], float(scores[label]) - float(scores[other]))
+        windows = cut(self.vocabulary.encode([text]), self.pairs, self.window, self.per_text)
+        of_token, of_pair, log_odds = gated_amounts(self.networks, windows, self.tables, label, other, self.device)
+        found = locate(text, of_token, of_pair)
+        return Evidence(found, log_odds - sum(occurrence.amount for occurrence in found))
 
     def save(self, folder: Path) -> None:
         """Writes networks (embeddings as float16), tables, vocabulary and sizes into an existing folder."""
@@ -113,12 +122,11 @@ def score(networks: Sequence[Network], windows: Windows, tables: Tables, table: 
     """
     total = np.zeros((len(table), networks[0].architecture.labels))
     lengths = windows.lengths
-    size = max(1, TOKENS_AT_ONCE // int(lengths.max(initial=1)))
     training = [network.training for network in networks]
     for network in networks:
         network.eval()
     with torch.inference_mode():
-        for positions in batches_by_length(lengths, size):
+        for positions in bounded_batches(lengths):
             texts = windows.text[positions]
             batch = collate(windows, positions, tables, table[texts]).to(device)
             for network in networks:

@@ -3,7 +3,7 @@
 The logits are a sum of two terms: a linear layer, zero at first, on states and inputs pooled over the window; and the
 evidence itself, each token's times a gate computed from its state. The second is naive Bayes whose terms the RNN
 weighs in context. Its parameters are shared by all labels, so labels with few texts profit from those with many, and it
-says which tokens speak for which label (`Network.contributions`).
+says which tokens speak for which label (`Network.gated_evidence`).
 """
 
 from __future__ import annotations
@@ -104,18 +104,28 @@ class Network(nn.Module):
         return inputs
 
     def contributions(self, inputs: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        """What the evidence at each token adds to the logits, [time, batch, labels].
+        """What the evidence at each token adds to the logits, [time, batch, labels]: the sum of `gated_evidence`."""
+        return self._on_labels(torch.add(*self._gated(inputs, states, mask)))
 
-        The evidence of the token and that of its pair, each times its gate, over the root of the window's length;
-        `mask` [time, batch, 1] is true at tokens.
+    def gated_evidence(self, inputs: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the evidence of each token, and that of its pair, adds to the logits, [time, batch, labels] each.
+
+        Each is the evidence times its gate, over the root of the window's length; `mask` [time, batch, 1] is true at
+        tokens.
         """
+        of_token, of_pair = self._gated(inputs, states, mask)
+        return self._on_labels(of_token), self._on_labels(of_pair)
+
+    def _gated(self, inputs: Tensor, states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         assert self.gates is not None
         gates = functional.softplus(self.gates(functional.dropout(states, self.dropout.gates, self.training)))
         gates = gates.masked_fill(~mask, 0) * mask.sum(0).clamp(min=1).rsqrt()
         start, size = self.architecture.embedding_size, self.architecture.dimensions
         of_token, of_pair = inputs[..., start : start + size], inputs[..., start + size :]
-        weighted = gates[..., :1] * of_token + gates[..., 1:] * of_pair
-        return weighted if self.axes is None else weighted @ self.axes.t()
+        return gates[..., :1] * of_token, gates[..., 1:] * of_pair
+
+    def _on_labels(self, evidence: Tensor) -> Tensor:
+        return evidence if self.axes is None else evidence @ self.axes.t()
 
 
 def _layer(architecture: Architecture, features: int, states: int) -> nn.Module:
