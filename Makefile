@@ -20,11 +20,12 @@ test-all: .venv/.installed  ## run every test, also the slow ones that kill proc
 	$(BIN)/pytest -n auto
 
 torture: .venv/.installed  ## try every fault of docs/reliability.md; its table
-	$(BIN)/python -m benchmarks.torture
+	$(BIN)/python -m benchmarks.torture --write
 
 check: .venv/.installed  ## run the linters and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive flows tasks
 	$(BIN)/mypy
 
 bench: .venv/.installed  ## run the benchmarks and write docs/benchmarks.md

@@ -1,4 +1,4 @@
-"""Faults, one after another: `python -m benchmarks.torture [--share 0.1] [--only NAME …] [--json]`.
+"""Faults, one after another: `python -m benchmarks.torture [--share 0.1] [--only GROUP …] [--json] [--write]`.
 
 Each line of the table is a promise of docs/reliability.md. A line is whole if all its trials are right; the exit code
 is 1 if one is not. Trials are seeded: the same seed and name repeat them.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import random
 import re
@@ -16,95 +15,112 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import USED
+from benchmarks.torture.table import Line, as_json, as_markdown, write
 
-ROWS = ("crashes", "several", "damage", "storage", "corpora", "orchestration", "settings", "surface", "soak")
-
-
-@dataclass
-class Line:
-    """A line of the table."""
-
-    what: str
-    trials: int
-    right: int
-    note: str
+GROUPS = ("soak", "crashes", "several", "damage", "storage", "corpora", "orchestration", "settings", "surface")
+"""In the order in which they start: the soak is one trial that takes minutes."""
+SECONDS_BETWEEN_LINES = 30
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of the trials, at least one of each line")
-    parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--only", nargs="*", choices=GROUPS, metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     parser.add_argument("--trial", default="", help="only the trials whose name matches this regular expression")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="trials at once; many of them wait")
     parser.add_argument("--keep", action="store_true", help="keep the folders of trials that are not right")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    parser.add_argument("--write", action="store_true", help="write the groups' lines into docs/reliability.md")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers and folders do not stay
     root = Path(tempfile.mkdtemp(prefix="torture-"))
-    lab, lines = Lab(root), []
+    lab, started = Lab(root), time.monotonic()
     try:
-        for name in arguments.only or ROWS:
-            module = importlib.import_module(f"benchmarks.torture.{name}")
-            trials = [t for t in module.plan(lab, arguments.share) if re.search(arguments.trial, t.name)]
-            lines += run_trials(lab, name, trials, arguments)
+        lines = run_trials(lab, arguments)
     finally:
         lab.stop()
         if not arguments.keep:
             shutil.rmtree(root, ignore_errors=True)
-    if arguments.json:
-        print(json.dumps([asdict(line) for line in lines], ensure_ascii=False))
-    else:
-        show(lines)
+    print(as_json(lines) if arguments.json else as_markdown(lines))
+    if arguments.write:
+        write(lines, GROUPS, time.monotonic() - started)
     sys.exit(any(line.right < line.trials for line in lines))
 
 
-def run_trials(lab: Lab, row: str, trials: Sequence[Trial], arguments: argparse.Namespace) -> list[Line]:
-    """Runs the trials, several at once; a line for each `what` among them."""
-    started, used = time.monotonic(), sum(USED)
+def run_trials(lab: Lab, arguments: argparse.Namespace) -> list[Line]:
+    """Runs the trials of all groups in one pool; a line for each `what` among them."""
+    planned = [
+        (group, trial)
+        for group in arguments.only or GROUPS
+        for trial in importlib.import_module(f"benchmarks.torture.{group}").plan(lab, arguments.share)
+        if re.search(arguments.trial, trial.name)
+    ]
+    progress = Progress(Counter(group for group, _ in planned))
 
-    def run(numbered: tuple[int, Trial]) -> str | None:
-        number, trial = numbered
-        folder = lab.root / f"{row}-{number:03}"
+    def run(numbered: tuple[int, tuple[str, Trial]]) -> str | None:
+        number, (group, trial) = numbered
+        folder = lab.root / f"{group}-{number:04}"
         folder.mkdir()
+        started = time.monotonic()
         try:
             wrong = trial.check(folder, random.Random(f"{arguments.seed} {trial.name}"))
         except Exception as error:
             wrong = f"{type(error).__name__}: {error}"
-        if wrong is not None:
-            kept = f"; {folder}" if arguments.keep else ""
-            print(f"{row}: {trial.name}:\n    {wrong[:1000]}{kept}", file=sys.stderr, flush=True)
         if wrong is None or not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
+        kept = f"; {folder}" if arguments.keep else ""
+        progress.ended(group, trial.name, wrong and wrong[:1000] + kept, time.monotonic() - started)
         return wrong
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = list(pool.map(run, enumerate(trials)))
-    lines: dict[str, Line] = {}
-    for trial, wrong in zip(trials, outcomes, strict=True):
-        line = lines.setdefault(trial.what, Line(trial.what, 0, 0, ""))
+        outcomes = list(pool.map(run, enumerate(planned)))
+    lines: dict[tuple[str, str], Line] = {}
+    for (group, trial), wrong in zip(planned, outcomes, strict=True):
+        line = lines.setdefault((group, trial.what), Line(group, trial.what, 0, 0, lab.notes.get(trial.what, "")))
         line.trials += 1
-        line.right += wrong is None
-        if wrong is not None and not line.note:
+        if wrong is not None and line.right == line.trials - 1:
             line.note = f"{trial.name.removeprefix(trial.what).strip(': ')}: {wrong[:200]}"
-    took = f"{time.monotonic() - started:.0f} s, {sum(USED) - used:.0f} processor seconds of commands"
-    print(f"{row}: {len(trials)} trials, {took}", file=sys.stderr, flush=True)
+        line.right += wrong is None
     return list(lines.values())
 
 
-def show(lines: Sequence[Line]) -> None:
-    """The table, in Markdown."""
-    print("| what | trials | right | note |\n| --- | --- | --- | --- |")
-    for line in lines:
-        print(f"| {line.what} | {line.trials} | {line.right} | {line.note.replace('|', '/')} |")
+class Progress:
+    """Says on standard error which trials are not right, which groups have ended, and how far all are."""
+
+    def __init__(self, left: Counter[str]) -> None:
+        self._left, self._total = left, left.total()
+        self._lock = threading.Lock()
+        self._wrong = 0
+        self._started = self._said = time.monotonic()
+        self._seconds: Counter[str] = Counter()
+
+    def ended(self, group: str, name: str, wrong: str | None, seconds: float) -> None:
+        with self._lock:
+            self._left[group] -= 1
+            self._seconds[group] += round(seconds)
+            if wrong is not None:
+                self._wrong += 1
+                self._say(f"{group}: {name}:\n    {wrong}")
+            if not self._left[group]:
+                self._say(f"{group}: done, {self._seconds[group]} seconds of trials")
+            if not self._left[group] or time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
+                self._said = time.monotonic()
+                done, used = self._total - self._left.total(), sum(USED)
+                at = f"{self._said - self._started:.0f} s, {used:.0f} processor seconds of commands"
+                self._say(f"{done} of {self._total} trials, {self._wrong} not right; {at}")
+
+    @staticmethod
+    def _say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def show(lab: Lab, folder: Path, _: random.Random) -> str | None:
     for path in (folder / "texts").rglob("*.txt"):
         path.write_text(f"{attack} {path.read_text()} {attack}")
     configure(folder)
-    done = lab.launcher.run(folder, "run")
+    done = lab.launcher.run(folder, "run", pictures=True)
     if done.code != 0:
         return f"the run ends with code {done.code}: {done.message}"
     pages = list((folder / "data").rglob("*.html"))

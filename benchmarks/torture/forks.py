@@ -42,6 +42,8 @@ class Child:
     """Resource limits by their names (RLIMIT_AS)."""
     mounts: list[tuple[str, str, str]] = field(default_factory=list)
     """Mounts in a namespace of its own: kind (tmpfs, bind, read-only), target, source or options."""
+    pictures: bool = False
+    """Draw the report's pictures, which takes a third of a small run's time; else they are blank."""
 
 
 def main() -> None:
@@ -76,7 +78,13 @@ def _import_everything() -> None:
         importlib.import_module(name)
     import torch
 
+    from flows.pipeline.stages import STAGES
+    from tasks.shared.store.fingerprint import code_digests
+
     _compile_templates_once()
+    for stage in STAGES.values():  # digests of the code, kept per process
+        code_digests(stage.function.__module__)
+        code_digests(stage.contract)
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # its first use imports as much again as torch
     gc.freeze()
 
@@ -124,10 +132,18 @@ def _become(child: Child) -> None:
         _set_clock(child.clock)
     if child.signal_at or child.count_operations:
         sys.addaudithook(_Watch(child))
+    if not child.pictures:
+        _leave_pictures_blank()
     sys.argv = ["corpusflow", *child.arguments]
     from flows.cli.main import main as command
 
     command()
+
+
+def _leave_pictures_blank() -> None:
+    from tasks.shared.plots import drawing
+
+    drawing._svg = lambda *_: b'<svg xmlns="http://www.w3.org/2000/svg"><g id="figure_1"/></svg>'
 
 
 class _Watch:

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +38,8 @@ class Lab:
     """Everything outside of a trial's own folder; made when it is first needed, and stopped at the end."""
 
     root: Path
+    notes: dict[str, str] = field(default_factory=dict)
+    """What a line of the table says apart from its figures, by `what`."""
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()

@@ -12,6 +12,7 @@ import yaml
 TINY: dict[str, Any] = {
     "extraction": {"source": "folder", "folder": {"path": "texts"}},
     "vocabulary": {"size": 400},
+    "linear": {"C": [1.0]},
     "training": {"epochs": 2, "hidden_size": 8, "embedding_size": 8, "window": 32, "windows": 50, "device": "cpu"},
     "evaluation": {"bootstrap_samples": 100, "baselines": ["majority", "naive_bayes"]},
     "promotion": {"bootstrap_samples": 100, "min_documents": 1},

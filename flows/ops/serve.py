@@ -140,7 +140,7 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, logs: Pat
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and server.poll() is None:
         try:
-            with urllib.request.urlopen(f"{address}/api/health", timeout=5):  # noqa: S310 (our own)
+            with urllib.request.urlopen(f"{address}/api/health", timeout=5):  # our own  # noqa: S310  # nosec B310
                 return
         except OSError:
             time.sleep(0.3)
