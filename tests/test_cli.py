@@ -110,6 +110,15 @@ def test_runs_and_why_show_a_run(done: Pipeline):
     assert "no run 'zzz'" in refused(done("why", "--run", "zzz"))
 
 
+def test_the_end_of_a_run_names_the_report_and_the_doubtful_labels(done: Pipeline):
+    report = done.stage_path("evaluation")
+    again = done("run")
+    assert f"report  {report}/report.html" in again.out
+    assert re.search(
+        rf"labels  \d+ of \d+ are worth a second look: {re.escape(str(report))}/doubtful_labels\.parquet", again.out
+    )
+
+
 def test_predict_labels_files_and_standard_input(done: Pipeline, tmp_path: Path):
     text = " ".join(["apple1 river1 stone1 cloud1 tiger1"] * 12)
     (tmp_path / "a.txt").write_text(text)

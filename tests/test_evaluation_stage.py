@@ -28,7 +28,10 @@ from tasks.stacking.stacked import StackedClassifier
 from tasks.training.schema import GRADIENTS
 
 SETTINGS = EvaluationSettings(bootstrap_samples=100, device="cpu")
-FILES = ["baselines.parquet", "metrics.json", "predictions.parquet", "report.html"]
+FILES = [
+    *("baselines.parquet", "doubtful_labels.parquet", "metrics.json", "mistakes.parquet", "predictions.parquet"),
+    *("report.html", "strongest_words.parquet"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +173,25 @@ def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> 
         evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"splits": tmp_path / "splits"})
 
 
+def test_findings_are_tables_beside_the_report(artifact: Path, inputs: Inputs) -> None:
+    doubtful, mistakes, words = (
+        pd.read_parquet(artifact / f"{name}.parquet") for name in ("doubtful_labels", "mistakes", "strongest_words")
+    )
+    predictions, metrics = pd.read_parquet(artifact / "predictions.parquet"), read_metrics(artifact)
+    assert metrics["doubtful_labels"] == {"documents": len(doubtful), "labelled": 24}
+    assert list(doubtful["rank"]) == list(range(1, len(doubtful) + 1))
+    assert set(doubtful["doc_id"]).isdisjoint(predictions["doc_id"])
+    assert (doubtful["label"] != doubtful["suggested"]).all()
+    assert len(mistakes) == min(10, (predictions["label"] != predictions["predicted"]).sum())
+    for row in mistakes.to_dict("records"):
+        assert "".join(piece["text"] for piece in row["pieces"]).startswith("<script>w")
+        assert len(row["terms"]) <= 12
+    own = {label: set(words["word"][words["label"] == label]) for label in LABELS}
+    assert own[LABELS[0]] <= {f"w{i}" for i in range(20)} | {f"w{i} w{k}" for i in range(20) for k in range(20)}
+    assert all(0 < len(some) <= 10 for some in own.values())
+    assert (words["amount"] > 0).all()
+
+
 def test_report_is_rebuilt_when_its_template_changes() -> None:
     assert evaluate.external_digests is not None
     assert set(evaluate.external_digests(SETTINGS)) == {"template.html"}
@@ -227,6 +249,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "an interval misses its score": (edit_metrics(lambda m: m.update(macro_f1_interval=[0, 0])), "scores"),
     "accuracy is another model's": (
         edit_metrics(lambda m: m.update(accuracy=0.001, accuracy_interval=[0, 1])),
+        "consistency",
+    ),
+    "a doubtful label is missing": (
+        edit_metrics(lambda m: m["doubtful_labels"].update(documents=99)),
         "consistency",
     ),
     "a baseline is missing": (edit_metrics(lambda m: m["baselines"].pop("tfidf_svm")), "baselines"),

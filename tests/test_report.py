@@ -19,8 +19,12 @@ from scipy.special import softmax
 
 from tasks.evaluation import figures
 from tasks.evaluation.calibration import reliability
+from tasks.evaluation.findings.doubtful import Doubtful
+from tasks.evaluation.findings.findings import Findings
+from tasks.evaluation.findings.mistakes import excerpt, find_mistakes
+from tasks.evaluation.findings.words import StrongWord
 from tasks.evaluation.gradient_figures import gradient_pictures
-from tasks.evaluation.report import Report, excerpt, find_mistakes, render, stages, verdict
+from tasks.evaluation.report import MOST_LABELS_DRAWN, Report, render, stages, verdict, words_by_label
 from tasks.evaluation.results import (
     Comparison,
     Estimate,
@@ -35,8 +39,10 @@ from tasks.evaluation.results import (
 )
 from tasks.evaluation.scores import evaluate
 from tasks.evaluation.show import _confusion
+from tasks.shared.member import Occurrence
 from tasks.shared.plots.curves import Series, curves
 from tasks.shared.plots.drawing import Picture
+from tasks.stacking.explanation import Explanation, Term
 
 LABELS = ("$plain^{", "日本語", HOSTILE)
 MEMBERS = {
@@ -45,6 +51,15 @@ MEMBERS = {
     "rnn": MemberScores(0.58, 0.52, 1.1, 0.4, WithoutMember(0.6, 1.15, 0.01, 0.02, 0.8)),
 }
 TEXT = "</blockquote><img src=x onerror=alert(1)> a text"
+NO_FINDINGS = Findings([], 0, {}, [], [])
+
+
+def explain(text: str, label: int, other: int) -> Explanation:
+    """`<img` speaks for the predicted label, `text` for the true one."""
+    start = text.find("<img")
+    occurrences = [Occurrence(start, start + 4, "<img", 2.0), Occurrence(len(text) - 4, len(text), "text", -1.0)]
+    terms = [Term("<img", 2.0, 0.5, {"words": 2.0}), Term("te\n<b>", -1.0, 0.25, {"words": -1.0})]
+    return Explanation(text, str(label), str(other), 1.0, terms, {}, occurrences)
 
 
 def make_report(labels: tuple[str, ...] = LABELS, documents: int = 30, mistakes: int = 3, epochs: int = 4) -> Report:
@@ -64,9 +79,18 @@ def make_report(labels: tuple[str, ...] = LABELS, documents: int = 30, mistakes:
         validation=ValidationScores(7, 0.25, 0.125),
         max_grad_norm=1.0,
         profiles=[profile(epochs - 1), profile(epochs), profile(epochs, "<i>c")],
-        mistakes=find_mistakes(test, dict.fromkeys(test.doc_ids, TEXT), labels, mistakes, 600),
+        findings=findings(test, labels, mistakes),
+        doubtful_labels=2,
         stages=stages({"cleaning": {"fingerprint": "<b>f", "settings": {"a": {"<u>k": "<u>v"}, "none": None}}}),
     )
+
+
+def findings(test: Predictions, labels: tuple[str, ...], mistakes: int) -> Findings:
+    texts = [TEXT] * len(test.doc_ids)
+    found = find_mistakes(test.doc_ids, texts, test.labels, test.probabilities, labels, explain, mistakes, 600)
+    doubtful = [Doubtful(f"<u>{number}", labels[0], labels[-1], 0.125, 0.75) for number in range(3)]
+    words = [StrongWord(label, f"<i>{word}", 0.5) for label in labels for word in ("one", "two")]
+    return Findings(doubtful, 1234, {each.doc_id: f"<s>{TEXT}" for each in doubtful}, found, words)
 
 
 def profile(
@@ -119,10 +143,30 @@ def test_names_and_texts_of_the_corpus_are_escaped(html: str) -> None:
     assert not page.open
     assert "script" not in page.tags
     assert not page.handlers
-    assert not {"b>f", "u"} & set(page.tags)
+    assert not {"b>f", "u", "i", "s", "img>"} & set(page.tags)
     assert "&lt;script&gt;alert(&#39;label&#39;)&lt;/script&gt;" in html
-    assert "&lt;/blockquote&gt;&lt;img src=x onerror=alert(1)&gt; a text" in html
+    assert '&lt;/blockquote&gt;&lt;<mark class="for s3">img</mark> src=x onerror=alert(1)&gt; a ' in html
     assert html.count("<blockquote>") == 3
+
+
+def test_mistakes_mark_the_words_for_and_against(html: str) -> None:
+    assert '<mark class="against s2">text</mark></blockquote>' in html
+    assert "&lt;img +2.00, te⏎&lt;b&gt; −1.00" in html
+
+
+def test_doubtful_labels_and_strong_words_are_listed(html: str) -> None:
+    assert "3 of the 1,234 labelled documents may have the wrong label" in html
+    assert "The first 2; doubtful_labels.parquet has all." in html
+    assert html.count("&lt;s&gt;") == 2
+    assert "<td>0.125</td>" in html
+    assert "&lt;i&gt;one · &lt;i&gt;two" in html
+
+
+def test_thousands_of_labels_list_the_words_of_the_first_hundred() -> None:
+    words = [StrongWord(f"label{number // 3:04d}", f"w{number}", 1.0) for number in range(6_000)]
+    listed = words_by_label(words)
+    assert len(listed) == MOST_LABELS_DRAWN
+    assert listed["label0099"] == ["w297", "w298", "w299"]
 
 
 def test_notices_are_shown_and_escaped() -> None:
@@ -254,7 +298,8 @@ def test_report_without_mistakes_history_or_lineage() -> None:
             validation=None,
             max_grad_norm=None,
             profiles=None,
-            mistakes=[],
+            findings=NO_FINDINGS,
+            doubtful_labels=20,
             stages=[],
         )
     )
@@ -287,8 +332,8 @@ def test_vanished_gradients_and_windows_of_one_token_can_be_drawn() -> None:
 
 def test_mistakes_are_the_wrong_ones_most_confident_first() -> None:
     shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.3, 0.7]])
-    predictions = Predictions(["a", "b", "c", "d", "e"], np.array([0, 0, 0, 1, 0]), shares)
-    found = find_mistakes(predictions, dict.fromkeys("abcde", "text"), ("no", "yes"), 2, 100)
+    labels = np.array([0, 0, 0, 1, 0])
+    found = find_mistakes("abcde", ["text"] * 5, labels, shares, ("no", "yes"), explain, 2, 100)
     assert [(m.doc_id, m.label, m.predicted, m.probability, m.label_probability) for m in found] == [
         ("b", "no", "yes", 0.8, 0.2),
         ("c", "no", "yes", 0.7, 0.3),

@@ -122,6 +122,14 @@ def test_evaluation_shows_baselines_and_the_confusion_matrix(runs: Runs):
     assert "](data:image/svg+xml;base64," in runs.server.history("evaluation-confusion")[0]["data"]
 
 
+def test_labels_worth_a_second_look_have_a_page_and_a_line(runs: Runs):
+    assert "labelled documents may have the wrong label." in runs.server.page("evaluation-doubtful")
+    assert "| document | label | probability | suggested | probability |" in runs.server.page("evaluation-doubtful")
+    assert re.search(
+        r"labels worth a second look: \d+ of \d+, see doubtful_labels\.parquet", runs.server.page("retrain")
+    )
+
+
 def test_the_history_of_a_key_grows_with_what_is_built(runs: Runs):
     assert [len(runs.server.history(key)) for key in ("extraction", "cleaning", "check-extraction")] == [1, 2, 2]
     assert "settings min_characters: 20 → 19" in runs.server.page("cleaning")

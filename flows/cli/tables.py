@@ -42,7 +42,11 @@ def show_run(record: RunRecord) -> None:
     console.print(table)
     if record.metrics is not None:
         _show_metrics(record.metrics)
-        console.print(f"\nreport  {escape(_path(record, 'evaluation'))}/report.html")
+        folder = escape(_path(record, "evaluation"))
+        console.print(f"\nreport  {folder}/report.html")
+        if counts := record.metrics.get("doubtful_labels"):  # not in records of version 0.1
+            share = f"{counts['documents']:,} of {counts['labelled']:,} are worth a second look"
+            console.print(f"labels  {share}: {folder}/doubtful_labels.parquet")
     if record.decision:
         console.print(f"promotion  {escape(suit_hints(record.decision))}")
     console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.evaluation.schema import BASELINE_PREDICTIONS, METRICS, PREDICTIONS, REPORT, predictions_schema
+from tasks.evaluation.schema import BASELINE_PREDICTIONS, DOUBTFUL, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
@@ -169,6 +169,11 @@ def _consistency(metrics: Mapping[str, Any], artifact: Path) -> CheckBatch:
             "baselines: documents",
             float(metrics["documents"]),
             float(pq.read_metadata(artifact / BASELINE_PREDICTIONS).num_rows),
+        ),
+        (
+            "doubtful labels",
+            float(metrics["doubtful_labels"]["documents"]),
+            float(pq.read_metadata(artifact / DOUBTFUL).num_rows),
         ),
         ("report is complete", float(report.is_file() and b"</html>" in report.read_bytes()[-64:]), 1.0),
     ]

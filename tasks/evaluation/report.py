@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.evaluation import figures
+from tasks.evaluation.findings.findings import Findings
+from tasks.evaluation.findings.mistakes import Mistake
+from tasks.evaluation.findings.words import StrongWord
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.results import (
     MOST_LABELS_DRAWN,
@@ -19,7 +21,6 @@ from tasks.evaluation.results import (
     Evaluation,
     GradientProfile,
     MemberScores,
-    Predictions,
     ValidationScores,
     worst_confusions,
 )
@@ -28,20 +29,7 @@ from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
 
 TEMPLATE = Path(__file__).with_name("template.html")
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A misclassified test document."""
-
-    doc_id: str
-    label: str
-    predicted: str
-    probability: float
-    """Of the predicted label."""
-    label_probability: float
-    """Of the true label."""
-    excerpt: str
+WEAKEST_MARK = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,39 +59,12 @@ class Report:
     """The norm above which gradients were clipped; None if unknown."""
     profiles: Sequence[GradientProfile] | None
     """Gradient profiles; empty for a model without recurrent layers, None if the model has no record of them."""
-    mistakes: Sequence[Mistake]
+    findings: Findings
+    doubtful_labels: int
+    """How many of them are shown."""
     stages: Sequence[Stage]
     notices: Sequence[str] = ()
     """What a reader should know about the labels."""
-
-
-def find_mistakes(
-    predictions: Predictions, texts: Mapping[str, str], label_names: Sequence[str], limit: int, characters: int
-) -> list[Mistake]:
-    """Misclassified documents, most confident prediction first, with the beginning of their text."""
-    predicted, labels, probabilities = predictions.predicted, predictions.labels, predictions.probabilities
-    wrong = np.flatnonzero(predicted != labels)
-    order = np.lexsort((wrong, -probabilities[wrong].max(-1)))
-    return [
-        Mistake(
-            doc_id=predictions.doc_ids[i],
-            label=label_names[labels[i]],
-            predicted=label_names[predicted[i]],
-            probability=float(probabilities[i, predicted[i]]),
-            label_probability=float(probabilities[i, labels[i]]),
-            excerpt=excerpt(texts[predictions.doc_ids[i]], characters),
-        )
-        for i in wrong[order][:limit]
-    ]
-
-
-def excerpt(text: str, characters: int) -> str:
-    """The first `characters` of a text, cut at a space if there is one in their last quarter."""
-    if len(text) <= characters or not characters:
-        return text[:characters]
-    cut = text[:characters]
-    space = max(cut.rfind(" "), cut.rfind("\n"))
-    return cut[: space if space > characters * 3 // 4 else characters].rstrip() + " …"
 
 
 def stages(lineage: Mapping[str, Any]) -> list[Stage]:
@@ -142,6 +103,8 @@ def render(report: Report) -> str:
         verdict=verdict(evaluation.baselines, report.titles),
         share=rnn_share(report.members, evaluation.scores.accuracy.value) if report.members else "",
         pictures=_pictures(report),
+        marked=[marked(mistake) for mistake in report.findings.mistakes],
+        words=words_by_label(report.findings.words),
         most_labels=MOST_LABELS_DRAWN,
         confusions=worst_confusions(evaluation.label_names, evaluation.confusion),
         curves=training_curves(report.history),
@@ -149,6 +112,30 @@ def render(report: Report) -> str:
         confidence=f"{evaluation.resampling.confidence:.4g}",
         percent=f"{100 * evaluation.resampling.confidence:.4g} %",
     )
+
+
+def marked(mistake: Mistake) -> list[tuple[str, str]]:
+    """The pieces of a mistake's text, each with the class of its mark: `for`, `against`, and how strong, 1 to 3.
+
+    Words below `WEAKEST_MARK` of the strongest one's amount have none.
+    """
+    strongest = max((abs(piece.amount) for piece in mistake.pieces), default=0.0) or 1.0
+
+    def style(amount: float) -> str:
+        strength = abs(amount) / strongest
+        level = 1 + (strength > 0.4) + (strength > 0.7)
+        return f"{'for' if amount > 0 else 'against'} s{level}" if strength >= WEAKEST_MARK else ""
+
+    return [(piece.text, style(piece.amount)) for piece in mistake.pieces]
+
+
+def words_by_label(words: Sequence[StrongWord]) -> dict[str, list[str]]:
+    """The strongest words of the first labels, at most `MOST_LABELS_DRAWN`."""
+    found: dict[str, list[str]] = {}
+    for each in words:
+        if each.label in found or len(found) < MOST_LABELS_DRAWN:
+            found.setdefault(each.label, []).append(each.word)
+    return found
 
 
 def best_baseline(baselines: Mapping[str, Comparison]) -> str:

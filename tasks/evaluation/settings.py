@@ -26,6 +26,9 @@ class EvaluationSettings(Section):
     excerpt_characters: int = Field(
         600, ge=0, le=20_000, description="Characters of each mistake's text in the report."
     )
+    doubtful_labels: int = Field(
+        20, ge=0, le=1000, description="Labels worth a second look in the report; doubtful_labels.parquet has all."
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
 
     @field_validator("baselines")

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
 from tasks.evaluation.results import MOST_LABELS_DRAWN, worst_confusions
-from tasks.evaluation.schema import METRICS
+from tasks.evaluation.schema import DOUBTFUL, METRICS
 from tasks.shared.plots.drawing import opaque
 from tasks.shared.ui.markdown import Markdown, Page, table
+
+DOUBTFUL_SHOWN = 50
 
 
 def pages(artifact: Path) -> Iterator[Page]:
@@ -26,6 +29,27 @@ def pages(artifact: Path) -> Iterator[Page]:
         f"## Test split: {metrics['documents']:,} documents\n\n{_scores(metrics)}\n### Labels\n\n{_labels(metrics)}",
     )
     yield Markdown("evaluation-confusion", "Confusion matrix of the test split", _confusion(metrics["confusion"]))
+    yield _doubtful(artifact, metrics["doubtful_labels"])
+
+
+def _doubtful(artifact: Path, counts: Mapping[str, int]) -> Markdown:
+    found = pq.read_table(artifact / DOUBTFUL).slice(0, DOUBTFUL_SHOWN).to_pylist()
+    rows = [
+        (
+            row["doc_id"],
+            row["label"],
+            f"{row['label_probability']:.3f}",
+            row["suggested"],
+            f"{row['suggested_probability']:.3f}",
+        )
+        for row in found
+    ]
+    sentence = f"{counts['documents']:,} of {counts['labelled']:,} labelled documents may have the wrong label"
+    more = f"\nThe first {len(found)}; {DOUBTFUL} in the evaluation's folder has all.\n"
+    text = f"## Labels worth a second look\n\n{sentence}.\n\n" + table(
+        ("document", "label", ">probability", "suggested", ">probability"), rows
+    )
+    return Markdown("evaluation-doubtful", sentence, text + (more if counts["documents"] > len(found) else ""))
 
 
 def _confusion(found: Mapping[str, Any]) -> str:

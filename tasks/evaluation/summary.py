@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from tasks.evaluation.findings.findings import Findings
 from tasks.evaluation.results import (
     Calibration,
     Comparison,
@@ -18,7 +19,10 @@ from tasks.evaluation.results import (
 
 
 def metrics(
-    evaluation: Evaluation, out_of_fold: ValidationScores | None, members: Mapping[str, MemberScores]
+    evaluation: Evaluation,
+    out_of_fold: ValidationScores | None,
+    members: Mapping[str, MemberScores],
+    findings: Findings,
 ) -> dict[str, Any]:
     """The scores on the test split at the top level; those out of fold, on the texts learned from, under their name."""
     resampling = evaluation.resampling
@@ -32,6 +36,7 @@ def metrics(
         "members": {name: _member(member) for name, member in members.items()},
         "without": {name: asdict(m.without) for name, m in members.items() if m.without is not None},
         "out_of_fold": None if out_of_fold is None else asdict(out_of_fold),
+        "doubtful_labels": {"documents": len(findings.doubtful), "labelled": findings.labelled},
         "intervals": {
             "method": "bias-corrected percentile bootstrap over documents",
             "samples": resampling.samples,

@@ -22,11 +22,17 @@ from tasks.evaluation.inputs import (
 from tasks.evaluation.results import Evaluation, MemberScores, Predictions, Resampling, ValidationScores
 from tasks.evaluation.schema import (
     BASELINE_PREDICTIONS,
+    DOUBTFUL,
     METRICS,
+    MISTAKES,
     PREDICTIONS,
     REPORT,
+    WORDS,
     baselines_table,
+    doubtful_table,
+    mistakes_table,
     predictions_table,
+    words_table,
 )
 from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.scores import judge_members
@@ -43,6 +49,7 @@ from tasks.training.history import read_history
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from tasks.evaluation.findings.findings import Findings
     from tasks.evaluation.report import Report
     from tasks.extraction.document import Document
     from tasks.shared.statistics.log_probabilities import Scores
@@ -65,6 +72,7 @@ def evaluate(
     settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, linear: Path, training: Path, model: Path
 ) -> dict[str, JsonValue]:
     """Compares the model with its members, and with baselines that learn from the training and validation texts."""
+    from tasks.evaluation.findings.find import Folders, Shown, find
     from tasks.evaluation.report import render  # matplotlib and torch: a reused report does not load them
     from tasks.stacking.stacked import read_model
     from tasks.stacking.weights import combine
@@ -94,15 +102,20 @@ def evaluate(
     members = judge_members(scores, stacked, labels)
     out_of_fold = {name: stacked["out_of_fold"][name] for name in ("documents", "accuracy", "macro_f1")}
     on_validation = ValidationScores(**out_of_fold)
-    measured = json.dumps(metrics(evaluation, on_validation, members), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(out / METRICS, measured + "\n")
+    shown = Shown(settings.mistakes, settings.excerpt_characters, settings.doubtful_labels)
+    folders = Folders(linear, training, model)
+    findings = find(folders, stacked["weights"], known, test, probabilities, names, shown, settings.device)
+    values = metrics(evaluation, on_validation, members, findings)
+    write_text(out / METRICS, json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     pq.write_table(predictions_table(predictions, names), out / PREDICTIONS)
     pq.write_table(baselines_table(predictions.doc_ids, baselines, names), out / BASELINE_PREDICTIONS)
-    texts = {document.doc_id: document.text for document in test}
-    report = _report(settings, evaluation, members, on_validation, predictions, texts, splits, training, model)
+    pq.write_table(doubtful_table(findings.doubtful), out / DOUBTFUL)
+    pq.write_table(mistakes_table(findings.mistakes), out / MISTAKES)
+    pq.write_table(words_table(findings.words), out / WORDS)
+    report = _report(settings, evaluation, members, on_validation, findings, splits, training, model)
     notices = label_notices(cleaned, names)
     write_text(out / REPORT, render(replace(report, notices=notices)))
-    return _summary(evaluation)
+    return _summary(evaluation, findings)
 
 
 def _read(cleaned: Path, splits: Path) -> tuple[list[Document], list[Document]]:
@@ -144,14 +157,13 @@ def _report(
     evaluation: Evaluation,
     members: Mapping[str, MemberScores],
     on_validation: ValidationScores,
-    predictions: Predictions,
-    texts: Mapping[str, str],
+    findings: Findings,
     splits: Path,
     training: Path,
     model: Path,
 ) -> Report:
     from tasks.evaluation.baselines import BASELINES
-    from tasks.evaluation.report import Report, find_mistakes, stages
+    from tasks.evaluation.report import Report, stages
 
     lineage = {**read_lineage(model), "evaluation": {"settings": settings.cache_values()}}
     return Report(
@@ -163,14 +175,13 @@ def _report(
         validation=on_validation,
         max_grad_norm=read_max_grad_norm(training),
         profiles=read_gradient_profiles(training),
-        mistakes=find_mistakes(
-            predictions, texts, evaluation.label_names, settings.mistakes, settings.excerpt_characters
-        ),
+        findings=findings,
+        doubtful_labels=settings.doubtful_labels,
         stages=stages(lineage),
     )
 
 
-def _summary(evaluation: Evaluation) -> dict[str, JsonValue]:
+def _summary(evaluation: Evaluation, findings: Findings) -> dict[str, JsonValue]:
     """Logs the scores; returns those that summarize the artifact."""
     scores = evaluation.scores
     baselines: dict[str, JsonValue] = {name: c.scores.accuracy.value for name, c in evaluation.baselines.items()}
@@ -188,4 +199,5 @@ def _summary(evaluation: Evaluation) -> dict[str, JsonValue]:
         "accuracy": scores.accuracy.value,
         "macro_f1": scores.macro_f1.value,
         "baselines": baselines,
+        "doubtful_labels": len(findings.doubtful),
     }

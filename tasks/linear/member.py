@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
+from scipy.sparse import csr_array
 
 from tasks.linear import ngrams
 from tasks.linear.explain import divide
@@ -57,10 +58,14 @@ class LinearMember:
     def _columns(self) -> dict[str, int]:
         return {term: column for column, term in enumerate(self.terms)}
 
+    def features(self, texts: Sequence[str]) -> csr_array:
+        """TF-IDF of the texts, [texts, terms]."""
+        counts, _ = COUNTERS[self.kind](texts, self._columns)
+        return ngrams.tf_idf(counts, self.idf)
+
     def margins(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The margin of each label, [texts, labels]."""
-        counts, _ = COUNTERS[self.kind](texts, self._columns)
-        return np.asarray(ngrams.tf_idf(counts, self.idf) @ self.weights + self.bias, np.float32)
+        return np.asarray(self.features(texts) @ self.weights + self.bias, np.float32)
 
     def log_probabilities(self, texts: Sequence[str]) -> Scores:
         """Log-probabilities [texts, labels]."""

@@ -89,18 +89,20 @@ def mark(explanation: Explanation, stop: int) -> list[tuple[str, float]]:
 
     The amount of a pair, or of a run of characters, is divided evenly among its words.
     """
-    spans = [match.span() for match in _WORD.finditer(explanation.text)]
-    starts, ends = (np.array(some, np.int64) for some in zip(*spans, strict=True)) if spans else (np.zeros(0),) * 2
+    text = explanation.text
+    spans = [match.span() for match in _WORD.finditer(text)]
+    starts, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    letters = np.array([text[start].isalnum() for start, _ in spans], bool)
     amounts = np.zeros(len(spans))
     for occurrence in explanation.occurrences:
-        first, last = np.searchsorted(ends, occurrence.start, "right"), np.searchsorted(starts, occurrence.end, "left")
-        if first < last:
-            amounts[first:last] += occurrence.amount / (last - first)
+        inside = slice(np.searchsorted(ends, occurrence.start, "right"), np.searchsorted(starts, occurrence.end))
+        worthy = letters[inside] if letters[inside].any() else ~letters[inside]  # words before signs
+        amounts[inside][worthy] += occurrence.amount / max(1, int(worthy.sum()))
     pieces, position = [], 0
     for (start, end), amount in zip(spans, amounts.tolist(), strict=True):
         if end > stop:
             break
-        pieces += [(explanation.text[position:start], 0.0), (explanation.text[start:end], amount)]
+        pieces += [(text[position:start], 0.0), (text[start:end], amount)]
         position = end
-    pieces.append((explanation.text[position:stop], 0.0))
+    pieces.append((text[position:stop], 0.0))
     return [piece for piece in pieces if piece[0]]

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.linear.schema import LABELS, out_of_fold_file
+from tasks.linear.schema import LABELS
 from tasks.shared.engine.stage import stage
-from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.stacking.schema import FORMAT, MODEL
 from tasks.stacking.settings import StackingSettings
 from tasks.training.schema import MEMBER as RNN
-from tasks.training.schema import OUT_OF_FOLD_FILE
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from tasks.shared.out_of_fold import OutOfFold
     from tasks.stacking.weights import Stack
 
 log = logger("stacking")
@@ -32,16 +29,14 @@ log = logger("stacking")
 @stage("stacking", folder="07_models", libraries=("numpy", "scipy", "pyarrow"))
 def stack(settings: StackingSettings, out: Path, *, linear: Path, training: Path) -> dict[str, JsonValue]:
     """Starts with the best member; each other one, the linear ones first, joins if it is clearly of use."""
-    from tasks.shared.out_of_fold import read_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.shared.statistics.metrics import accuracy, confusion_matrix, macro_f1
+    from tasks.stacking.out_of_fold import read_members
     from tasks.stacking.weights import combine, fit_stack, without_each
 
     names = json.loads((linear / LABELS).read_text(encoding="utf-8"))
-    files = {name: linear / out_of_fold_file(name) for name in ("words", "characters")}
-    files = {name: path for name, path in files.items() if path.exists()} | {RNN: training / OUT_OF_FOLD_FILE}
-    predictions = {name: read_out_of_fold(path, names) for name, path in files.items()}
-    labels = _same_texts(predictions)
+    predictions = read_members(linear, training, names)
+    labels = next(iter(predictions.values())).labels
     scores = {name: some.scores for name, some in predictions.items()}
     stacked = fit_stack(scores, labels, list(scores), settings.min_standard_errors)
     together = combine(scores, stacked.weights)
@@ -68,15 +63,6 @@ def stack(settings: StackingSettings, out: Path, *, linear: Path, training: Path
     write_text(out / MODEL, json.dumps(model, indent=1, ensure_ascii=False) + "\n")
     _log(stacked)
     return {"rows": len(labels), "weights": dict(stacked.weights), **judged(together)}
-
-
-def _same_texts(predictions: dict[str, OutOfFold]) -> np.ndarray:
-    """The labels of the texts, [texts]. Raises ArtifactError if the members have predicted different texts."""
-    first, *others = predictions.values()
-    for other in others:
-        if list(other.doc_ids) != list(first.doc_ids) or not np.array_equal(other.labels, first.labels):
-            raise ArtifactError("the members were fitted on different texts; run again")
-    return first.labels
 
 
 def _log(stacked: Stack) -> None:

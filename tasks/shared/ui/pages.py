@@ -124,6 +124,12 @@ def about_run(record: RunRecord) -> Markdown:
     ]
     overview = table(("stage", "", ">rows", ">size", ">took", "because"), rows)
     decision = f"\nchampion: {escape(record.decision)}\n" if record.decision else ""
+    counts = (record.metrics or {}).get("doubtful_labels")
+    if counts:
+        decision += (
+            f"\nlabels worth a second look: {counts['documents']:,} of {counts['labelled']:,}, "
+            "see doubtful\\_labels.parquet beside the report\n"
+        )
     last = record.stages[-1].path if record.stages else ""
     where = f"\nThe data is in {escape(Path(last).parents[1])}; `latest` in each folder is the newest artifact.\n"
     return Markdown(record.flow, record.message, f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}")
