@@ -16,13 +16,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tasks.cleaning.digest import text_digest
 from tasks.cleaning.duplicates import Duplicate, DuplicateFinder, band_count
 from tasks.cleaning.normalize import normalize
+from tasks.cleaning.schema import DOCUMENTS
 from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
 from tasks.cleaning.shingles import jaccard, shingles
 from tasks.cleaning.task import clean
 from tasks.cleaning.union_find import UnionFind
+from tasks.extraction.document import TEXT_ROWS
 from tasks.shared.parquet import PartWriter
+from tasks.shared.store.artifacts import describe
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "source", "text", "given_split")])
@@ -308,3 +312,28 @@ def test_the_stage_writes_the_same_bytes_again(run, tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         DuplicateSettings(**wrong)
+
+
+def test_documents_that_wait_for_their_group_are_written_as_if_groups_were_known_at_once(tmp_path):
+    texts = {f"d{n:04d}": " ".join(some_words(n, 40)) + "  “so”\n" for n in range(600)}
+    texts |= {f"e{n:04d}": texts[f"d{n:04d}"].upper() for n in range(0, 600, 7)}  # the same words: near duplicates
+    rows = [{"doc_id": i, "label": "x", "source": i, "text": t, "given_split": None} for i, t in sorted(texts.items())]
+    with PartWriter(tmp_path / "in" / "documents", COLUMNS) as writer:
+        writer.write(rows)
+    for name in ("out", "scratch"):
+        (tmp_path / name).mkdir()
+    places = {"documents": tmp_path / "in", "scratch": tmp_path / "scratch"}
+    summary = clean.function(CleaningSettings(), tmp_path / "out", **places)
+
+    _, groups = find({row["doc_id"]: normalize(row["text"]) for row in rows})
+    with PartWriter(tmp_path / "expected" / "documents", DOCUMENTS) as writer:
+        for start in range(0, len(rows), TEXT_ROWS):
+            cleaned = [row | {"text": normalize(row["text"])} for row in rows[start : start + TEXT_ROWS]]
+            digests = [{"group": groups.find(row["doc_id"]), "digest": text_digest(row["text"])} for row in cleaned]
+            writer.write([row | more for row, more in zip(cleaned, digests, strict=True)])
+    assert summary["grouped"] == 86
+    assert (
+        describe(tmp_path / "out")["documents/part-00000.parquet"]
+        == describe(tmp_path / "expected")["documents/part-00000.parquet"]
+    )
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.extraction.document import Document
+from tasks.extraction.document import BATCH_CHARACTERS, Document, document_rows, in_batches
 from tasks.extraction.ordering import sort_by_id, validate
 from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
@@ -194,3 +194,22 @@ def test_brown_has_500_documents_and_15_labels_unless_limits_say_otherwise(tmp_p
     brown = ExtractionSettings()
     assert list(failures(tmp_path / "out", brown, ExtractionLimits())) == [f"{COUNTS}: documents", f"{COUNTS}: labels"]
     assert list(failures(tmp_path / "out", brown, ExtractionLimits(documents=3, labels=2))) == []
+
+
+TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=40)
+
+
+@given(texts=TEXTS, given_split=st.sampled_from([None, "train"]))
+def test_rows_written_by_column_are_those_written_one_by_one(texts: list[str], given_split: str | None) -> None:
+    documents = [Document(str(n), "x", "s", text, given_split=given_split) for n, text in enumerate(texts)]
+    one_by_one = pa.RecordBatch.from_pylist([document._asdict() for document in documents], schema=DOCUMENTS)
+    assert document_rows(documents, DOCUMENTS).equals(one_by_one)
+
+
+def test_batches_are_bounded_in_rows_and_in_characters() -> None:
+    lengths = [*[0] * 300, *[BATCH_CHARACTERS // 2 + 1] * 3, *[BATCH_CHARACTERS + 1] * 2, 1]
+    documents = [Document(str(n), text="x" * length) for n, length in enumerate(lengths)]
+    batches = list(in_batches(documents))
+    assert [len(batch) for batch in batches] == [256, 46, 2, 1, 1]
+    assert [document for batch in batches for document in batch] == documents
+    assert list(in_batches([])) == []

@@ -16,7 +16,7 @@ from tasks.extraction.document import Document
 from tasks.shared.errors import CorpusError
 from tasks.splitting.assign import assign_splits
 from tasks.splitting.schema import SPLITS
-from tasks.splitting.units import majority_label
+from tasks.splitting.units import labels_of_groups, majority_label, units
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -285,3 +285,8 @@ def test_thousands_of_groups_are_split():
     assert groups_are_whole(documents, splits)
     totals = Counter(splits.values())
     assert all(abs(totals[split] / 5000 - share) < 0.01 for split, share in SHARES.items())
+
+
+@given(grouped())
+def test_groups_count_under_the_labels_of_their_units(documents):
+    assert labels_of_groups(documents) == {unit.group: unit.label for unit in units(documents, seed=0)}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.cleaning.conflicts import LabelConflicts, describe, examples
 from tasks.cleaning.digest import text_digest
@@ -24,11 +28,10 @@ from tasks.cleaning.schema import (
     Reason,
 )
 from tasks.cleaning.settings import CleaningSettings
-from tasks.cleaning.union_find import UnionFind
-from tasks.extraction.document import Document, read_documents
+from tasks.cleaning.ungrouped import UngroupedDocuments
+from tasks.extraction.document import Document, in_batches, read_documents
 from tasks.extraction.schema import DATASET
 from tasks.extraction.schema import DOCUMENTS as EXTRACTED
-from tasks.shared.batched import batched
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
@@ -36,10 +39,6 @@ from tasks.shared.progress import logger, progress
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
-
-
-BATCH_ROWS = 256
-"""Documents in memory at a time."""
 
 
 class Rejection(NamedTuple):
@@ -53,48 +52,42 @@ Conflicts = dict[str, dict[str, str]]
 """The documents of each text with more than one label (doc_id → label), by the text's digest."""
 
 
-class Decisions(NamedTuple):
-    """What the first pass finds out about the documents, by doc_id."""
-
-    rejections: dict[str, Rejection]
-    groups: UnionFind
-    conflicts: Conflicts
-
-
 @stage("cleaning", folder=FOLDER, libraries=("pyarrow", "numpy", "rensa"))
 def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Path) -> dict[str, JsonValue]:
-    """Reads the documents twice: the first pass decides, the second writes.
+    """Reads and cleans the documents once; the kept ones wait in a file until their groups are final.
 
-    A document's group is final only after the last document, and cleaning a text again costs less than storing it.
-    Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
+    With `conflicting_labels: drop_both` a pass before that finds the conflicts: the first document of a text is dropped
+    too. Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
     """
-    decided = _decide(settings, documents, scratch / "shingles")
-    sources = _sources(documents, decided.conflicts)
-    conflicts = _judge_conflicts(decided.conflicts, sources, settings)
-    grouped, reasons, labels = 0, Counter[str](), LabelCleaner()
-    with PartWriter(out / DATASET, DOCUMENTS) as kept, PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
-        for batch in batched(_extracted(documents, labels), BATCH_ROWS):
-            kept_rows, dropped_rows = [], []
-            for document in batch:
-                rejection = decided.rejections.get(document.doc_id)
-                if rejection is None:
-                    text, group = (
-                        normalize(document.text, **settings.normalization()),
-                        decided.groups.find(document.doc_id),
-                    )
-                    grouped += group != document.doc_id
-                    kept_rows.append(document._replace(text=text, group=group, digest=text_digest(text))._asdict())
-                else:
-                    reasons[rejection.reason] += 1
-                    dropped_rows.append({**document._asdict(), **rejection._asdict()})
-            kept.write(kept_rows)
-            dropped.write(dropped_rows)
-    _write_conflicts(decided.conflicts, sources, out / CONFLICTS_DATASET)
-    logger("cleaning").info("cleaning: %d kept, dropped: %s", kept.rows, dropped_by(reasons))
+    reasons, labels = Counter[str](), LabelCleaner()
+    with TemporaryFile(dir=scratch) as shingles, TemporaryFile(dir=scratch) as texts:
+        judge, ungrouped = Judge(settings, shingles), UngroupedDocuments(texts)
+        if settings.conflicting_labels == "drop_both":
+            for document in _extracted(documents, LabelCleaner()):
+                judge.look_for_conflicts(document, normalize(document.text, **settings.normalization()))
+        with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
+            for batch in in_batches(progress(_extracted(documents, labels), "cleaning", "documents")):
+                kept_rows, dropped_rows = [], []
+                for document in batch:
+                    text = normalize(document.text, **settings.normalization())
+                    rejection = judge.reject(document, text)
+                    if rejection is None:
+                        kept_rows.append(document._replace(text=text, digest=text_digest(text)))
+                    else:
+                        reasons[rejection.reason] += 1
+                        dropped_rows.append({**document._asdict(), **rejection._asdict()})
+                ungrouped.write(kept_rows)
+                dropped.write(dropped_rows)
+        found = judge.conflicts.find()
+        sources = _sources(documents, found)
+        conflicts = _judge_conflicts(found, sources, settings)
+        rows, grouped = _write_kept(ungrouped.read(judge.duplicates.groups), out / DATASET)
+    _write_conflicts(found, sources, out / CONFLICTS_DATASET)
+    logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)
     return {
-        "rows": kept.rows,
+        "rows": rows,
         "grouped": grouped,
         "dropped": dict(sorted(reasons.items())),
         **conflicts,
@@ -102,41 +95,31 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
     }
 
 
-def _decide(settings: CleaningSettings, documents: Path, spill_file: Path) -> Decisions:
-    rejections: dict[str, Rejection] = {}
-    conflicts = LabelConflicts()
-    if settings.conflicting_labels == "drop_both":  # a pass of its own: the first document of a text is dropped too
-        for document, text in _long_enough(settings, documents, rejections):
-            conflicts.add(text_digest(text), document.doc_id, document.label)
-    with spill_file.open("w+b") as spill:
-        duplicates = DuplicateFinder(spill, **settings.duplicates.model_dump())
-        for document, text in _long_enough(settings, documents, rejections):
-            digest = text_digest(text)
-            conflicts.add(digest, document.doc_id, document.label)
-            other = conflicts.other(digest, document.label)
-            rejection = None
-            if other is not None and settings.conflicting_labels == "drop_both":
-                rejection = Rejection(
-                    "conflicting_labels", f"same text as {other[0]}, which has the label {other[1]!r}"
-                )
-            elif (duplicate := duplicates.add(document.doc_id, text)) is not None:
-                rejection = _repeated(duplicate, other)
-            if rejection is not None:
-                rejections[document.doc_id] = rejection
-    return Decisions(rejections, duplicates.groups, conflicts.find())
+class Judge:
+    """Decides, one document after another, which ones are dropped."""
 
+    def __init__(self, settings: CleaningSettings, spill: BinaryIO) -> None:
+        """`spill` is that of `DuplicateFinder`."""
+        self._settings = settings
+        self.conflicts = LabelConflicts()
+        self.duplicates = DuplicateFinder(spill, **settings.duplicates.model_dump())
 
-def _long_enough(
-    settings: CleaningSettings, documents: Path, rejections: dict[str, Rejection]
-) -> Iterator[tuple[Document, str]]:
-    """The documents with their cleaned texts; those that are too short go to `rejections`."""
-    for document in progress(_extracted(documents, LabelCleaner()), "cleaning", "documents"):
-        text = normalize(document.text, **settings.normalization())
-        rejection = _too_short(text, settings.min_characters)
-        if rejection is None:
-            yield document, text
-        else:
-            rejections[document.doc_id] = rejection
+    def look_for_conflicts(self, document: Document, text: str) -> None:
+        """Notes the label of a cleaned text that is long enough."""
+        if _too_short(text, self._settings.min_characters) is None:
+            self.conflicts.add(text_digest(text), document.doc_id, document.label)
+
+    def reject(self, document: Document, text: str) -> Rejection | None:
+        """Why a document with this cleaned text is dropped; None if it is kept."""
+        if (short := _too_short(text, self._settings.min_characters)) is not None:
+            return short
+        digest = text_digest(text)
+        self.conflicts.add(digest, document.doc_id, document.label)
+        other = self.conflicts.other(digest, document.label)
+        if other is not None and self._settings.conflicting_labels == "drop_both":
+            return Rejection("conflicting_labels", f"same text as {other[0]}, which has the label {other[1]!r}")
+        duplicate = self.duplicates.add(document.doc_id, text)
+        return None if duplicate is None else _repeated(duplicate, other)
 
 
 def _extracted(documents: Path, labels: LabelCleaner) -> Iterator[Document]:
@@ -177,6 +160,16 @@ def _judge_conflicts(conflicts: Conflicts, sources: dict[str, str], settings: Cl
         outcome = "all of their documents are kept"
     logger("cleaning").warning("cleaning: %s; %s (cleaning.conflicting_labels: %s)", describe(found), outcome, policy)
     return {"conflicting_labels": len(found), "conflicts": dict(examples(found))}
+
+
+def _write_kept(batches: Iterable[pa.RecordBatch], folder: Path) -> tuple[int, int]:
+    """Writes the kept documents; returns their number, and that of those in the group of another one."""
+    grouped = 0
+    with PartWriter(folder, DOCUMENTS) as writer:
+        for batch in batches:
+            grouped += pc.sum(pc.not_equal(batch["group"], batch["doc_id"])).as_py() or 0
+            writer.write(batch)
+    return writer.rows, grouped
 
 
 def _write_conflicts(conflicts: Conflicts, sources: dict[str, str], folder: Path) -> None:

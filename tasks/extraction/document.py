@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from tasks.extraction.schema import DATASET
 from tasks.shared.parquet import read_batches
 
 TEXT_ROWS, OTHER_ROWS = 256, 65_536
 """Rows in memory at a time, with texts and without."""
+BATCH_CHARACTERS = 2**20
+"""A batch of documents is closed once its texts have this many characters, so that long texts do not fill memory."""
 
 
 class Document(NamedTuple):
@@ -46,3 +50,30 @@ def read_documents(
     for batch in read_batches(artifact / dataset, list(columns), rows=rows):
         fields = (batch[name].to_pylist() if name in columns else repeat(UNKNOWN[name]) for name in Document._fields)
         yield from map(Document, *fields)
+
+
+def in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in order, at most 256 at a time; fewer if their texts are long."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == TEXT_ROWS or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def document_rows(documents: Sequence[Document], schema: pa.Schema) -> pa.RecordBatch:
+    """Documents as rows; the schema's columns are fields of `Document`.
+
+    Column by column, which takes half of the time that a row at a time does.
+    """
+    positions = [Document._fields.index(name) for name in schema.names]
+    columns = [
+        pa.array([document[at] for document in documents], field.type)
+        for at, field in zip(positions, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from operator import attrgetter
 from pathlib import Path
 
-from tasks.extraction.document import Document, read_documents
+from tasks.extraction.document import Document, document_rows, in_batches, read_documents
 from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
@@ -69,6 +69,6 @@ def validate(documents: Iterable[Document]) -> Iterator[Document]:
 def _write_sorted(chunk: list[Document], folder: Path) -> Path:
     chunk.sort(key=_doc_id)
     with PartWriter(folder / DATASET, DOCUMENTS) as writer:
-        for document in chunk:
-            writer.write([document._asdict()])
+        for batch in in_batches(chunk):
+            writer.write(document_rows(batch, DOCUMENTS))
     return folder

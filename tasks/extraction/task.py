@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.extraction import brown, folder, table
-from tasks.extraction.document import Document
+from tasks.extraction.document import Document, document_rows, in_batches
 from tasks.extraction.ordering import validate
 from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.schema import DATASET, DOCUMENTS
@@ -45,10 +45,10 @@ def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     labels: Counter[str] = Counter()
     characters = 0
     with PartWriter(out / DATASET, DOCUMENTS) as writer:
-        for document in progress(validate(_documents(settings)), "extraction", "documents"):
-            writer.write([document._asdict()])
-            labels[document.label] += 1
-            characters += len(document.text)
+        for batch in in_batches(progress(validate(_documents(settings)), "extraction", "documents")):
+            writer.write(document_rows(batch, DOCUMENTS))
+            labels.update(document.label for document in batch)
+            characters += sum(len(document.text) for document in batch)
     logger("extraction").info(
         "extraction: %s documents, %s labels, %s characters", f"{writer.rows:,}", len(labels), f"{characters:,}"
     )

@@ -6,7 +6,8 @@ The result depends on the documents, the shares and the seed; not on the order o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,8 +38,8 @@ def assign_splits(
     joins (see `units`), and a label with three groups or more that would be missing from a split (see `stratify`).
     Raises CorpusError if a label has fewer than three groups and `policy` is "fail", or if there is only one label.
     """
-    documents, train_only = _apply_policy(documents, policy, len(SPLITS), "three splits")
-    all_units = units(documents, seed, previous, SPLITS)
+    build = partial(units, seed=seed, previous=previous, splits=SPLITS)
+    documents, all_units, train_only = _apply_policy(documents, build, policy, len(SPLITS), "three splits")
     _keep_for_training(all_units, train_only)
     stratify([unit for unit in all_units if unit.label not in train_only], shares)
     return _by_document(documents, all_units)
@@ -60,8 +61,8 @@ def assign_fold(
     the ratio of train to validation. With three folds or more, a label that is in every fold is in both. Raises
     CorpusError as `assign_splits` does, for labels with fewer groups than folds.
     """
-    documents, train_only = _apply_policy(documents, policy, count, f"{count} folds")
-    all_units = units(documents, seed, by_text=True)
+    build = partial(units, seed=seed, by_text=True)
+    documents, all_units, train_only = _apply_policy(documents, build, policy, count, f"{count} folds")
     _keep_for_training(all_units, train_only)
     stratified = [unit for unit in all_units if unit.label not in train_only]
     _rename_labels(stratified)
@@ -76,12 +77,20 @@ def assign_fold(
 
 
 def _apply_policy(
-    documents: Sequence[Document], policy: SmallLabels, min_groups: int, purpose: str
-) -> tuple[list[Document], set[str]]:
-    """The documents in the order of their ids, without those of dropped labels; and the labels for training only."""
+    documents: Sequence[Document],
+    build: Callable[[list[Document]], list[Unit]],
+    policy: SmallLabels,
+    min_groups: int,
+    purpose: str,
+) -> tuple[list[Document], list[Unit], set[str]]:
+    """The documents in the order of their ids, without those of dropped labels; their units; the labels to train only.
+
+    Built once, unless labels are dropped: without their documents a group may count under another label.
+    """
     documents = sorted(documents)
     _require_two_labels(documents)
-    small = small_labels(documents, min_groups)
+    all_units = build(documents)
+    small = small_labels(documents, (unit.label for unit in all_units), min_groups)
     if small and policy == "fail":
         raise CorpusError(
             f"too few texts for {purpose}, at least {min_groups} are needed: {_describe(small, documents)}; add texts, "
@@ -89,6 +98,7 @@ def _apply_policy(
         )
     if small and policy == "drop":
         documents = exclude_labels(documents, small)
+        all_units = build(documents)
         _require_two_labels(
             documents, f" after dropping {', '.join(map(repr, list(small)[:MOST_NAMES]))}{_others(small)}"
         )
@@ -96,7 +106,7 @@ def _apply_policy(
         raise CorpusError(
             f"no label has the {min_groups} texts that {purpose} need, so there is nothing to test on; add texts"
         )
-    return documents, set(small) if policy == "train_only" else set()
+    return documents, all_units, set(small) if policy == "train_only" else set()
 
 
 def _require_two_labels(documents: Sequence[Document], after: str = "") -> None:

@@ -17,7 +17,7 @@ from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
-from tasks.splitting.units import small_labels, units
+from tasks.splitting.units import labels_of_groups, small_labels
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: SPLITS_SCHEMA}
 PREVIOUS = "previous"
@@ -38,11 +38,16 @@ def batches(
     if cleaned["given_split"].notna().any():
         yield from _given_batches(cleaned, splits, settings)
         return
-    small = small_labels(_documents(cleaned), settings.fold.count if settings.fold else len(SPLITS))
-    expected = cleaned[~cleaned["label"].isin(small)] if settings.small_labels == "drop" else cleaned
+    documents = _documents(cleaned)
+    label_of = labels_of_groups(documents)
+    small = small_labels(documents, label_of.values(), settings.fold.count if settings.fold else len(SPLITS))
+    expected = cleaned
+    if small and settings.small_labels == "drop":
+        expected = cleaned[~cleaned["label"].isin(small)]
+        label_of = labels_of_groups(_documents(expected))  # without them a group may count under another label
     yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
     yield CheckBatch("groups", _group_rows(splits), [_one_split()], key="group")
-    stratified = _stratified(splits, small)
+    stratified = _stratified(splits, label_of, small)
     drawn: Severity = "warning" if PREVIOUS in inputs else "critical"
     yield CheckBatch("labels", _label_rows(stratified, settings), list(_label_expectations(limits, drawn)), key="label")
     yield CheckBatch("splits", _split_rows(stratified, settings), list(_split_expectations(limits, drawn)), key="split")
@@ -136,10 +141,9 @@ def _ideal(sizes: pd.Series[int], shares: Mapping[str, float]) -> pd.DataFrame:
     return ideal
 
 
-def _stratified(splits: pd.DataFrame, small: Mapping[str, int]) -> pd.DataFrame:
+def _stratified(splits: pd.DataFrame, label_of: Mapping[str, str], small: Mapping[str, int]) -> pd.DataFrame:
     """The rows of the labels that are in all splits, each with the label that its group counts under."""
-    label_of_group = {unit.group: unit.label for unit in units(_documents(splits), seed=0)}
-    rows = splits.assign(label=splits["group"].map(label_of_group))
+    rows = splits.assign(label=splits["group"].map(label_of))
     return rows[~rows["label"].isin(small)]
 
 

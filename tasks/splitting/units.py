@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.extraction.document import Document
@@ -42,9 +42,7 @@ def units(
     A new document can join groups that were in different splits; all then go to the first of these in `splits`. With
     train, validation, test, no document that an earlier model may have learned from becomes a test document.
     """
-    members: defaultdict[str, list[Document]] = defaultdict(list)
-    for document in documents:
-        members[document.group].append(document)
+    members = _by_group(documents)
     earlier = previous or {}
     names = {group: (min(d.digest for d in each) if by_text else "") or group for group, each in members.items()}
     return [
@@ -58,6 +56,18 @@ def units(
         )
         for group, of_group in sorted(members.items(), key=lambda item: (names[item[0]], item[0]))
     ]
+
+
+def labels_of_groups(documents: Sequence[Document]) -> dict[str, str]:
+    """The label that each group counts under, by the group's name."""
+    return {group: majority_label(of_group) for group, of_group in _by_group(documents).items()}
+
+
+def _by_group(documents: Sequence[Document]) -> dict[str, list[Document]]:
+    members: defaultdict[str, list[Document]] = defaultdict(list)
+    for document in documents:
+        members[document.group].append(document)
+    return members
 
 
 def majority_label(of_group: Sequence[Document]) -> str:
@@ -74,11 +84,14 @@ def shuffle_key(name: str, seed: int) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16, key=seed.to_bytes(8, "little")).digest()
 
 
-def small_labels(documents: Sequence[Document], min_groups: int) -> dict[str, int]:
-    """Labels that fewer than `min_groups` groups count under, with that number."""
+def small_labels(documents: Sequence[Document], group_labels: Iterable[str], min_groups: int) -> dict[str, int]:
+    """Labels that fewer than `min_groups` groups count under, with that number.
+
+    `group_labels` has the label of each group of the documents, as `units` and `labels_of_groups` give them.
+    """
     counts = dict.fromkeys(sorted({document.label for document in documents}), 0)
-    for unit in units(documents, seed=0):
-        counts[unit.label] += 1
+    for label in group_labels:
+        counts[label] += 1
     return {label: count for label, count in counts.items() if count < min_groups}
 
 
