@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from training_texts import labelled, texts
 
 from tasks.linear import ngrams
-from tasks.linear.fit import Options, fit
+from tasks.linear.cross_fit import cross_fit as cross_fit_linear
+from tasks.linear.fit import Options
 from tasks.linear.member import COUNTERS, LinearMember
 from tasks.shared.errors import ArtifactError
 from tasks.shared.member import Member
@@ -20,7 +22,7 @@ from tasks.splitting.labelled import deal_folds
 from tasks.stacking.weights import fit_stack
 from tasks.training.input.evidence import Evidence, learn_evidence, learn_pairs
 from tasks.training.input.vocabulary import WordVocabulary, split_words
-from tasks.training.loop.cross_fit import EvidenceOptions, cross_fit
+from tasks.training.loop.cross_fit import EvidenceOptions, Workplace, cross_fit
 from tasks.training.loop.recipe import Recipe
 from tasks.training.models.member import RnnMember
 
@@ -34,14 +36,23 @@ def fit_rnn(
 ) -> tuple[RnnMember, Scores]:
     words = WordVocabulary.learn(written, 1000)
     recipe = recipe or Recipe(epochs=1, embedding_size=4, hidden_size=4)
-    fitted = cross_fit(recipe, 10, EvidenceOptions(), words, words.encode(written), labels, count, folds, CPU)
+    fitted = cross_fit(
+        recipe, 10, EvidenceOptions(), words, words.encode(written), labels, count, folds, Workplace(CPU)
+    )
     return fitted.member, fitted.scores
+
+
+def fit_linear(
+    written: list[str], labels: np.ndarray, count: int, folds: np.ndarray
+) -> list[tuple[str, LinearMember, Scores]]:
+    with TemporaryDirectory() as scratch:
+        return list(cross_fit_linear(OPTIONS, lambda: written, labels, count, folds, Path(scratch)))
 
 
 def fit_all(written: list[str], labels: np.ndarray, count: int) -> dict[str, tuple[Member, Scores]]:
     folds = deal_folds(labels, SEPARATE[: len(labels)], 5)
     members: dict[str, tuple[Member, Scores]] = {
-        kind: fit(options, written, labels, count, folds) for kind, options in OPTIONS.items()
+        kind: (member, scores) for kind, member, scores in fit_linear(written, labels, count, folds)
     }
     return members | {"rnn": fit_rnn(written, labels, count, folds)}
 
@@ -136,7 +147,7 @@ def test_many_labels_are_projected() -> None:
     words = WordVocabulary.learn(written, 100)
     folds = deal_folds(labels, SEPARATE[:12], 5)
     options = EvidenceOptions(dimensions=5)
-    fitted = cross_fit(Recipe(epochs=1), 10, options, words, words.encode(written), labels, 12, folds, CPU)
+    fitted = cross_fit(Recipe(epochs=1), 10, options, words, words.encode(written), labels, 12, folds, Workplace(CPU))
     assert fitted.member.tables.dimensions == 5
     assert fitted.scores.shape == (12, 12)
 

@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from training_texts import labelled, small, write_inputs
 
 from tasks.shared.errors import SettingsError, TrainingError
+from tasks.shared.progress import progress_listener
 from tasks.shared.ui.markdown import Markdown
 from tasks.training.history import read_history
 from tasks.training.input.vocabulary import WordVocabulary
 from tasks.training.input.windows import batches_by_length, cut, shuffled_batches, windows_per_text
-from tasks.training.loop.cross_fit import CrossFitted, EvidenceOptions, cross_fit
-from tasks.training.loop.epoch_metrics import Callback, Progress
+from tasks.training.loop.cross_fit import CrossFitted, EvidenceOptions, Workplace, cross_fit
 from tasks.training.loop.optimizer import rate_factor
 from tasks.training.loop.recipe import Recipe
 from tasks.training.models.controls import CONTROLS
@@ -37,13 +37,11 @@ CPU = torch.device("cpu")
 WITH_EVIDENCE = EvidenceOptions()
 
 
-def learn(
-    recipe: Recipe, options: EvidenceOptions | None = WITH_EVIDENCE, folds: int = 5, **others: Any
-) -> CrossFitted:
+def learn(recipe: Recipe, options: EvidenceOptions | None = WITH_EVIDENCE, folds: int = 5) -> CrossFitted:
     known = labelled(12)
     words = WordVocabulary.learn(known.texts, 1000)
     return cross_fit(
-        recipe, 120, options, words, words.encode(known.texts), known.labels, 3, known.folds % folds, CPU, **others
+        recipe, 120, options, words, words.encode(known.texts), known.labels, 3, known.folds % folds, Workplace(CPU)
     )
 
 
@@ -104,10 +102,12 @@ def test_training_is_reproducible_and_leaves_the_callers_random_state() -> None:
 
 
 def test_progress_is_reported() -> None:
-    reports: list[Progress] = []
-    learn(make_recipe(small()), callback=Callback(reports.append, interval=0))
-    assert {report.fold for report in reports} == set(range(5))
-    assert all(0 < report.share <= 1 for report in reports)
+    shares: list[float] = []
+    with progress_listener(shares.append):
+        learn(make_recipe(small()))
+    assert shares == sorted(shares)
+    assert shares[0] < 0.2
+    assert shares[-1] == 1
 
 
 def test_the_stage_writes_the_member_and_its_predictions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

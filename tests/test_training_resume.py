@@ -142,33 +142,36 @@ STAGE = """
 import sys
 from pathlib import Path
 from training_texts import small
+from tasks.shared.runner.pool import open_executor
 from tasks.training.task import train
 base, work = Path(sys.argv[1]), Path(sys.argv[2])
 (work / "out").mkdir(parents=True, exist_ok=True)
 settings = small(epochs=8, hidden_size=48, embedding_size=32, batch_size=2, cell="minlstm")
-names = ("cleaned", "splits", "tokens", "vocabulary")
-train.function(settings, work / "out", **{name: base / name for name in names}, scratch=work / "scratch")
+inputs = {name: base / name for name in ("cleaned", "splits", "tokens", "vocabulary")}
+with open_executor(sys.argv[3], 2) as executor:
+    train.function(settings, work / "out", **inputs, scratch=work / "scratch", executor=executor)
 """
 
 
-def start(base: Path, work: Path) -> subprocess.Popen[bytes]:
+def start(base: Path, work: Path, runner: str) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
-    return subprocess.Popen([sys.executable, "-c", STAGE, str(base), str(work)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", STAGE, str(base), str(work), runner], env=environment)
 
 
 @pytest.mark.slow
-def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runner", ["local", "processes"])
+def test_a_killed_process_resumes_to_the_same_bytes(tmp_path: Path, runner: str) -> None:
     write_inputs(tmp_path, per_label=12)
-    killed = start(tmp_path, tmp_path / "killed")
+    killed = start(tmp_path, tmp_path / "killed", runner)
     while not list((tmp_path / "killed" / "scratch").glob("fold-1/epoch-00002-*.safetensors")):
         assert killed.poll() is None, "the training ended before it could be killed"
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "out" / "rnn" / "networks.safetensors").exists()
-    assert start(tmp_path, tmp_path / "killed").wait() == 0
-    assert start(tmp_path, tmp_path / "uninterrupted").wait() == 0
+    assert start(tmp_path, tmp_path / "killed", runner).wait() == 0
+    assert start(tmp_path, tmp_path / "uninterrupted", "local").wait() == 0
     for name in ("rnn/networks.safetensors", "rnn/config.json", "rnn.out-of-fold.parquet"):
         resumed, uninterrupted = (tmp_path / work / "out" / name for work in ("killed", "uninterrupted"))
         assert resumed.read_bytes() == uninterrupted.read_bytes()

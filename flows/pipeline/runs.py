@@ -25,6 +25,7 @@ from tasks.shared.engine.run import Run
 from tasks.shared.errors import ArtifactError, CorpusflowError
 from tasks.shared.files import explain_storage_errors, remove_abandoned
 from tasks.shared.progress import logger
+from tasks.shared.runner.pool import open_executor
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
 from tasks.shared.ui.publish import publish_failure, publish_run
@@ -77,9 +78,10 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     alive = run_lock(store, record.id)
     alive.acquire()
     try:
-        with explain_storage_errors(store.root):
+        runner = settings.runner
+        with explain_storage_errors(store.root), open_executor(runner.kind, runner.workers) as executor:
             remove_abandoned(store.root)
-            yield Run(store, settings.sections, settings.limits, record, latest)
+            yield Run(store, settings.sections, settings.limits, record, latest, executor)
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)
     except BaseException as error:

@@ -20,6 +20,7 @@ from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
 from tasks.shared.errors import SettingsError, one_line
+from tasks.shared.runner.settings import RunnerSettings
 from tasks.shared.section import LocalPath, Section
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
 from tasks.stacking.settings import StackingLimits, StackingSettings
@@ -60,6 +61,7 @@ class Pipeline(Section):
     name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs write.")
     retrain: RetrainSettings = RetrainSettings()
+    runner: RunnerSettings = RunnerSettings()
     extraction: ExtractionSettings = ExtractionSettings()
     cleaning: CleaningSettings = CleaningSettings()
     splitting: SplittingSettings = SplittingSettings()

@@ -1,4 +1,4 @@
-"""Fits a linear member, and makes its out-of-fold predictions.
+"""Features and weights of a linear member.
 
 LinearSVC (liblinear, one-vs-rest) is as good as multinomial logistic regression here and ten to forty times as fast
 (docs/experiments.md); a softmax turns its margins into probabilities.
@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tasks.linear import ngrams
-from tasks.linear.member import COUNTERS, Choice, Kind, LinearMember
-from tasks.shared.statistics.log_probabilities import Scores, best_scale, log_loss, log_softmax
+from tasks.linear.member import COUNTERS, Choice, Kind
 from tasks.shared.statistics.metrics import Ints
 
 MAX_WEIGHTS = 2**25
 """64 MB as float16."""
-ENOUGH_TEXTS = 2_000
-"""Once the first folds together hold this many texts, no further fold is used to select C."""
 
 
 @dataclass(frozen=True)
@@ -46,36 +43,6 @@ class Features:
     idf: NDArray[np.float32]
 
 
-def fit(
-    options: Options, texts: Sequence[str], labels: Ints, label_count: int, folds: Ints
-) -> tuple[LinearMember, Scores]:
-    """A member that has learned from all texts, and the out-of-fold log-probabilities [texts, labels] of these texts.
-
-    The choice with the lowest log-loss, each at its own best scale, is taken; it is judged on the first folds that
-    together hold `ENOUGH_TEXTS`.
-    """
-    features = make_features(options, texts, label_count)
-    numbers: list[int] = np.unique(folds).tolist()
-    enough = 1 + int(np.searchsorted(np.cumsum(np.bincount(folds)[numbers]), ENOUGH_TEXTS))
-    first, others = numbers[:enough], numbers[enough:]
-    candidates = {
-        choice: out_of_fold(features, labels, label_count, choice, folds, first) for choice in choices(options, labels)
-    }
-    judged = np.isin(folds, first)
-
-    def loss(choice: Choice) -> float:
-        margins = candidates[choice][judged]
-        return log_loss(margins * best_scale(margins, labels[judged]), labels[judged])
-
-    best = min(candidates, key=loss)
-    margins = candidates[best]
-    margins[~judged] = out_of_fold(features, labels, label_count, best, folds, others)[~judged]
-    scale = best_scale(margins, labels)
-    weights, bias = fit_svm(features.values, labels, label_count, best)
-    member = LinearMember(options.kind, features.terms, features.idf, weights, bias, scale, best)
-    return member, log_softmax(margins * scale)
-
-
 def make_features(options: Options, texts: Sequence[str], label_count: int) -> Features:
     """Selects the terms by document frequency, which depends on no label, and weights them."""
     counts, terms = COUNTERS[options.kind](texts)
@@ -90,18 +57,6 @@ def choices(options: Options, labels: Ints) -> list[Choice]:
     counts = np.unique(labels, return_counts=True)[1]
     balanced = (False, True) if counts.max() > 2 * counts.min() else (False,)
     return [Choice(C, weighting) for weighting in balanced for C in options.C]
-
-
-def out_of_fold(
-    features: Features, labels: Ints, label_count: int, choice: Choice, folds: Ints, selected: Sequence[int]
-) -> NDArray[np.float32]:
-    """Margins [texts, labels] of the texts in the `selected` folds, from the other folds; NaN elsewhere."""
-    margins = np.full((len(labels), label_count), np.nan, np.float32)
-    for fold in selected:
-        held_out = folds == fold
-        weights, bias = fit_svm(features.values[~held_out], labels[~held_out], label_count, choice)
-        margins[held_out] = features.values[held_out] @ weights + bias
-    return margins
 
 
 def fit_svm(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,39 +14,53 @@ from tasks.linear.settings import LinearSettings
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, report_progress
+from tasks.shared.runner.calls import IN_PROCESS
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
 @stage("linear", folder="06_linear", libraries=("numpy", "scipy", "scikit-learn", "safetensors", "pyarrow"))
-def fit_linear(settings: LinearSettings, out: Path, *, cleaned: Path, splits: Path) -> dict[str, JsonValue]:
+def fit_linear(
+    settings: LinearSettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    splits: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
+) -> dict[str, JsonValue]:
     """Fits each member on the training and validation texts, and predicts each text by a model of the other folds."""
-    from tasks.linear.fit import Options, fit  # scipy: a reused artifact does not load it
+    from tasks.linear.cross_fit import cross_fit  # scipy: a reused artifact does not load it
+    from tasks.linear.fit import Options
     from tasks.shared.out_of_fold import write_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
-    from tasks.splitting.labelled import read_labelled_texts
+    from tasks.splitting.labelled import read_labelled_texts, read_texts
 
     known = read_labelled_texts(cleaned, splits)
     write_text(out / LABELS, json.dumps(list(known.label_names), ensure_ascii=False, indent=1) + "\n")
-    summary: dict[str, JsonValue] = {"rows": len(known)}
-    for number, name in enumerate(settings.members):
-        options = Options(name, getattr(settings, f"{name}_min_df"), getattr(settings, f"{name}_max_terms"), settings.C)
-        member, scores = fit(options, known.texts, known.labels, len(known.label_names), known.folds)
+    options: dict[str, Options] = {
+        name: Options(name, getattr(settings, f"{name}_min_df"), getattr(settings, f"{name}_max_terms"), settings.C)
+        for name in settings.members
+    }
+    known = replace(known, texts=())  # workers read them, each when it needs them
+    read, count = partial(read_texts, cleaned, splits), len(known.label_names)
+    summaries: dict[str, dict[str, JsonValue]] = {}
+    report_progress(0)
+    for name, member, scores in cross_fit(options, read, known.labels, count, known.folds, scratch, executor):
         (out / name).mkdir()
         member.save(out / name)
         write_out_of_fold(
             out / out_of_fold_file(name), known.doc_ids, known.labels, known.folds, known.label_names, scores
         )
         accuracy = float((scores.argmax(axis=1) == known.labels).mean())
-        summary |= {
+        summaries[name] = {
             f"{name}_terms": len(member.terms),
             f"{name}_C": member.choice.C,
             f"{name}_balanced": member.choice.balanced,
             f"{name}_out_of_fold_accuracy": round(accuracy, 4),
             f"{name}_out_of_fold_log_loss": round(log_loss(scores, known.labels), 4),
         }
-        report_progress((number + 1) / len(settings.members))
         logger("linear").info(
             "linear: %s: %s terms, C %g, out-of-fold accuracy %.3f",
             name,
@@ -51,4 +68,4 @@ def fit_linear(settings: LinearSettings, out: Path, *, cleaned: Path, splits: Pa
             member.choice.C,
             accuracy,
         )
-    return summary
+    return {"rows": len(known), **{key: value for name in settings.members for key, value in summaries[name].items()}}

@@ -56,6 +56,11 @@ def read_labelled_texts(cleaned: Path, splits: Path) -> LabelledTexts:
     return LabelledTexts(doc_ids, texts, labels, folds, names)
 
 
+def read_texts(cleaned: Path, splits: Path) -> list[str]:
+    """The texts of `read_labelled_texts` alone."""
+    return [document.text for document in read_split_documents(cleaned, splits) if document.split in LEARNED]
+
+
 def deal_folds(labels: Ints, groups: Sequence[str], folds: int, seed: int = 0) -> Ints:
     """The fold of each text, [texts]; texts of one group share a fold.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.shared.engine.stage import stage
 from tasks.shared.progress import logger, report_progress
+from tasks.shared.runner.calls import IN_PROCESS
 from tasks.training.schema import (
     GRADIENTS,
     GRADIENTS_FILE,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tasks.splitting.labelled import LabelledTexts
     from tasks.training.input.vocabulary import Ids, Vocabulary
     from tasks.training.loop.cross_fit import EvidenceOptions
-    from tasks.training.loop.epoch_metrics import Progress
     from tasks.training.loop.recipe import Recipe
 
 log = logger("training")
@@ -44,18 +44,25 @@ log = logger("training")
     tags=("gpu",),
 )
 def train(
-    settings: TrainingSettings, out: Path, *, cleaned: Path, splits: Path, tokens: Path, vocabulary: Path, scratch: Path
+    settings: TrainingSettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    splits: Path,
+    tokens: Path,
+    vocabulary: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
 ) -> dict[str, JsonValue]:
     """Trains a network per fold on the training and validation texts, and predicts each text by one that never saw it.
 
-    Only input `embeddings` reads the tokens and their vocabulary.
+    Only input `embeddings` reads the tokens and their vocabulary. On a GPU the networks are trained one after the
+    other in this process.
     """
     from tasks.shared.out_of_fold import write_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.splitting.labelled import read_labelled_texts
-    from tasks.training.loop.checkpoint import Checkpoints  # torch takes a second to import: not for a reused model
-    from tasks.training.loop.cross_fit import cross_fit
-    from tasks.training.loop.epoch_metrics import Callback
+    from tasks.training.loop.cross_fit import Workplace, cross_fit  # torch takes a second to import
     from tasks.training.preflight import check_memory
     from tasks.training.runtime.device import choose_device
 
@@ -64,9 +71,8 @@ def train(
     reader, ids = _encode(settings, known, tokens, vocabulary)
     check_memory(recipe, options, reader.size, len(known.label_names), device)
     log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
-    identity = _identity(settings, known)
-    folds = int(known.folds.max()) + 1
     report_progress(0)
+    place = Workplace(device, executor if device.type == "cpu" else IN_PROCESS, scratch, _identity(settings, known))
     fitted = cross_fit(
         recipe,
         settings.windows,
@@ -76,9 +82,7 @@ def train(
         known.labels,
         len(known.label_names),
         known.folds,
-        device,
-        lambda fold: Checkpoints(scratch / f"fold-{fold}", {**identity, "fold": fold}),
-        Callback(lambda progress: _log_progress(progress, folds), on_epoch_end=_log_epoch),
+        place,
     )
     (out / MEMBER).mkdir()
     fitted.member.save(out / MEMBER)
@@ -146,28 +150,3 @@ def _identity(settings: TrainingSettings, known: LabelledTexts) -> dict[str, Any
         digest.update(text.encode())
     values = {f"training.{key}": value for key, value in settings.cache_values().items() if key != "device"}
     return {**values, "the texts' digest": digest.hexdigest()[:16]}
-
-
-def _log_progress(progress: Progress, folds: int) -> None:
-    log.info(
-        "training: network %d of %d, epoch %d of %d, %d%%, loss %.3f, %s tokens/s",
-        progress.fold + 1,
-        folds,
-        progress.epoch,
-        progress.epochs,
-        round(100 * progress.share),
-        progress.loss,
-        f"{progress.tokens_per_second:,.0f}",
-    )
-    done = progress.fold * progress.epochs + progress.epoch - 1 + progress.share
-    report_progress(done / (folds * progress.epochs))
-
-
-def _log_epoch(row: Mapping[str, Any]) -> None:
-    log.info(
-        "training: network %d, epoch %d done, out-of-fold loss %.3f, accuracy %.3f",
-        row["fold"] + 1,
-        row["epoch"],
-        row["validation_loss"],
-        row["validation_accuracy"],
-    )

@@ -7,6 +7,7 @@ import inspect
 import shutil
 import time
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError, CheckFailed, lacks_memory
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
+from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import (
     MANIFEST,
@@ -45,6 +47,8 @@ class Build:
     inputs: Mapping[str, Artifact]
     pipeline: str | None = None
     """The name that its pages are published under; None publishes nothing."""
+    executor: Executor = IN_PROCESS
+    """What the stage computes its parts on."""
     existing: Artifact | None = None
     """The artifact, if the store has it undamaged."""
     reasons: list[str] = field(default_factory=list)
@@ -84,12 +88,15 @@ def build_artifact(build: Build) -> Artifact:
 def _build(build: Build) -> Artifact:
     """Runs the stage's function on an empty folder, and writes the manifest."""
     started = time.monotonic()
-    paths = build.input_paths
+    given: dict[str, Any] = dict(build.input_paths)
     build.staging.mkdir(parents=True)
-    if "scratch" in inspect.signature(build.stage.function).parameters:
-        paths["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
-        paths["scratch"].mkdir(exist_ok=True)
-    summary = dict(build.stage.function(build.settings, build.staging, **paths))
+    parameters = inspect.signature(build.stage.function).parameters
+    if "scratch" in parameters:
+        given["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
+        given["scratch"].mkdir(exist_ok=True)
+    if "executor" in parameters:
+        given["executor"] = build.executor
+    summary = dict(build.stage.function(build.settings, build.staging, **given))
     files = describe(build.staging)
     artifact = Artifact(
         stage=build.stage.name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -29,11 +30,15 @@ from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError, is_transient
 from tasks.shared.files import explain_storage_errors
 from tasks.shared.progress import logger
+from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, why_built
 from tasks.shared.ui.publish import publish_artifact, publish_check, show_progress
+
+GIVEN_BY_THE_ENGINE = {"scratch", "executor"}
+"""Parameters of a stage's function that are no artifacts."""
 
 
 class ByFingerprint(CachePolicy):
@@ -114,8 +119,9 @@ class Run:
         limits: Mapping[str, Section],
         record: RunRecord,
         latest: bool = True,
+        executor: Executor = IN_PROCESS,
     ) -> None:
-        self.store, self.record = store, record
+        self.store, self.record, self.executor = store, record, executor
         self.sections, self.limits, self._latest = sections, limits, latest
         self._upstream: dict[str, State[Any]] = {}
         record.save(store)
@@ -133,7 +139,7 @@ class Run:
         inputs |= continued(self.store, stage, settings, inputs)
         recipe = stage.recipe(settings, inputs)
         name = self.record.settings["name"] if self._latest else None  # a fold is not part of the pipeline's history
-        order = Build(stage, self.store, settings, self.limits[stage.name], recipe, inputs, name)
+        order = Build(stage, self.store, settings, self.limits[stage.name], recipe, inputs, name, self.executor)
         with _lock(order):
             order = self._look_up(order)
             with transaction():
@@ -221,8 +227,8 @@ class Run:
 def _require_inputs(stage: Stage, inputs: Mapping[str, Artifact]) -> None:
     """Raises TypeError unless the artifacts are those that the stage's function takes."""
     parameters = inspect.signature(stage.function).parameters.values()
-    required = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty} - {"scratch"}
-    optional = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"scratch"}
+    required = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty} - GIVEN_BY_THE_ENGINE
+    optional = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - GIVEN_BY_THE_ENGINE
     if not required <= inputs.keys() <= optional:
         raise TypeError(f"{stage.name} takes {sorted(required)}, not {sorted(inputs)}")
 

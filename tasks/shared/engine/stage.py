@@ -94,7 +94,8 @@ def stage(
     one is the input `previous`.
     `tags`: those of the Prefect task, for concurrency limits.
 
-    A function that takes `scratch` gets a folder that outlives an interruption of the same build.
+    A function that takes `scratch` gets a folder that outlives an interruption of the same build, and one that takes
+    `executor` what to compute its parts on (tasks/shared/runner/calls.py).
     """
 
     def decorate(function: StageFunction) -> Stage:

@@ -25,8 +25,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 PACKAGES = ("tasks", "flows")
 LEFT_OUT = (
     *("tasks.shared.child_process", "tasks.shared.errors", "tasks.shared.files", "tasks.shared.progress"),
-    *("tasks.shared.section", "tasks.shared.engine", "tasks.shared.store", "tasks.shared.ui"),
-    "tasks.training.preflight",
+    *("tasks.shared.section", "tasks.shared.engine", "tasks.shared.runner", "tasks.shared.store", "tasks.shared.ui"),
+    *("tasks.training.preflight", "tasks.training.loop.reports"),
 )
 """Modules and packages that affect when a stage runs, or what it logs, but not its output."""
 ATTEMPTS = 20

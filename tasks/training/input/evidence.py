@@ -140,9 +140,16 @@ def learn_evidence(
     dimensions: int,
 ) -> Evidence:
     """Counts the texts, from the ids, the label and the fold of each."""
-    of_tokens = count(texts, pairs.tokens, labels, label_count, folds)
-    of_pairs = count([pairs.ids(ids) for ids in texts], len(pairs.keys) + 1, labels, label_count, folds)
+    of_tokens, of_pairs = count_evidence(texts, pairs, labels, label_count, folds)
     return Evidence(of_tokens, of_pairs, principal_axes(of_tokens, pseudo_count, dimensions), pseudo_count)
+
+
+def count_evidence(
+    texts: Sequence[Ids], pairs: Pairs, labels: Ints, label_count: int, folds: Ints
+) -> tuple[Counts, Counts]:
+    """The document frequencies of tokens, and of pairs."""
+    of_tokens = count(texts, pairs.tokens, labels, label_count, folds)
+    return of_tokens, count([pairs.ids(ids) for ids in texts], len(pairs.keys) + 1, labels, label_count, folds)
 
 
 def count(texts: Sequence[Ids], entries: int, labels: Ints, label_count: int, folds: Ints) -> Counts:

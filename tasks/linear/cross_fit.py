@@ -1,0 +1,132 @@
+"""Cross-fitting of the linear members: each fit is a call of its own, in a worker or here.
+
+A member's texts are counted first. Then each choice is fitted and judged on the first folds that together hold
+`ENOUGH_TEXTS`; then the best one on the remaining folds, and on all texts. The members do not wait for each other, and
+are the same for any number of workers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.linear.features import read_labels, read_terms, read_values, write_features, write_labels
+from tasks.linear.fit import Options, choices, fit_svm, make_features
+from tasks.linear.member import Choice, LinearMember
+from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
+from tasks.shared.statistics.log_probabilities import Scores, best_scale, log_loss, log_softmax
+from tasks.shared.statistics.metrics import Ints
+
+Floats32 = NDArray[np.float32]
+ReadTexts = Callable[[], Sequence[str]]
+ENOUGH_TEXTS = 2_000
+"""Once the first folds together hold this many texts, no further fold is used to select a choice."""
+
+
+def cross_fit(
+    members: Mapping[str, Options],
+    read_texts: ReadTexts,
+    labels: Ints,
+    label_count: int,
+    folds: Ints,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
+) -> Iterator[tuple[str, LinearMember, Scores]]:
+    """Each member as it is finished: it has learned from all texts, which workers get by calling `read_texts`.
+
+    With it come its name and the out-of-fold log-probabilities [texts, labels] of the texts. The choice with the lowest
+    log-loss, each at its own best scale, is taken. Files for the workers lie in `scratch`.
+    """
+    write_labels(scratch, labels, folds)
+    fittings = {name: _Fitting(name, some, labels, label_count, folds, scratch) for name, some in members.items()}
+    calls = deque(
+        Call(f"{name}, counting", count_texts, (name, members[name], read_texts, label_count, str(scratch)))
+        for name in reversed(list(members))  # characters, which take longest, are the last
+    )
+    total = len(calls) + sum(fitting.fits for fitting in fittings.values())
+    for call, result in run_calls(executor, calls, scratch / "messages", total):
+        name, choice, fold, *_ = call.arguments
+        fitting = fittings[name]
+        calls.extend(fitting.begin() if call.function is count_texts else fitting.go_on(choice, fold, result))
+        if fitting.is_done:
+            yield fitting.name, *fitting.finish()
+
+
+def count_texts(name: str, options: Options, read_texts: ReadTexts, label_count: int, scratch: str) -> None:
+    """Writes the features of all texts."""
+    write_features(Path(scratch, name), make_features(options, read_texts(), label_count))
+
+
+def fit_choice(name: str, choice: Choice, fold: int | None, label_count: int, scratch: str) -> tuple[Floats32, ...]:
+    """Margins [texts, labels] of the fold's texts, learned from the others; without a fold, weights and bias of all."""
+    values, (labels, folds) = read_values(Path(scratch, name)), read_labels(Path(scratch))
+    if fold is None:
+        return fit_svm(values, labels, label_count, choice)
+    others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    weights, bias = fit_svm(values[others], labels[others], label_count, choice)
+    return (np.asarray(values[mine] @ weights + bias, np.float32),)
+
+
+class _Fitting:
+    """One member: which fits are needed, and what they have given so far."""
+
+    def __init__(self, name: str, options: Options, labels: Ints, label_count: int, folds: Ints, scratch: Path) -> None:
+        self.name, self._options, self._labels, self._folds, self._scratch = name, options, labels, folds, scratch
+        numbers: list[int] = np.unique(folds).tolist()
+        enough = 1 + int(np.searchsorted(np.cumsum(np.bincount(folds)[numbers]), ENOUGH_TEXTS))
+        self._first, self._others = numbers[:enough], numbers[enough:]
+        shape = (len(labels), label_count)
+        self._margins = {choice: np.full(shape, np.nan, np.float32) for choice in choices(options, labels)}
+        self._missing = len(self._margins) * len(self._first)
+        self.fits = self._missing + len(self._others) + 1
+        self._best: Choice | None = None
+        self._fitted: tuple[Floats32, ...] = ()
+
+    def begin(self) -> list[Call]:
+        """The fits that choose."""
+        return [self._call(choice, fold) for choice in self._margins for fold in self._first]
+
+    def go_on(self, choice: Choice, fold: int | None, result: tuple[Floats32, ...]) -> list[Call]:
+        """Takes the result of a fit; the fits that it makes possible."""
+        if fold is None:
+            self._fitted = result
+        else:
+            self._margins[choice][self._folds == fold] = result[0]
+        self._missing -= 1
+        if self._missing or self._best is not None:
+            return []
+        self._best = min(self._margins, key=self._loss)
+        self._margins = {self._best: self._margins[self._best]}
+        self._missing = len(self._others) + 1
+        return [self._call(self._best, fold) for fold in (None, *self._others)]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all fits are there."""
+        return self._best is not None and not self._missing
+
+    def finish(self) -> tuple[LinearMember, Scores]:
+        """The member, and its out-of-fold log-probabilities."""
+        assert self._best is not None
+        margins = self._margins[self._best]
+        scale = best_scale(margins, self._labels)
+        terms, idf = read_terms(self._scratch / self.name)
+        weights, bias = self._fitted
+        member = LinearMember(self._options.kind, terms, idf, weights, bias, scale, self._best)
+        return member, log_softmax(margins * scale)
+
+    def _call(self, choice: Choice, fold: int | None) -> Call:
+        label_count = next(iter(self._margins.values())).shape[1]
+        what = "all texts" if fold is None else f"fold {fold + 1}"
+        title = f"{self.name}, {what}, C {choice.C:g}{', balanced' if choice.balanced else ''}"
+        return Call(title, fit_choice, (self.name, choice, fold, label_count, str(self._scratch)))
+
+    def _loss(self, choice: Choice) -> float:
+        judged = np.isin(self._folds, self._first)
+        margins, labels = self._margins[choice][judged], self._labels[judged]
+        return log_loss(margins * best_scale(margins, labels), labels)

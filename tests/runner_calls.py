@@ -1,0 +1,49 @@
+"""What the tests of the runner call in workers: functions that can be imported by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tasks.shared.errors import TrainingError
+from tasks.shared.progress import report_progress
+
+HEAVY = {"prefect", "great_expectations", "pandas", "torch", "sklearn", "numpy", "pytest"}
+
+
+def square(number: int) -> int:
+    logging.getLogger("corpusflow.linear").info("linear: squaring %d", number)
+    report_progress(0.5)
+    return number**2
+
+
+def loaded() -> list[str]:
+    return sorted(HEAVY & set(sys.modules))
+
+
+def threads() -> list[int]:
+    import torch  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    return [int(pool["num_threads"]) for pool in threadpool_info()]
+
+
+def fail(number: int) -> None:
+    raise TrainingError(f"fold {number}: cannot go on")
+
+
+def break_down() -> None:
+    raise ZeroDivisionError("a bug")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(folder: str) -> None:
+    Path(folder, f"asleep-{os.getpid()}").touch()
+    time.sleep(60)
