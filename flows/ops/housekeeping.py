@@ -19,11 +19,14 @@ from tasks.shared.store.records import running
 
 def verify_store(store: Store) -> list[dict[str, Any]]:
     """Every committed artifact with its damage (None if it is intact)."""
-    return [
-        {"stage": stage.name, "path": str(path), "damage": find_damage(path)}
-        for stage in STAGES.values()
-        for path in store.all(stage.folder)
-    ]
+    found = []
+    for stage in STAGES.values():
+        for path in store.all(stage.folder):
+            damage = find_damage(path)
+            if damage is not None:
+                store.forget_verified(path)  # so that the next run finds it too
+            found.append({"stage": stage.name, "path": str(path), "damage": damage})
+    return found
 
 
 def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int = 3) -> list[dict[str, Any]]:
@@ -44,6 +47,7 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
                 with store.lock(f"{stage.name}-{fingerprint}").acquire(timeout=0):  # a run that needs it waits
                     removed.append({"stage": stage.name, "path": str(path), "bytes": _bytes(path)})
                     if not dry_run:
+                        store.forget_verified(path)
                         _remove(path)
             except Timeout:
                 continue  # it is being built or verified

@@ -167,7 +167,7 @@ def open_store(settings: Pipeline) -> Store:
         raise ArtifactError(
             f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"
         ) from error
-    return Store(settings.data)
+    return Store(settings.data, settings.verify)
 
 
 def completed_state(record: RunRecord) -> RunRecord:

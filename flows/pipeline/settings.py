@@ -22,6 +22,7 @@ from tasks.promotion.settings import PromotionLimits, PromotionSettings
 from tasks.shared.errors import SettingsError, one_line
 from tasks.shared.runner.settings import RunnerSettings
 from tasks.shared.section import LocalPath, Section
+from tasks.shared.store.known_files import Verify
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
 from tasks.stacking.settings import StackingLimits, StackingSettings
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
@@ -60,6 +61,11 @@ class Pipeline(Section):
 
     name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs write.")
+    verify: Verify = Field(
+        "stat",
+        description="What a run does before it reuses artifacts and a source: stat hashes a file again only if its "
+        "size, times or inode changed; hash hashes every file.",
+    )
     retrain: RetrainSettings = RetrainSettings()
     runner: RunnerSettings = RunnerSettings()
     extraction: ExtractionSettings = ExtractionSettings()

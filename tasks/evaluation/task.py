@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +41,7 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, progress
+from tasks.shared.store.known_files import KnownFiles
 from tasks.splitting.documents import read_label_names, read_split_documents
 from tasks.splitting.labelled import LEARNED
 from tasks.training.history import read_history
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from tasks.shared.statistics.metrics import Ints
 
 
-def template_digest(settings: EvaluationSettings) -> dict[str, str]:
+def template_digest(settings: EvaluationSettings, known: KnownFiles | None = None) -> dict[str, str]:
     """The template shapes the report, but is not a module that the code digest covers."""
     template = Path(__file__).with_name("template.html")
-    return {template.name: hashlib.sha256(template.read_bytes()).hexdigest()}
+    return {template.name: (known or KnownFiles()).digest(template)}
 
 
 @stage(

@@ -21,6 +21,7 @@ from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_line
 from tasks.extraction.text_files import digest_files
 from tasks.extraction.text_stream import COMPRESSED
 from tasks.shared.errors import CorpusError
+from tasks.shared.store.known_files import KnownFiles
 
 UTF8 = TextFormat()
 CHOOSE = "set extraction.table.path to"
@@ -95,9 +96,9 @@ def rows(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterat
         yield from _READERS[_kind(file.path)](file, columns, text_format)
 
 
-def digest(path: Path, choose: str = CHOOSE) -> str:
-    """sha256 over the names and the contents of the files; `choose` as in `table_files`."""
-    return digest_files((file.name, file.path) for file in table_files(path, choose))
+def digest(path: Path, choose: str = CHOOSE, known: KnownFiles | None = None) -> str:
+    """sha256 over the names and the contents of the files; does not read those in `known`. `choose` as in `table_files`."""
+    return digest_files(((file.name, file.path) for file in table_files(path, choose)), known)
 
 
 def _hash(text: str) -> str:

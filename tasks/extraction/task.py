@@ -18,15 +18,16 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.errors import SettingsError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.progress import logger, progress
+from tasks.shared.store.known_files import KnownFiles
 
 
-def sources(settings: ExtractionSettings) -> dict[str, str]:
+def sources(settings: ExtractionSettings, known: KnownFiles | None = None) -> dict[str, str]:
     """sha256 of what the stage reads outside of the data folder."""
     if settings.source == "brown":
         return {"brown": brown.digest(_brown(settings.brown))}
     if settings.source == "folder":
-        return {"folder": folder.digest(_path(settings))}
-    return {"table": table.digest(_path(settings))}
+        return {"folder": folder.digest(_path(settings), known)}
+    return {"table": table.digest(_path(settings), known=known)}
 
 
 def missing_source(settings: ExtractionSettings) -> Callable[[], Path] | None:

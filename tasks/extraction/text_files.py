@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.shared.errors import CorpusError
 from tasks.shared.progress import logger
+from tasks.shared.store.known_files import KnownFiles
 
 BLOCK_BYTES = 2**20
 GUESS_BYTES = 4096
@@ -83,17 +84,18 @@ def guess_utf16(content: bytes) -> str | None:
     return None
 
 
-def digest_files(files: Iterable[tuple[str, Path]]) -> str:
-    """sha256 over the names and the contents of the files, in this order. Raises CorpusError for an unreadable file."""
-    digest = hashlib.sha256()
+def digest_files(files: Iterable[tuple[str, Path]], known: KnownFiles | None = None) -> str:
+    """sha256 over the digests of the names and the contents of the files, in this order.
+
+    Files that are in `known` are not read. Raises CorpusError for an unreadable file.
+    """
+    digest, known = hashlib.sha256(), known or KnownFiles()
     for name, path in files:
         try:
-            with path.open("rb") as file:
-                digest.update(f"{name}:{path.stat().st_size}\n".encode())
-                while block := file.read(BLOCK_BYTES):
-                    digest.update(block)
+            content = known.digest(path)
         except OSError as error:
             raise unreadable(path, error) from error
+        digest.update(hashlib.sha256(name.encode()).digest() + bytes.fromhex(content))
     return digest.hexdigest()
 
 

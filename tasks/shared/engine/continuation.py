@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.section import Section
-from tasks.shared.store.artifacts import Artifact, Store, find_damage, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, read_manifest
 
 PREVIOUS = "previous"
 
@@ -34,7 +34,7 @@ def continued(store: Store, stage: Stage, settings: Section, inputs: Mapping[str
     for artifact in earlier:
         path = store.locate(artifact)
         same = artifact.recipe.settings == recipe.settings
-        if same and find_damage(path) is None and stage.continues(settings, path, paths):
+        if same and store.find_damage(path) is None and stage.continues(settings, path, paths):
             return {PREVIOUS: artifact}
     return {}
 

@@ -32,7 +32,7 @@ from tasks.shared.files import explain_storage_errors
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.section import Section
-from tasks.shared.store.artifacts import Artifact, Store, find_damage, read_manifest
+from tasks.shared.store.artifacts import Artifact, Store, read_manifest
 from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, why_built
 from tasks.shared.ui.publish import publish_artifact, publish_check, show_progress
@@ -137,7 +137,9 @@ class Run:
         settings = self.sections[stage.name]
         self._fetch_missing(stage, settings)
         inputs |= continued(self.store, stage, settings, inputs)
-        recipe = stage.recipe(settings, inputs)
+        known = self.store.known_files(f"sources-{stage.name}")
+        recipe = stage.recipe(settings, inputs, known)
+        known.save()
         name = self.record.settings["name"] if self._latest else None  # a fold is not part of the pipeline's history
         order = Build(stage, self.store, settings, self.limits[stage.name], recipe, inputs, name, self.executor)
         with _lock(order):
@@ -162,7 +164,7 @@ class Run:
         """Decides whether the artifact is reused: if it exists and is intact. A damaged one goes to quarantine."""
         if not order.place.exists():
             return replace(order, reasons=self._why_built(order.stage, order.recipe, None))
-        fault = find_damage(order.place)
+        fault = self.store.find_damage(order.place)
         if fault is None:
             return replace(order, existing=read_manifest(order.place))
         where = self.store.quarantine(order.place, {"stage": order.stage.name, "damage": fault})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.shared.store.fingerprint import Recipe, code_digests, digest_of, library_versions
+from tasks.shared.store.known_files import KnownFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.shared.store.artifacts import Artifact
 
 StageFunction = Callable[..., dict[str, Any]]
+ExternalDigests = Callable[[Any, KnownFiles | None], dict[str, str]]
 Continues = Callable[[Any, "Path", Mapping[str, "Path"]], bool]
 MissingSource = Callable[[Any], "Callable[[], object] | None"]
 
@@ -31,7 +33,7 @@ class Stage:
     function: StageFunction
     libraries: tuple[str, ...]
     volatile: tuple[str, ...]
-    external_digests: Callable[[Any], dict[str, str]] | None
+    external_digests: ExternalDigests | None
     missing_source: MissingSource | None
     continues: Continues | None
     tags: tuple[str, ...]
@@ -52,13 +54,13 @@ class Stage:
         name = f"{self.function.__module__.rpartition('.')[0]}.show"
         return importlib.import_module(name) if importlib.util.find_spec(name) else None
 
-    def recipe(self, settings: Section, inputs: Mapping[str, Artifact]) -> Recipe:
-        """What the artifact would be made of."""
+    def recipe(self, settings: Section, inputs: Mapping[str, Artifact], known: KnownFiles | None = None) -> Recipe:
+        """What the artifact would be made of; `known` has digests of files outside the data folder."""
         return Recipe(
             stage=self.name,
             settings=settings.cache_values(),
             inputs={name: artifact.digest for name, artifact in inputs.items()},
-            sources=self.external_digests(settings) if self.external_digests else {},
+            sources=self.external_digests(settings, known) if self.external_digests else {},
             code=code_digests(self.function.__module__),
             libraries=library_versions(self.libraries),
         )
@@ -79,7 +81,7 @@ def stage(
     folder: str,
     libraries: tuple[str, ...],
     volatile: tuple[str, ...] = (),
-    external_digests: Callable[[Any], dict[str, str]] | None = None,
+    external_digests: ExternalDigests | None = None,
     missing_source: MissingSource | None = None,
     continues: Continues | None = None,
     tags: tuple[str, ...] = (),
@@ -88,7 +90,8 @@ def stage(
 
     `libraries`: distributions whose version shapes the output.
     `volatile`: patterns of files that may differ between identical builds (timings).
-    `external_digests(settings)`: digests of what the stage reads outside the data folder.
+    `external_digests(settings, known)`: digests of what the stage reads outside the data folder; `known` hashes
+    files.
     `missing_source(settings)`: a function that downloads it, or None if this machine has it.
     `continues(settings, earlier, inputs)`: whether an earlier artifact of this stage must be continued; the newest such
     one is the input `previous`.

@@ -21,8 +21,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tasks.shared.errors import ArtifactError, first_problem
 from tasks.shared.files import file_digest, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
+from tasks.shared.store.known_files import KnownFiles, Verify
 
 MANIFEST, SEAL = "artifact.json", "seal"
+VERIFIED = ".verified"
+"""Folder of the records of which files were hashed, and how they were then."""
 STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
 
 
@@ -66,8 +69,26 @@ class _Sealed(Artifact):
 class Store:
     """The data folder: finds, verifies, commits and removes artifacts."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, verify: Verify = "hash") -> None:
+        self.root, self.verify = root, verify
+
+    def known_files(self, name: str) -> KnownFiles:
+        """The digests of files that this data folder remembers under a name; none if it verifies by hashing."""
+        return KnownFiles(self.root / VERIFIED / f"{name}.json" if self.verify == "stat" else None)
+
+    def find_damage(self, path: Path) -> str | None:
+        """As the function `find_damage`; with `verify: stat`, files that did not change since are not hashed again."""
+        known = self.known_files(f"{path.parent.name}/{path.name}")
+        fault = find_damage(path, known)
+        if fault is None:
+            known.save()
+        else:
+            known.forget()
+        return fault
+
+    def forget_verified(self, path: Path) -> None:
+        """Has the next run hash every file of an artifact."""
+        KnownFiles(self.root / VERIFIED / path.parent.name / f"{path.name}.json").forget()
 
     def place(self, folder: str, fingerprint: str) -> Path:
         """The folder of a committed artifact."""
@@ -163,8 +184,9 @@ def content_digest(files: dict[str, FileRecord], volatile: Iterable[str]) -> str
     )
 
 
-def find_damage(path: Path) -> str | None:
-    """What is wrong with an artifact (re-hashing every file), or None if it is intact."""
+def find_damage(path: Path, known: KnownFiles | None = None) -> str | None:
+    """What is wrong with an artifact, or None if it is intact; hashes every file that is not in `known`."""
+    known = known or KnownFiles()
     try:
         manifest = read_manifest(path)
     except ArtifactError as error:
@@ -173,7 +195,7 @@ def find_damage(path: Path) -> str | None:
     for name, record in manifest.files.items():
         if name not in there:
             return f"{path / name}: missing"
-        if there[name].stat().st_size != record.bytes or file_digest(there[name]) != record.sha256:
+        if there[name].stat().st_size != record.bytes or known.digest(there[name], name) != record.sha256:
             return f"{path / name}: content differs from what was written"
     stray = sorted(there.keys() - manifest.files.keys())
     return f"{path / stray[0]}: not part of the artifact" if stray else None
