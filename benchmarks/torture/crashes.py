@@ -112,7 +112,7 @@ def judge_end(done: Done, number: int, waited: float) -> str | None:
     if done.code == 0:
         return None
     if number != signal.SIGINT:
-        return None if done.code in {-number, 128 + number} else f"code {done.code} after the signal: {done.message}"
+        return None if done.code in {-number, 128 + number} else f"code {done.code} after the signal: {done.err[-600:]}"
     if done.code != 130 or "Traceback" in done.err or "interrupted" not in done.message:
         return f"code {done.code} after Ctrl-C: {done.err[-300:]}"
     return None if waited < SECONDS_TO_END else f"{waited:.0f} s after Ctrl-C"

@@ -19,7 +19,7 @@ class Server:
     def __init__(self, home: Path, environment: Mapping[str, str], port: int | None = None) -> None:
         self.home, self.port = home, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/api"
-        self._environment = {**environment, "PREFECT_HOME": str(home)}
+        self._environment = {**environment, "PREFECT_HOME": str(home), "PREFECT_API_LOG_RETRYABLE_ERRORS": "true"}
         self._environment.pop("PREFECT_API_URL", None)
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -17,7 +17,11 @@ from pydantic import ValidationError
 from flows.ops.ending import prompt_end, skip_exit_hooks
 from flows.ops.log_lines import configure_logging
 from flows.ops.temporary_server import TemporaryServer, temporary_server
+from flows.pipeline.busy_server import be_patient
 from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_problem, one_line
+
+if TYPE_CHECKING:
+    from httpx import HTTPError
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,6 +42,7 @@ def prefect_session() -> Iterator[None]:
         else:
             require_server(url)
             configure_logging()
+        be_patient()
         stack.enter_context(explain_lost_server(temporary))
         with deliver_to_server():
             yield
@@ -154,21 +159,34 @@ def _refusal(error: Exception, lacks_api: bool) -> str:
 
 @contextmanager
 def explain_lost_server(temporary: TemporaryServer | None) -> Iterator[None]:
-    """Turns what Prefect raises when its server stops answering during a run into a RunError of one line."""
-    import httpx
+    """Turns what Prefect raises when its server fails during a run into a RunError of one line."""
+    from httpx import HTTPStatusError
     from prefect.settings import get_current_settings
 
     try:
         yield
-    except httpx.HTTPError as error:
-        if temporary is None:
-            lost = f"Prefect's server at {without_password(str(get_current_settings().api.url))}"
-            reason = str(error) or type(error).__name__
+    except Exception as error:
+        failed = failed_call(error)
+        if failed is None:
+            raise
+        at = without_password(str(get_current_settings().api.url))
+        server = f"Prefect's server at {at}" if temporary is None else "Prefect's temporary server"
+        if isinstance(failed, HTTPStatusError):
+            what = f"answers {failed.response.status_code} ({failed.response.reason_phrase})"
         else:
-            lost, reason = "Prefect's temporary server", temporary.reason_of_loss()
-        raise RunError(
-            f"{lost} stopped answering ({one_line(reason)}); finished stages are kept: run again to continue"
-        ) from None
+            reason = temporary.reason_of_loss() if temporary else str(failed) or type(failed).__name__
+            what = f"stopped answering ({one_line(reason)})"
+        raise RunError(f"{server} {what}; finished stages are kept: run again to continue") from None
+
+
+def failed_call(error: BaseException) -> HTTPError | None:
+    """The call to Prefect's server that has led to this error: itself, or the cause of one of Prefect's errors."""
+    from httpx import HTTPError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HTTPError):
+        cause = cause.__cause__ if type(cause).__module__.startswith("prefect.") else None
+    return cause
 
 
 @contextmanager

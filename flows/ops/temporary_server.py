@@ -13,13 +13,15 @@ import queue
 import re
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flows.ops.ending import Terminated
 from tasks.shared.child_process import Child, child_process, close_input, end_with_parent
@@ -30,6 +32,8 @@ READY = "listening on port "
 START_SECONDS = 180
 """The first start creates the database, which is slow on a slow disk."""
 SECONDS_BETWEEN_LINES, SECONDS_TO_STOP, LINES_KEPT = 10, 5, 200
+SECONDS_LOCKED = 10
+"""How long another process may keep the database locked; writing takes less."""
 ELSEWHERE = "or set PREFECT_HOME to another folder"
 REASONS = (
     (
@@ -110,6 +114,7 @@ class TemporaryServer:
 @contextmanager
 def temporary_server() -> Iterator[TemporaryServer]:
     """Starts the server; it is up once `wait_for_url` returns, and ends with the block."""
+    require_unlocked()
     environment = os.environ | {"PREFECT_SERVER_UI_ENABLED": "false"}
     with child_process("flows.ops.temporary_server", environment=environment) as process:
         server = TemporaryServer(process)
@@ -121,6 +126,23 @@ def temporary_server() -> Iterator[TemporaryServer]:
             raise
         finally:
             close_input(process)
+
+
+def require_unlocked() -> None:
+    """Raises RunError if another process keeps the database locked; the server would wait for it for a minute."""
+    path = Path(database())
+    if not path.is_file():
+        return
+    with (
+        suppress(sqlite3.DatabaseError),
+        closing(sqlite3.connect(path, SECONDS_LOCKED, isolation_level=None)) as opened,
+    ):
+        try:
+            opened.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                advice = f"another process keeps {path} locked: end it, {ELSEWHERE}"
+                raise RunError(f"Prefect's temporary server cannot start: {advice}") from None
 
 
 def database() -> str:

@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import refresh_global_settings_context
 from prefect.states import Completed
 
+from flows.pipeline.busy_server import be_patient
 from flows.pipeline.settings import Pipeline, load_settings
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import ArtifactError, CorpusflowError
@@ -65,6 +66,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     Without `latest`, the stages' `latest` links do not change. Raises ArtifactError if the data folder cannot be
     written, or disappears during the run.
     """
+    be_patient()
     settings, store = open_pipeline(config, overrides)
     if flow == "retrain" and settings.retrain.when == "always":
         settings = _with_new_seed(settings)
