@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from test_members import OPTIONS, SEPARATE
 from training_texts import texts
 
+from benchmarks.doubtful import measure
 from tasks.evaluation.findings.doubtful import Doubtful, find_doubtful
-from tasks.linear.fit import fit
-from tasks.splitting.labelled import deal_folds
-from tasks.stacking.weights import combine, fit_stack
 
 NAMES = ("a", "b", "c")
 
@@ -40,16 +37,8 @@ def test_the_likeliest_mistakes_come_first() -> None:
 def test_labels_that_were_flipped_on_purpose_are_found() -> None:
     """A tenth of 300 labels is flipped; measured: precision 0.92, recall 0.80."""
     written, labels = texts(100)
-    rng = np.random.default_rng(0)
-    flipped = rng.choice(300, 30, replace=False)
-    given = labels.copy()
-    given[flipped] = (labels[flipped] + rng.integers(1, 3, 30)) % 3
-    folds = deal_folds(given, SEPARATE[:300], 5)
-    scores = {kind: fit(options, written, given, 3, folds)[1] for kind, options in OPTIONS.items()}
-    weights = fit_stack(scores, given, list(scores)).weights
-    found = find_doubtful(combine(scores, weights), given, SEPARATE[:300], NAMES)
-    right = {int(each.doc_id) for each in found} & set(flipped.tolist())
-    assert len(right) / len(found) > 0.85
-    assert len(right) / 30 > 0.75
-    restored = [each for each in found if NAMES[labels[int(each.doc_id)]] == each.suggested]
-    assert len(restored) >= 0.9 * len(right)
+    found = measure(written, labels, list(NAMES), share=0.1, seed=0)
+    assert found["flipped"] == 30
+    assert found["precision"] > 0.85
+    assert found["recall"] > 0.75
+    assert found["true_label_suggested"] > 0.9
