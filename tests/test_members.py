@@ -13,8 +13,8 @@ from training_texts import labelled, texts
 
 from tasks.linear import ngrams
 from tasks.linear.cross_fit import cross_fit as cross_fit_linear
-from tasks.linear.fit import Options
-from tasks.linear.member import COUNTERS, LinearMember
+from tasks.linear.fit import Options, choices, fit_svm, label_evidence, make_features
+from tasks.linear.member import COUNTERS, Choice, LinearMember
 from tasks.shared.errors import ArtifactError
 from tasks.shared.member import Member
 from tasks.shared.statistics.log_probabilities import Scores
@@ -113,6 +113,26 @@ def test_terms_and_weights_are_those_of_scikit_learn() -> None:
         found = ngrams.tf_idf(counts, ngrams.inverse_document_frequencies(frequencies, len(written))).toarray()
         assert set(terms) == set(vectorizer.vocabulary_)
         np.testing.assert_allclose(found, expected[:, [vectorizer.vocabulary_[term] for term in terms]], atol=1e-6)
+
+
+def test_a_term_is_evidence_by_the_texts_that_have_it() -> None:
+    counts, terms = ngrams.count([["a", "b"], ["a", "c"], ["c", "b"], ["c", "b"]] * 3)
+    found = dict(zip(terms, label_evidence(counts, np.array([True, True, False, False] * 3)), strict=True))
+    assert found["a"] == pytest.approx(np.log(7 / 4) - np.log(1 / 4))  # six texts of six, where three were expected
+    assert found["c"] == pytest.approx(np.log(4 / 5.5) - np.log(7 / 5.5))
+    assert not label_evidence(counts, np.array([True, True] * 6)).any()
+
+
+def test_for_two_labels_part_of_a_weight_may_be_naive_bayes() -> None:
+    written, labels = texts(20, 2)
+    choices_of_two = {choice.svm_share for choice in choices(OPTIONS["words"], labels)}
+    assert choices_of_two == {1.0, 0.25}
+    assert {choice.svm_share for choice in choices(OPTIONS["words"], np.arange(3))} == {1.0}
+    features = make_features(OPTIONS["words"], written, 2)
+    weights, _ = fit_svm(features.values, labels, 2, Choice(1, False, 0))
+    evidence = label_evidence(features.values, labels == 1)
+    assert np.corrcoef(weights[:, 1], evidence)[0, 1] == pytest.approx(1)
+    np.testing.assert_array_equal(weights[:, 0], -weights[:, 1])
 
 
 def evidence_of(labels: np.ndarray, folds: np.ndarray, written: list[str]) -> Evidence:

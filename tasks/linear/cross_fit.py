@@ -124,6 +124,7 @@ class _Fitting:
         label_count = next(iter(self._margins.values())).shape[1]
         what = "all texts" if fold is None else f"fold {fold + 1}"
         title = f"{self.name}, {what}, C {choice.C:g}{', balanced' if choice.balanced else ''}"
+        title += f", SVM {choice.svm_share:g}" if choice.svm_share < 1 else ""
         return Call(title, fit_choice, (self.name, choice, fold, label_count, str(self._scratch)))
 
     def _loss(self, choice: Choice) -> float:

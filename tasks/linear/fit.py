@@ -1,7 +1,8 @@
 """Features and weights of a linear member.
 
-LinearSVC (liblinear, one-vs-rest) is as good as multinomial logistic regression here and ten to forty times as fast
-(docs/experiments.md); a softmax turns its margins into probabilities.
+LinearSVC (liblinear), one label against the rest, is as good as multinomial logistic regression here and ten to forty
+times as fast (docs/experiments.md); a softmax turns its margins into probabilities. Before each fit the terms are
+scaled by what they say about the label (NBSVM: Wang & Manning, ACL 2012), so regularization spares telling terms.
 
 Memory: weights are terms times labels. With many labels fewer terms are kept, so that they stay below `MAX_WEIGHTS`.
 """
@@ -21,6 +22,12 @@ from tasks.shared.statistics.metrics import Ints
 
 MAX_WEIGHTS = 2**25
 """64 MB as float16."""
+PSEUDO_COUNT = 1.0
+"""Added to observed and expected texts: shrinks the evidence of rare terms."""
+LEAST_EVIDENCE = 0.2
+"""Terms that say less about a label, in nats, are not used for it: half of them, at no loss (docs/experiments.md)."""
+SVM_SHARES = (1.0, 0.25)
+"""The values of `Choice.svm_share` for two labels; with more of them only the first is tried."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ def choices(options: Options, labels: Ints) -> list[Choice]:
     """All values of C; also with balanced labels if one has more than twice as many texts as another."""
     counts = np.unique(labels, return_counts=True)[1]
     balanced = (False, True) if counts.max() > 2 * counts.min() else (False,)
-    return [Choice(C, weighting) for weighting in balanced for C in options.C]
+    shares = SVM_SHARES if len(counts) == 2 else SVM_SHARES[:1]
+    return [Choice(C, weighting, share) for weighting in balanced for share in shares for C in options.C]
 
 
 def fit_svm(
@@ -66,18 +74,46 @@ def fit_svm(
 
     If there is no term, or only one label, the bias is the share of each label, and the weights are zero.
     """
-    from sklearn.svm import LinearSVC  # a second to import, and prediction does without
-
     weights, bias = np.zeros((values.shape[1], label_count), np.float32), np.full(label_count, -1, np.float32)
     known = np.unique(labels)
     if len(known) < 2 or not values.shape[1]:
         bias[:] = np.bincount(labels, minlength=label_count) / max(len(labels), 1)
         return weights, bias
-    class_weight = "balanced" if choice.balanced else None
-    svm = LinearSVC(C=choice.C, class_weight=class_weight, tol=0.1, random_state=0).fit(values, labels)
-    coefficients, intercepts = svm.coef_, svm.intercept_
-    if len(known) == 2:  # scikit-learn then has one row, for the second label
-        coefficients = np.concatenate([-coefficients, coefficients])
-        intercepts = np.concatenate([-intercepts, intercepts])
-    weights[:, known], bias[known] = coefficients.T, intercepts
+    for label in known[-1:] if len(known) == 2 else known:
+        weights[:, label], bias[label] = _fit_label(values, labels == label, choice)
+    if len(known) == 2:
+        weights[:, known[0]], bias[known[0]] = -weights[:, known[1]], -bias[known[1]]
     return weights, bias
+
+
+def _fit_label(values: csr_array, own: NDArray[np.bool_], choice: Choice) -> tuple[NDArray[np.float32], float]:
+    """Weights [terms] and bias of one label against the rest; `own` [texts] is true for its texts."""
+    from sklearn.svm import LinearSVC  # a second to import, and prediction does without
+
+    evidence = label_evidence(values, own)
+    kept = np.flatnonzero(evidence)
+    weights = np.zeros(len(evidence), np.float32)
+    if not len(kept):
+        return weights, 2 * float(own.mean()) - 1
+    scaled = csr_array(values[:, kept])
+    scaled.data *= evidence[kept][scaled.indices]
+    class_weight = "balanced" if choice.balanced else None
+    svm = LinearSVC(C=choice.C, class_weight=class_weight, tol=0.1, random_state=0).fit(scaled, own)
+    of_bayes = np.abs(svm.coef_[0]).sum() / len(evidence)
+    weights[kept] = (choice.svm_share * svm.coef_[0] + (1 - choice.svm_share) * of_bayes) * evidence[kept]
+    return weights, float(svm.intercept_[0])
+
+
+def label_evidence(values: csr_array, own: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What each term says for a label rather than for the rest, in nats [terms]; 0 below `LEAST_EVIDENCE`.
+
+    The number of texts with the term is compared with the number expected if labels did not matter, among the label's
+    texts and among the rest: the difference of their logarithms. Unlike smoothed shares, it is near zero for a rare
+    term in the texts of frequent labels, which would otherwise speak for every rare label.
+    """
+    found = np.bincount(values.indices, minlength=values.shape[1]).astype(np.float32)
+    here = np.bincount(values[own].indices, minlength=values.shape[1]).astype(np.float32)
+    expected, c = found * np.float32(own.mean()), np.float32(PSEUDO_COUNT)
+    evidence = np.log((here + c) / (expected + c)) - np.log((found - here + c) / (found - expected + c))
+    evidence[np.abs(evidence) < LEAST_EVIDENCE] = 0
+    return evidence

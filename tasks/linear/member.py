@@ -38,6 +38,8 @@ class Choice:
     """Inverse regularization of the support vector machine."""
     balanced: bool
     """Whether labels weigh equally, whatever their number of texts."""
+    svm_share: float = 1.0
+    """Share of the support vector machine in each weight; the rest is naive Bayes: evidence times their mean weight."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class LinearMember:
             arrays = load_file(folder / WEIGHTS)
             with pq.ParquetFile(folder / TERMS) as file:  # read_table would import pandas
                 terms = file.read()["term"].to_pylist()
-            choice = Choice(values["C"], values["balanced"])
+            choice = Choice(values["C"], values["balanced"], values["svm_share"])
             weights = arrays["weights"].astype(np.float32)
             member = cls(values["kind"], terms, arrays["idf"], weights, arrays["bias"], values["scale"], choice)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, pa.ArrowException) as error:

@@ -58,6 +58,7 @@ def fit_linear(
             f"{name}_terms": len(member.terms),
             f"{name}_C": member.choice.C,
             f"{name}_balanced": member.choice.balanced,
+            f"{name}_svm_share": member.choice.svm_share,
             f"{name}_out_of_fold_accuracy": round(accuracy, 4),
             f"{name}_out_of_fold_log_loss": round(log_loss(scores, known.labels), 4),
         }
