@@ -10,7 +10,7 @@ import pytest
 from tasks.shared.engine.build import Build, build_artifact
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, RunError
-from tasks.shared.files import explain_storage_errors
+from tasks.shared.files import _machine, explain_storage_errors
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
@@ -48,3 +48,29 @@ def test_an_error_of_a_stage_is_told_and_leaves_nothing(
     with pytest.raises(expected, match=message), explain_storage_errors(tmp_path):
         build_artifact(order)
     assert not order.staging.exists()
+
+
+def test_what_a_killed_process_left_whole_is_taken_over_and_what_it_left_half_is_removed(tmp_path: Path):
+    made = []
+
+    @stage("cleaning", "02_cleaned", libraries=())
+    def clean(settings: Any, out: Path) -> dict[str, Any]:
+        made.append(out)
+        (out / "text").write_text("written")
+        return {"rows": 1}
+
+    order = Build(clean, Store(tmp_path), Section(), Section(), RECIPE, {})
+    artifact = build_artifact(order)
+    ended = order.staging.with_name(f".staged-{RECIPE.fingerprint}-{_machine()}-99999999-0")
+    order.staging.rename(ended)
+    other_machine = ended.with_name(f".staged-{RECIPE.fingerprint}-00000000-1-0")
+    other_machine.mkdir()
+    assert build_artifact(order) == artifact
+    assert order.staging.exists()
+    assert len(made) == 1
+
+    order.staging.rename(ended)
+    (ended / "text").write_text("damaged")
+    assert build_artifact(order).digest == artifact.digest
+    assert len(made) == 2
+    assert set(ended.parent.iterdir()) == {order.staging, other_machine}

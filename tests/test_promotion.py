@@ -176,7 +176,7 @@ def test_the_pointer_moves_back_and_forth_and_remembers(tmp_path: Path):
     assert champion.withdrawn == {"#c", "#b"}
     assert champion.recent(1) == ["a", "b"]
     assert champion.history[1].run == "run-2"
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["champion.json"]
+    assert sorted(path.name for path in (tmp_path / "champion").iterdir()) == [f"00000{n}.json" for n in range(1, 6)]
 
 
 def test_a_model_that_a_person_brings_back_is_no_longer_withdrawn():
@@ -194,10 +194,13 @@ def test_an_earlier_champion_that_is_gone_cannot_come_back(tmp_path: Path):
     assert read_champion(store).current.model == "here"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"history": []}', '{"version": 0, "model": "abc"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 0, "model": "abc"}'])
 def test_an_invalid_pointer_is_named(tmp_path: Path, content: str):
-    (tmp_path / "champion.json").write_text(content)
-    with pytest.raises(ArtifactError, match=r"champion\.json: not a champion's record .* move it away") as caught:
+    (tmp_path / "champion").mkdir()
+    (tmp_path / "champion" / "000002.json").write_text(content)
+    with pytest.raises(
+        ArtifactError, match=r"champion/000002\.json: not a champion's record .* move it away"
+    ) as caught:
         read_champion(Store(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -288,10 +291,10 @@ def test_a_damaged_or_outdated_champion_is_named_and_kept_until_a_good_model_com
     assert champion_of(grown) == second
     assert place.exists()
 
-    (grown.data / "champion.json").write_text("{")
+    (grown.data / "champion" / "000009.json").write_text("{")
     stopped = grown("run", "--set", "training.seed=4")
     assert stopped.code == 1
-    assert "champion.json: not a champion's record" in stopped.err.splitlines()[-1]
+    assert "champion/000009.json: not a champion's record" in stopped.err.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -341,7 +344,7 @@ def test_each_run_trains_a_new_model_if_set_to_always(pipeline: Pipeline):
     assert models[0] != models[1]
     assert [s["status"] for s in second["stages"] if s["stage"] == "tokenization"] == ["reused"]
     assert champion_of(pipeline) is None
-    assert not os.path.lexists(pipeline.data / "champion.json")
+    assert not os.path.lexists(pipeline.data / "champion")
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,13 @@ PLACES = (
         "/07_models",
         "/08_reports",
         "/09_promotions",
-        "/champion.json",
+        "/champion/",
         "/checks/training",
         "/checks/evaluation",
         "/checks/cleaning",
         "/runs/",
     ),
-    *("/06_rnn/.scratch", ".artifact.json", "latest", "champion.json-"),
+    *("/06_rnn/.scratch", ".artifact.json", "latest", "/champion/."),
 )
 """Parts of the paths of file operations: the signal comes at a random one of those that match."""
 MOMENTS = (*PLACES, None, None, None)
@@ -86,7 +86,7 @@ def keep_stages_before(data: Path, place: str | None, rng: random.Random) -> Non
         for path in data.glob(f"{name}*"):
             shutil.rmtree(path)
     shutil.rmtree(data / "checks", ignore_errors=first == 0)
-    (data / "champion.json").unlink()
+    shutil.rmtree(data / "champion")
 
 
 def end_a_run(

@@ -19,7 +19,7 @@ FOUND, REBUILT, STATE = 200, 10, 20
 FILE, RUN, POINTER = (
     "a file of an artifact is cut, flipped, emptied, deleted or swapped: found and named",
     "a file of every artifact is damaged: all built again, with the same content",
-    "champion.json, a run's record, a check's result, a checkpoint is damaged: never a wrong answer",
+    "the champion's record, a run's record, a check's result, a checkpoint is damaged: never a wrong answer",
 )
 Damage = Callable[[Path, random.Random], None]
 
@@ -93,7 +93,7 @@ def rebuild(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: ra
     other, reference = other_run(lab), lab.reference(folder)
     ways = {**ways, "swapped": partial(swap, other.folder)}
     way, damage = list(ways.items())[index % len(ways)]
-    (folder / "data/champion.json").unlink()  # the decision is made once more
+    shutil.rmtree(folder / "data/champion")  # the decision is made once more
     for link in (folder / "data").glob("[0-9]*/latest"):
         files = sorted(path for path in link.resolve().rglob("*") if path.is_file() and path.name != "artifact.json")
         damage(rng.choice(files), rng)
@@ -112,7 +112,7 @@ def rebuild(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: ra
 def damaged_champion(lab: Lab, index: int, ways: dict[str, Damage], folder: Path, rng: random.Random) -> str | None:
     """A prediction names the champion's file or its model, or comes from the right champion."""
     reference = lab.reference(folder)
-    list(ways.values())[index % len(ways)](folder / "data/champion.json", rng)
+    list(ways.values())[index % len(ways)](folder / "data/champion/000001.json", rng)
     done = lab.launcher.run(folder, "predict", "--json", "-", stdin="apple1 river1 stone1 cloud1 tiger1 apple1 the of")
     if done.code != 0:
         return one_line(done)
@@ -147,7 +147,7 @@ def damaged_checkpoint(lab: Lab, index: int, ways: dict[str, Damage], folder: Pa
     """Training goes on from an earlier checkpoint or begins again; the weights are the same."""
     reference = lab.reference(folder)
     shutil.rmtree(folder / "data/06_rnn")
-    (folder / "data/champion.json").unlink()
+    shutil.rmtree(folder / "data/champion")
     operations = [line for line in lab.operations if "/06_rnn/.scratch" in line]
     at = ("/06_rnn/.scratch", len(operations) - rng.randrange(3), int(signal.SIGKILL), False)
     lab.launcher.run(folder, "run", signal_at=at)

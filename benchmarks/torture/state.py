@@ -19,8 +19,8 @@ def digests(data: Path) -> dict[str, str]:
 
 def champion(data: Path) -> str:
     """The digest of the champion's content; empty if there is none."""
-    path = data / "champion.json"
-    return json.loads(path.read_text())["history"][-1]["digest"] if path.exists() else ""
+    moves = sorted(data.glob("champion/*.json"))
+    return json.loads(moves[-1].read_text())["digest"] if moves else ""
 
 
 def temporary_files(data: Path) -> list[str]:

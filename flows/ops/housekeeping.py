@@ -90,7 +90,8 @@ def _leftovers(store: Store, folder: str) -> Iterator[Path]:
 
 def _fingerprint(path: Path) -> str:
     """The artifact's fingerprint, in whatever state its folder is."""
-    return path.name.removeprefix(STAGED).removeprefix(SCRATCH).removeprefix(REMOVED)
+    name = path.name.removeprefix(REMOVED)
+    return name.removeprefix(STAGED).removeprefix(SCRATCH).partition("-")[0]  # a process's name follows
 
 
 def _age(path: Path) -> str:

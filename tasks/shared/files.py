@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tasks.shared.errors import ArtifactError, RunError, lacks_memory, one_line
 
+_TOKEN = secrets.token_hex(6)
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
     *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
@@ -39,13 +40,48 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the block fails, the temporary file is deleted.
     """
-    fresh = path.with_name(f".{path.name}-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}")
+    fresh = _temporary(path)
     try:
         yield fresh
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+
+
+def create_text(path: Path, text: str) -> bool:
+    """Writes a file that was not there before, whole and in one step; False, and nothing happens, if it is there.
+
+    Of several processes, on several machines, one succeeds: a hard link to a written file cannot replace another.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _temporary(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        os.link(fresh, path)
+    except FileExistsError:
+        return fresh.stat().st_nlink == 2  # over NFS a lost answer has the link made again: the first one was ours
+    finally:
+        fresh.unlink(missing_ok=True)
+    return True
+
+
+def _temporary(path: Path) -> Path:
+    """A name next to `path` that no other process uses, on any machine."""
+    return path.with_name(f".{path.name}-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}")
+
+
+def process_name() -> str:
+    """Distinguishes this process from all others that share a data folder, past ones and other machines' included."""
+    return f"{_machine()}-{os.getpid()}-{_TOKEN}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Whether a name that ends in a `process_name` is that of a process of this machine that has ended."""
+    machine, owner, token = name.split("-")[-3:]
+    if machine != _machine() or not owner.isdecimal():
+        return False
+    return token != _TOKEN if int(owner) == os.getpid() else not _is_alive(int(owner))
 
 
 def remove_abandoned(root: Path) -> None:

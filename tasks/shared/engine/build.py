@@ -72,9 +72,9 @@ class Build:
 
 def build_artifact(build: Build) -> Artifact:
     """The artifact, in staging: left complete by an interrupted run, or made now."""
-    if (build.staging / MANIFEST).exists() and find_damage(build.staging) is None:
-        return read_manifest(build.staging)
-    shutil.rmtree(build.staging, ignore_errors=True)
+    for place in (build.staging, *build.store.abandoned(build.stage.folder, build.recipe.fingerprint)):
+        if (finished := _finished(build, place)) is not None:
+            return finished
     try:
         return _build(build)
     except BaseException as error:  # an interruption too: nothing without a manifest stays
@@ -83,6 +83,19 @@ def build_artifact(build: Build) -> Artifact:
             where = error.filename or build.staging
             raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
         raise
+
+
+def _finished(build: Build, place: Path) -> Artifact | None:
+    """The artifact that an interrupted run left whole in `place`, now in staging; anything else there is removed."""
+    if place != build.staging:
+        try:
+            place.rename(build.staging)
+        except OSError:  # another process took it
+            return None
+    if (build.staging / MANIFEST).exists() and find_damage(build.staging) is None:
+        return read_manifest(build.staging)
+    shutil.rmtree(build.staging, ignore_errors=True)
+    return None
 
 
 def _build(build: Build) -> Artifact:

@@ -1,16 +1,20 @@
 """Artifacts: folders that are complete or absent, and immutable.
 
-A stage writes into a staging folder next to the artifact's final path; once the artifact has passed its check, the
-folder is renamed to that path. `artifact.json` in each says what it was made from and lists every file with its sha256.
+A process writes into a staging folder of its own next to the artifact's final path; once the artifact has passed its
+check, the folder is renamed to that path. Two processes that make the same artifact write the same bytes, and the first
+rename counts, whether locks work between their machines or not. `artifact.json` in each says what it was made from and
+lists every file with its sha256.
 """
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +23,14 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.shared.errors import ArtifactError, first_problem
-from tasks.shared.files import file_digest, replacing, write_text
+from tasks.shared.files import file_digest, is_abandoned, process_name, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 from tasks.shared.store.known_files import KnownFiles, Verify
 
 MANIFEST, SEAL = "artifact.json", "seal"
 VERIFIED = ".verified"
 """Folder of the records of which files were hashed, and how they were then."""
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
 
 
@@ -95,8 +100,13 @@ class Store:
         return self.root / folder / fingerprint
 
     def staging(self, folder: str, fingerprint: str) -> Path:
-        """Where an artifact is written and checked."""
-        return self.root / folder / f"{STAGED}{fingerprint}"
+        """Where this process writes and checks an artifact; another one that makes the same has a folder of its own."""
+        return self.root / folder / f"{STAGED}{fingerprint}-{process_name()}"
+
+    def abandoned(self, folder: str, fingerprint: str) -> list[Path]:
+        """What processes of this machine that have ended left of the artifact."""
+        found = sorted((self.root / folder).glob(f"{STAGED}{fingerprint}-*"))
+        return [path for path in found if is_abandoned(path.name)]
 
     def scratch(self, folder: str, fingerprint: str) -> Path:
         """What outlives an interrupted build of this artifact (checkpoints)."""
@@ -123,11 +133,18 @@ class Store:
         write_text(path / MANIFEST, json.dumps(values | {SEAL: digest_of(values)}, indent=1, ensure_ascii=False) + "\n")
 
     def commit(self, artifact: Artifact) -> Path:
-        """Renames a staged artifact into place; returns its folder."""
+        """Renames a staged artifact into place; returns its folder.
+
+        If another process has put the same artifact there, the staged one is removed.
+        """
         place = self.place(artifact.folder, artifact.fingerprint)
         staged = self.staging(artifact.folder, artifact.fingerprint)
-        if not place.exists():
+        try:
             staged.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+            shutil.rmtree(staged, ignore_errors=True)
         shutil.rmtree(self.scratch(artifact.folder, artifact.fingerprint), ignore_errors=True)
         return place
 
@@ -157,9 +174,17 @@ class Store:
         """Moves an artifact to `quarantine/` and writes the reason into it; returns its new path."""
         shelf = self.root / "quarantine"
         shelf.mkdir(parents=True, exist_ok=True)
-        name = f"{path.parent.name}-{path.name.removeprefix(STAGED)}"
-        target = next(t for n in range(10**6) if not (t := shelf / (f"{name}-{n}" if n else name)).exists())
-        path.rename(target)
+        name = f"{path.parent.name}-{path.name.removeprefix(STAGED).partition('-')[0]}"
+        for number in count():
+            target = shelf / (f"{name}-{number}" if number else name)
+            if target.exists():
+                continue
+            try:
+                path.rename(target)
+                break
+            except OSError as error:
+                if error.errno not in TAKEN:  # by another process, meanwhile
+                    raise
         write_text(target / "quarantine.json", json.dumps(why, indent=1, ensure_ascii=False) + "\n")
         return target
 

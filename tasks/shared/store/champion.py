@@ -1,6 +1,8 @@
-"""The model in use: `champion.json` in the data folder, a pointer that keeps its history.
+"""The model in use, and the models before it: a file per move, `champion/000001.json` and on, in the data folder.
 
-Every move appends an entry. The file is replaced in one step, so nobody reads a half-written one.
+A move is a new file whose number follows that of the newest one, and files never change. Of several processes that read
+the same newest move and make the next one, one succeeds, on whichever machine and whether locks work there or not: a
+compare and swap.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import ArtifactError, InputError, first_problem
-from tasks.shared.files import write_text
+from tasks.shared.files import create_text
 from tasks.shared.store.artifacts import Artifact, Store, find_damage, now, read_manifest
 
 ChosenBy = Literal["promotion", "hand", "rollback"]
@@ -40,6 +42,8 @@ class Champion(BaseModel):
 
     history: tuple[Promotion, ...] = Field(min_length=1)
     """Oldest first; the last one is current."""
+    number: int = 0
+    """That of the last move's file."""
 
     @property
     def current(self) -> Promotion:
@@ -52,7 +56,7 @@ class Champion(BaseModel):
         stack: list[Promotion] = []
         for promotion in self.history:
             if promotion.by == "rollback":
-                stack.pop()
+                del stack[-1:]
             else:
                 stack.append(promotion)
         return stack[-2::-1]
@@ -73,31 +77,43 @@ class Champion(BaseModel):
         return list(names)[: former + 1]
 
 
-def champion_file(store: Store) -> Path:
-    """Path of the pointer."""
-    return store.root / "champion.json"
+def champion_folder(store: Store) -> Path:
+    """The folder of the moves."""
+    return store.root / "champion"
 
 
 def read_champion(store: Store) -> Champion | None:
-    """The champion, or None if there is none yet; raises ArtifactError if the file is invalid."""
-    path = champion_file(store)
-    try:
-        return Champion.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    """The champion, or None if there is none yet; raises ArtifactError if a file of it is invalid."""
+    former = store.root / "champion.json"
+    if former.exists() and not champion_folder(store).exists():
+        raise ArtifactError(
+            f"{former}: written by an earlier version; move it away, and choose the champion with "
+            "`corpusflow champion --set ID`"
+        )
+    files = sorted(path for path in champion_folder(store).glob("*.json") if path.stem.isdecimal())
+    if not files:
         return None
+    return Champion(history=tuple(map(_read_move, files)), number=int(files[-1].stem))
+
+
+def _read_move(path: Path) -> Promotion:
+    try:
+        return Promotion.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
         raise ArtifactError(
-            f"{path}: not a champion's record ({first_problem(error)}); correct it, or move it away: "
-            "the next run's model is then judged like a first one"
+            f"{path}: not a champion's record ({first_problem(error)}); correct it, or move it away: if it is the "
+            "newest, the champion before it is in use again"
         ) from error
 
 
 def set_champion(store: Store, model: Artifact, by: ChosenBy, reason: str, run: str | None = None) -> Champion:
     """Makes the model the champion."""
-    with store.lock("champion"):
-        return _append(store, read_champion(store), model.fingerprint, model.digest, by, reason, run)
+    while True:
+        moved = _append(store, read_champion(store), model.fingerprint, model.digest, by, reason, run)
+        if moved is not None:
+            return moved
 
 
 def replace_champion_if(store: Store, expected: str | None, model: Artifact, reason: str, run: str) -> bool:
@@ -105,26 +121,30 @@ def replace_champion_if(store: Store, expected: str | None, model: Artifact, rea
 
     Returns whether it did.
     """
-    with store.lock("champion"):
+    while True:
         champion = read_champion(store)
         if (champion.current.model if champion else None) != expected:
             return False
-        _append(store, champion, model.fingerprint, model.digest, "promotion", reason, run)
-        return True
+        if _append(store, champion, model.fingerprint, model.digest, "promotion", reason, run) is not None:
+            return True
 
 
 def roll_back(store: Store) -> Champion:
     """Restores the previous champion; raises InputError if there was none, ArtifactError if it is damaged."""
-    with store.lock("champion"):
+    while True:
         champion = read_champion(store)
         if champion is None or not champion.earlier:
-            raise InputError(f"{champion_file(store)}: no earlier champion to go back to; choose a model with --set ID")
+            raise InputError(
+                f"{champion_folder(store)}: no earlier champion to go back to; choose a model with --set ID"
+            )
         before = champion.earlier[0]
         verified_model(
             store.place(MODELS, before.model), "the earlier champion cannot come back, choose another with --set ID"
         )
         reason = f"rolled back from {champion.current.model}"
-        return _append(store, champion, before.model, before.digest, "rollback", reason, None)
+        moved = _append(store, champion, before.model, before.digest, "rollback", reason, None)
+        if moved is not None:
+            return moved
 
 
 def find_model(store: Store, prefix: str) -> Artifact:
@@ -171,8 +191,10 @@ def verified_model(folder: Path, advice: str) -> Artifact:
 
 def _append(
     store: Store, champion: Champion | None, model: str, digest: str, by: ChosenBy, reason: str, run: str | None
-) -> Champion:
+) -> Champion | None:
+    """Makes the move after those of `champion`; None if another process has made it."""
     promotion = Promotion(model=model, digest=digest, since=now(), by=by, reason=reason, run=run)
-    moved = Champion(history=(*(champion.history if champion else ()), promotion))
-    write_text(champion_file(store), moved.model_dump_json(indent=1) + "\n")
-    return moved
+    number = champion.number + 1 if champion else 1
+    if not create_text(champion_folder(store) / f"{number:06d}.json", promotion.model_dump_json(indent=1) + "\n"):
+        return None
+    return Champion(history=(*(champion.history if champion else ()), promotion), number=number)
