@@ -8,19 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_members import CPU, OPTIONS, SEPARATE, fit_rnn
+from test_members import CPU, OPTIONS, SEPARATE, fit_linear, fit_rnn
 from training_texts import texts
 
-from tasks.linear import ngrams
-from tasks.linear.fit import fit
-from tasks.linear.member import COUNTERS, LinearMember
+from tasks.linear.member import COUNTERS, LinearMember, weigh
 from tasks.prediction.explained import explanation_as_json, explanation_lines
 from tasks.shared.member import lower_with_positions
 from tasks.splitting.labelled import deal_folds
 from tasks.stacking.explanation import Explanation, explain, mark
 from tasks.stacking.stacked import StackedClassifier
 from tasks.training.input.vocabulary import WordVocabulary
-from tasks.training.loop.cross_fit import EvidenceOptions, cross_fit
+from tasks.training.loop.cross_fit import EvidenceOptions, Workplace, cross_fit
 from tasks.training.loop.recipe import Recipe
 from tasks.training.models.member import RnnMember
 
@@ -39,7 +37,7 @@ HOSTILE = [
 def linear() -> dict[str, LinearMember]:
     written, labels = texts(20)
     folds = deal_folds(labels, SEPARATE[:60], 5)
-    return {kind: fit(options, written, labels, 3, folds)[0] for kind, options in OPTIONS.items()}
+    return {kind: member for kind, member, _ in fit_linear(written, labels, 3, folds)}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def test_a_linear_members_amounts_are_its_logit_difference(
 ) -> None:
     member = linear[kind]
     counts, _ = COUNTERS[kind]([text], {term: column for column, term in enumerate(member.terms)})
-    features = ngrams.tf_idf(counts, member.idf).toarray()[0].astype(np.float64)
+    features = weigh(member.kind, counts, member.idf).toarray()[0].astype(np.float64)
     logits = (features @ member.weights.astype(np.float64) + member.bias) * member.scale
     evidence = member.explain(text, 2, 0)
     total = sum(occurrence.amount for occurrence in evidence.occurrences) + evidence.rest
@@ -112,7 +110,9 @@ def test_projected_evidence_is_divided_too() -> None:
     labels = np.arange(12)
     words, folds = WordVocabulary.learn(written, 100), deal_folds(labels, SEPARATE[:12], 5)
     options = EvidenceOptions(dimensions=5)
-    member = cross_fit(Recipe(epochs=1), 10, options, words, words.encode(written), labels, 12, folds, CPU).member
+    member = cross_fit(
+        Recipe(epochs=1), 10, options, words, words.encode(written), labels, 12, folds, Workplace(CPU)
+    ).member
     (scores,) = member.log_probabilities(written[:1])
     evidence = member.explain(written[0], 3, 7)
     total = sum(occurrence.amount for occurrence in evidence.occurrences) + evidence.rest
@@ -122,7 +122,9 @@ def test_projected_evidence_is_divided_too() -> None:
 def test_an_rnn_that_reads_embeddings_divides_nothing(rnn: RnnMember) -> None:
     written, labels = texts(5)
     words, folds = WordVocabulary.learn(written, 100), deal_folds(labels, SEPARATE[:15], 5)
-    member = cross_fit(Recipe(epochs=1), 10, None, words, words.encode(written), labels, 3, folds, CPU).member
+    member = cross_fit(
+        Recipe(epochs=1), 10, None, words, words.encode(written), labels, 3, folds, Workplace(CPU)
+    ).member
     evidence = member.explain(written[0], 0, 1)
     (scores,) = member.log_probabilities(written[:1])
     assert evidence.occurrences == []
@@ -133,7 +135,9 @@ def test_an_rnn_that_reads_embeddings_divides_nothing(rnn: RnnMember) -> None:
 def test_the_stacks_terms_and_rest_add_up_to_its_log_odds(
     linear: dict[str, LinearMember], rnn: RnnMember, text: str
 ) -> None:
-    classifier = StackedClassifier({**linear, "rnn": rnn}, {"words": 0.5, "characters": 0.3, "rnn": 0.7}, NAMES)
+    classifier = StackedClassifier(
+        {**linear, "rnn": rnn}, {"words": 0.5, "characters": 0.3, "counts": 0.2, "rnn": 0.7}, NAMES
+    )
     explanation = classifier.explain(text, 1, 0)
     (scores,) = classifier.log_probabilities([text])
     assert explanation.log_odds == pytest.approx(float(scores[1]) - float(scores[0]), abs=1e-4)
@@ -147,7 +151,7 @@ def test_the_stacks_terms_and_rest_add_up_to_its_log_odds(
 
 
 def test_marks_end_where_the_excerpt_ends(linear: dict[str, LinearMember]) -> None:
-    explanation = explain(linear, {"words": 1.0, "characters": 1.0}, NAMES, "wa wb wc", 0, 1)
+    explanation = explain(linear, {"words": 1.0, "characters": 1.0, "counts": 1.0}, NAMES, "wa wb wc", 0, 1)
     assert "".join(piece for piece, _ in mark(explanation, 4)) == "wa w"
     assert [piece for piece, amount in mark(explanation, 4) if amount] == ["wa"]
 
@@ -159,7 +163,7 @@ def test_lower_case_that_is_longer_keeps_positions() -> None:
 
 
 def explanation_of(linear: dict[str, LinearMember], text: str) -> Explanation:
-    return explain(linear, {"words": 1.0, "characters": 1.0}, NAMES, text, 0, 1)
+    return explain(linear, {"words": 1.0, "characters": 1.0, "counts": 1.0}, NAMES, text, 0, 1)
 
 
 def test_what_is_not_shown_is_counted_and_summed(linear: dict[str, LinearMember]) -> None:

@@ -14,6 +14,7 @@ from training_texts import labelled, texts
 from tasks.linear import ngrams
 from tasks.linear.cross_fit import cross_fit as cross_fit_linear
 from tasks.linear.fit import Options, choices, fit_svm, label_evidence, make_features
+from tasks.linear.logistic import fit_logistic, term_scales
 from tasks.linear.member import COUNTERS, Choice, LinearMember
 from tasks.shared.errors import ArtifactError
 from tasks.shared.member import Member
@@ -26,7 +27,10 @@ from tasks.training.loop.cross_fit import EvidenceOptions, Workplace, cross_fit
 from tasks.training.loop.recipe import Recipe
 from tasks.training.models.member import RnnMember
 
-OPTIONS = {kind: Options(kind, min_df, 10_000, (0.3, 1.0, 3.0)) for kind, min_df in (("words", 2), ("characters", 3))}
+OPTIONS = {
+    kind: Options(kind, min_df, 10_000, (0.3, 1.0, 3.0))
+    for kind, min_df in (("words", 2), ("characters", 3), ("counts", 2))
+}
 CPU = torch.device("cpu")
 SEPARATE = [str(number) for number in range(1000)]
 
@@ -125,14 +129,38 @@ def test_a_term_is_evidence_by_the_texts_that_have_it() -> None:
 
 def test_for_two_labels_part_of_a_weight_may_be_naive_bayes() -> None:
     written, labels = texts(20, 2)
-    choices_of_two = {choice.svm_share for choice in choices(OPTIONS["words"], labels)}
-    assert choices_of_two == {1.0, 0.25}
-    assert {choice.svm_share for choice in choices(OPTIONS["words"], np.arange(3))} == {1.0}
+    forms = {
+        (kind, count): {(choice.scaled, choice.svm_share) for choice in choices(OPTIONS[kind], np.arange(count))}
+        for kind in ("words", "characters")
+        for count in (2, 3)
+    }
+    assert forms["words", 2] == {(True, 1.0), (True, 0.25)}
+    assert forms["characters", 2] == {(False, 1.0)}
+    assert forms["words", 3] == forms["characters", 3] == {(True, 1.0)}
     features = make_features(OPTIONS["words"], written, 2)
-    weights, _ = fit_svm(features.values, labels, 2, Choice(1, False, 0))
+    weights, _ = fit_svm(features.values, labels, 2, Choice(1, False, True, 0))
     evidence = label_evidence(features.values, labels == 1)
     assert np.corrcoef(weights[:, 1], evidence)[0, 1] == pytest.approx(1)
     np.testing.assert_array_equal(weights[:, 0], -weights[:, 1])
+
+
+def test_a_term_that_labels_do_not_differ_in_has_no_weight() -> None:
+    counts, terms = ngrams.count([["a", "b", "d"], ["a", "c"], ["c", "b", "d"], ["c", "b"]] * 3)
+    labels = np.array([0, 0, 1, 1] * 3)
+    scales = dict(zip(terms, term_scales(ngrams.root_frequencies(counts), labels), strict=True))
+    assert scales["a"] > scales["c"] > 0
+    assert not term_scales(ngrams.root_frequencies(counts), np.arange(12) % 2)[terms.index("a")]
+    weights, bias = fit_logistic(ngrams.root_frequencies(counts), labels, 3, Choice(5, True))
+    assert (weights[terms.index("a"), 0] > 0) and not weights[:, 2].any()
+    assert bias[2] < bias[:2].min()
+
+
+def test_root_frequencies_are_of_texts_thirty_terms_longer() -> None:
+    counts, terms = ngrams.count([["a", "a", "b"], []])
+    expected = {"a": np.sqrt(2 / 33), "b": np.sqrt(1 / 33)}
+    found = ngrams.root_frequencies(counts).toarray()
+    np.testing.assert_allclose(found, [[expected[term] for term in terms], [0, 0]], rtol=1e-6)
+    assert ngrams.words_and_signs("It's 42\n\n\nNaïve_x?") == split_words("It's 42\n\n\nNaïve_x?")
 
 
 def evidence_of(labels: np.ndarray, folds: np.ndarray, written: list[str]) -> Evidence:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.linear.features import read_labels, read_terms, read_values, write_features, write_labels
-from tasks.linear.fit import Options, choices, fit_svm, make_features
-from tasks.linear.member import Choice, LinearMember
+from tasks.linear.fit import Options, choices, fit_weights, make_features
+from tasks.linear.member import Choice, Kind, LinearMember
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
 from tasks.shared.statistics.log_probabilities import Scores, best_scale, log_loss, log_softmax
 from tasks.shared.statistics.metrics import Ints
@@ -62,13 +62,15 @@ def count_texts(name: str, options: Options, read_texts: ReadTexts, label_count:
     write_features(Path(scratch, name), make_features(options, read_texts(), label_count))
 
 
-def fit_choice(name: str, choice: Choice, fold: int | None, label_count: int, scratch: str) -> tuple[Floats32, ...]:
+def fit_choice(
+    name: str, choice: Choice, fold: int | None, kind: Kind, label_count: int, scratch: str
+) -> tuple[Floats32, ...]:
     """Margins [texts, labels] of the fold's texts, learned from the others; without a fold, weights and bias of all."""
     values, (labels, folds) = read_values(Path(scratch, name)), read_labels(Path(scratch))
     if fold is None:
-        return fit_svm(values, labels, label_count, choice)
+        return fit_weights(kind, values, labels, label_count, choice)
     others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    weights, bias = fit_svm(values[others], labels[others], label_count, choice)
+    weights, bias = fit_weights(kind, values[others], labels[others], label_count, choice)
     return (np.asarray(values[mine] @ weights + bias, np.float32),)
 
 
@@ -125,7 +127,7 @@ class _Fitting:
         what = "all texts" if fold is None else f"fold {fold + 1}"
         title = f"{self.name}, {what}, C {choice.C:g}{', balanced' if choice.balanced else ''}"
         title += f", SVM {choice.svm_share:g}" if choice.svm_share < 1 else ""
-        return Call(title, fit_choice, (self.name, choice, fold, label_count, str(self._scratch)))
+        return Call(title, fit_choice, (self.name, choice, fold, self._options.kind, label_count, str(self._scratch)))
 
     def _loss(self, choice: Choice) -> float:
         judged = np.isin(self._folds, self._first)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from scipy.sparse import csr_array
 
-from tasks.linear.ngrams import WORD, character_ngrams
+from tasks.linear.ngrams import WORD, WORD_OR_SIGN, character_ngrams
 from tasks.shared.member import Occurrence, lower_with_positions
 from tasks.shared.statistics.metrics import Floats
 
@@ -40,6 +40,13 @@ def locate_words(lowered: str) -> Iterator[Place]:
         yield Place(left.start, right.end, pair, (pair,))
 
 
+def locate_words_and_signs(lowered: str) -> Iterator[Place]:
+    """Every word, number and sign; successive line breaks are one."""
+    for match in WORD_OR_SIGN.finditer(lowered):
+        shown = "\n" if match[0][0] == "\n" else match[0]
+        yield Place(match.start(), match.end(), shown, (shown,))
+
+
 def locate_characters(lowered: str) -> Iterator[Place]:
     """Every run of characters without a space, with its n-grams; shown without the signs at its ends."""
     for match in _CHUNK.finditer(lowered):
@@ -48,7 +55,11 @@ def locate_characters(lowered: str) -> Iterator[Place]:
         yield Place(match.start() + start, match.start() + end, match[0][start:end], character_ngrams(match[0]))
 
 
-LOCATORS: dict[str, Callable[[str], Iterator[Place]]] = {"words": locate_words, "characters": locate_characters}
+LOCATORS: dict[str, Callable[[str], Iterator[Place]]] = {
+    "words": locate_words,
+    "characters": locate_characters,
+    "counts": locate_words_and_signs,
+}
 
 
 def divide(text: str, kind: str, columns: Mapping[str, int], counts: csr_array, amounts: Floats) -> list[Occurrence]:

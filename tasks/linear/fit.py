@@ -1,4 +1,4 @@
-"""Features and weights of a linear member.
+"""Features and weights of a linear member; those of counts are in logistic.py.
 
 LinearSVC (liblinear), one label against the rest, is as good as multinomial logistic regression here and ten to forty
 times as fast (docs/experiments.md); a softmax turns its margins into probabilities. Before each fit the terms are
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from tasks.linear import ngrams
-from tasks.linear.member import COUNTERS, Choice, Kind
+from tasks.linear import logistic, ngrams
+from tasks.linear.member import COUNTERS, Choice, Kind, weigh
 from tasks.shared.statistics.metrics import Ints
 
 MAX_WEIGHTS = 2**25
@@ -43,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Features:
-    """TF-IDF of the labelled texts [texts, terms], the terms and their inverse document frequencies."""
+    """The features of the labelled texts [texts, terms], the terms and their inverse document frequencies."""
 
     values: csr_array
     terms: Sequence[str]
@@ -53,18 +53,35 @@ class Features:
 def make_features(options: Options, texts: Sequence[str], label_count: int) -> Features:
     """Selects the terms by document frequency, which depends on no label, and weights them."""
     counts, terms = COUNTERS[options.kind](texts)
-    max_terms = min(options.max_terms, MAX_WEIGHTS // label_count)
+    bound = logistic.MAX_WEIGHTS if options.kind == "counts" else MAX_WEIGHTS
+    max_terms = min(options.max_terms, bound // label_count)
     counts, terms, frequencies = ngrams.select(counts, terms, options.min_df, max_terms)
     idf = ngrams.inverse_document_frequencies(frequencies, len(texts))
-    return Features(ngrams.tf_idf(counts, idf), terms, idf)
+    return Features(weigh(options.kind, counts, idf), terms, idf)
 
 
 def choices(options: Options, labels: Ints) -> list[Choice]:
-    """All values of C; also with balanced labels if one has more than twice as many texts as another."""
+    """All values of C; also with balanced labels if one has more than twice as many texts as another.
+
+    The labels of counts are always balanced. Words and characters are scaled by label evidence; but for two labels only
+    words are, with more or less of naive Bayes: both scaled are too much alike to help each other in the stack.
+    """
+    if options.kind == "counts":
+        return [Choice(C, balanced=True) for C in options.C]
     counts = np.unique(labels, return_counts=True)[1]
     balanced = (False, True) if counts.max() > 2 * counts.min() else (False,)
-    shares = SVM_SHARES if len(counts) == 2 else SVM_SHARES[:1]
-    return [Choice(C, weighting, share) for weighting in balanced for share in shares for C in options.C]
+    two = len(counts) == 2
+    scaled = not two or options.kind == "words"
+    shares = SVM_SHARES if two and scaled else SVM_SHARES[:1]
+    return [Choice(C, weighting, scaled, share) for weighting in balanced for share in shares for C in options.C]
+
+
+def fit_weights(
+    kind: Kind, values: csr_array, labels: Ints, label_count: int, choice: Choice
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights [terms, labels] and bias [labels] of a member, from its features [texts, terms]."""
+    fit = logistic.fit_logistic if kind == "counts" else fit_svm
+    return fit(values, labels, label_count, choice)
 
 
 def fit_svm(
@@ -90,7 +107,7 @@ def _fit_label(values: csr_array, own: NDArray[np.bool_], choice: Choice) -> tup
     """Weights [terms] and bias of one label against the rest; `own` [texts] is true for its texts."""
     from sklearn.svm import LinearSVC  # a second to import, and prediction does without
 
-    evidence = label_evidence(values, own)
+    evidence = label_evidence(values, own) if choice.scaled else np.ones(values.shape[1], np.float32)
     kept = np.flatnonzero(evidence)
     weights = np.zeros(len(evidence), np.float32)
     if not len(kept):

@@ -1,4 +1,4 @@
-"""A fitted linear member: TF-IDF of words or of characters, and the weights of a linear support vector machine."""
+"""A fitted linear member: TF-IDF of words or of characters, or root frequencies of words, and the weights of each."""
 
 from __future__ import annotations
 
@@ -26,8 +26,17 @@ from tasks.shared.files import write_text
 from tasks.shared.member import Evidence
 from tasks.shared.statistics.log_probabilities import Scores, log_softmax
 
-Kind = Literal["words", "characters"]
-COUNTERS = {"words": ngrams.count_words, "characters": ngrams.count_characters}
+Kind = Literal["words", "characters", "counts"]
+COUNTERS = {
+    "words": ngrams.count_words,
+    "characters": ngrams.count_characters,
+    "counts": ngrams.count_words_and_signs,
+}
+
+
+def weigh(kind: Kind, counts: csr_array, idf: NDArray[np.float32]) -> csr_array:
+    """The features of a member, from counts [texts, terms]; like these."""
+    return ngrams.root_frequencies(counts) if kind == "counts" else ngrams.tf_idf(counts, idf)
 
 
 @dataclass(frozen=True)
@@ -35,21 +44,23 @@ class Choice:
     """What out-of-fold predictions select."""
 
     C: float
-    """Inverse regularization of the support vector machine."""
+    """Inverse regularization."""
     balanced: bool
     """Whether labels weigh equally, whatever their number of texts."""
+    scaled: bool = False
+    """Whether terms are scaled by label evidence."""
     svm_share: float = 1.0
     """Share of the support vector machine in each weight; the rest is naive Bayes: evidence times their mean weight."""
 
 
 @dataclass(frozen=True)
 class LinearMember:
-    """Margins are tf-idf [texts, terms] @ `weights` [terms, labels] + `bias` [labels]."""
+    """Margins are features [texts, terms] @ `weights` [terms, labels] + `bias` [labels]."""
 
     kind: Kind
     terms: Sequence[str]
     idf: NDArray[np.float32]
-    """[terms]"""
+    """[terms]; not used by counts"""
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     scale: float
@@ -61,9 +72,9 @@ class LinearMember:
         return {term: column for column, term in enumerate(self.terms)}
 
     def features(self, texts: Sequence[str]) -> csr_array:
-        """TF-IDF of the texts, [texts, terms]."""
+        """TF-IDF or root frequencies of the texts, [texts, terms]."""
         counts, _ = COUNTERS[self.kind](texts, self._columns)
-        return ngrams.tf_idf(counts, self.idf)
+        return weigh(self.kind, counts, self.idf)
 
     def margins(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The margin of each label, [texts, labels]."""
@@ -74,12 +85,12 @@ class LinearMember:
         return log_softmax(self.margins(texts) * self.scale)
 
     def explain(self, text: str, label: int, other: int) -> Evidence:
-        """What each word, pair or run of characters adds to the log-odds: scale · weights · tf-idf, exactly.
+        """What each word, pair or run of characters adds to the log-odds: scale · weights · feature, exactly.
 
         The rest is the difference of the biases, scaled.
         """
         counts, _ = COUNTERS[self.kind]([text], self._columns)
-        features = ngrams.tf_idf(counts, self.idf)
+        features = weigh(self.kind, counts, self.idf)
         weights, bias = (some.astype(np.float64) for some in (self.weights[features.indices], self.bias))
         amounts = features.data * (weights[:, label] - weights[:, other]) * self.scale
         rest = float(bias[label] - bias[other]) * self.scale
@@ -105,7 +116,7 @@ class LinearMember:
             arrays = load_file(folder / WEIGHTS)
             with pq.ParquetFile(folder / TERMS) as file:  # read_table would import pandas
                 terms = file.read()["term"].to_pylist()
-            choice = Choice(values["C"], values["balanced"], values["svm_share"])
+            choice = Choice(values["C"], values["balanced"], values["scaled"], values["svm_share"])
             weights = arrays["weights"].astype(np.float32)
             member = cls(values["kind"], terms, arrays["idf"], weights, arrays["bias"], values["scale"], choice)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError, pa.ArrowException) as error:

@@ -1,8 +1,8 @@
 """Counts of words, word pairs and character n-grams of texts, as sparse matrices.
 
-The features are those of scikit-learn's `TfidfVectorizer` (words 1–2, or `char_wb` 2–5), counted faster: the n-grams of
-a word depend on that word alone, so the counts of a text are (texts × words) @ (words × n-grams), and only distinct
-words are cut into n-grams.
+The features of words, pairs and n-grams are those of scikit-learn's `TfidfVectorizer` (words 1–2, or `char_wb` 2–5),
+counted faster: the n-grams of a word depend on that word alone, so the counts of a text are (texts × words) @ (words ×
+n-grams), and only distinct words are cut into n-grams.
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ from tasks.shared.statistics.metrics import Ints
 
 WORD = re.compile(r"(?u)\b\w\w+\b")
 """A word as scikit-learn's vectorizers see it: two or more letters, digits or underscores."""
+WORD_OR_SIGN = re.compile(r"\n+|[^\W\d_]+|\d+|[^\w\s]|_")
+"""A run of letters, of digits or of line breaks, or another single character."""
 CHARACTERS = (2, 5)
 """Shortest and longest character n-gram."""
+PRIOR = 30
+"""Terms added to the length of every text; see `root_frequencies`."""
 
 
 def words_and_pairs(text: str) -> list[str]:
     """The lower-cased words of a text, then each pair of neighbours, joined by a space."""
     words = WORD.findall(text.lower())
     return words + [f"{left} {right}" for left, right in pairwise(words)]
+
+
+def words_and_signs(text: str) -> list[str]:
+    """The lower-cased words, numbers and signs of a text; successive line breaks are one."""
+    return ["\n" if word[0] == "\n" else word for word in WORD_OR_SIGN.findall(text.lower())]
 
 
 def character_ngrams(word: str) -> list[str]:
@@ -65,6 +74,11 @@ def count(
 def count_words(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
     """Counts of words and of pairs of neighbouring words; see `count`."""
     return count((words_and_pairs(text) for text in texts), columns)
+
+
+def count_words_and_signs(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
+    """Counts of words, numbers and signs; see `count`."""
+    return count((words_and_signs(text) for text in texts), columns)
 
 
 def count_characters(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
@@ -109,3 +123,13 @@ def tf_idf(counts: csr_array, idf: NDArray[np.float32]) -> csr_array:
 def inverse_document_frequencies(frequencies: Ints, texts: int) -> NDArray[np.float32]:
     """log((1 + texts) / (1 + df)) + 1, scikit-learn's smoothed idf, [terms]."""
     return (np.log((1 + texts) / (1 + frequencies)) + 1).astype(np.float32)
+
+
+def root_frequencies(counts: csr_array) -> csr_array:
+    """The square root of each term's share of a text, as if the text were `PRIOR` terms longer; [texts, terms].
+
+    The root makes the noise of rare and of common terms alike, and `PRIOR` keeps short texts from looking extreme.
+    """
+    lengths = np.repeat(np.asarray(counts.sum(axis=1)).ravel(), np.diff(counts.indptr))
+    values = np.sqrt(counts.data / (lengths + PRIOR)).astype(np.float32)
+    return csr_array((values, counts.indices, counts.indptr), shape=counts.shape)

@@ -10,18 +10,32 @@ from tasks.shared.section import Section
 
 
 class LinearSettings(Section):
-    """The linear members of the stack: TF-IDF and a linear support vector machine."""
+    """The linear members of the stack."""
 
-    members: tuple[Literal["words", "characters"], ...] = Field(
-        ("words", "characters"), min_length=1, description="Features of each member: words and word pairs, characters."
+    members: tuple[Literal["words", "characters", "counts"], ...] = Field(
+        ("words", "characters", "counts"),
+        min_length=1,
+        description="words: TF-IDF of words and word pairs, a linear support vector machine; characters: the same of "
+        "character n-grams; counts: root frequencies of common words and signs, a logistic regression.",
     )
     C: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.3, 1.0, 3.0), min_length=1, description="Inverse regularization; out-of-fold predictions select one."
+        (0.3, 1.0, 3.0),
+        min_length=1,
+        description="Inverse regularization of words and of characters; out-of-fold predictions select one.",
     )
     words_min_df: int = Field(2, ge=1, description="Minimum document frequency of a word or a pair of words.")
     words_max_terms: int = Field(400_000, ge=1, description="Words and pairs, at most; the most frequent ones.")
     characters_min_df: int = Field(3, ge=1, description="Minimum document frequency of a character n-gram.")
     characters_max_terms: int = Field(200_000, ge=1, description="Character n-grams, at most; the most frequent ones.")
+    counts_strength: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (5.0, 30.0), min_length=1, description="C of counts; out-of-fold predictions select one."
+    )
+    counts_min_df: int = Field(2, ge=1, description="Minimum document frequency of a word or sign.")
+    counts_max_terms: int | None = Field(
+        None,
+        ge=1,
+        description="Words and signs, at most; the most frequent ones. null: 4 per text, between 3,000 and 16,000.",
+    )
 
     @field_validator("members")
     @classmethod

@@ -19,6 +19,13 @@ from tasks.shared.runner.calls import IN_PROCESS
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from tasks.linear.fit import Options
+    from tasks.linear.member import Kind
+
+COUNTED = (3_000, 16_000)
+"""Terms of counts, at least and at most, if `counts_max_terms` is null; between them `COUNTED_PER_TEXT` per text."""
+COUNTED_PER_TEXT = 4
+
 
 @stage("linear", folder="06_linear", libraries=("numpy", "scipy", "scikit-learn", "safetensors", "pyarrow"))
 def fit_linear(
@@ -32,17 +39,13 @@ def fit_linear(
 ) -> dict[str, JsonValue]:
     """Fits each member on the training and validation texts, and predicts each text by a model of the other folds."""
     from tasks.linear.cross_fit import cross_fit  # scipy: a reused artifact does not load it
-    from tasks.linear.fit import Options
     from tasks.shared.out_of_fold import write_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.splitting.labelled import read_labelled_texts, read_texts
 
     known = read_labelled_texts(cleaned, splits)
     write_text(out / LABELS, json.dumps(list(known.label_names), ensure_ascii=False, indent=1) + "\n")
-    options: dict[str, Options] = {
-        name: Options(name, getattr(settings, f"{name}_min_df"), getattr(settings, f"{name}_max_terms"), settings.C)
-        for name in settings.members
-    }
+    options = {name: make_options(settings, name, len(known)) for name in settings.members}
     known = replace(known, texts=())  # workers read them, each when it needs them
     read, count = partial(read_texts, cleaned, splits), len(known.label_names)
     summaries: dict[str, dict[str, JsonValue]] = {}
@@ -58,7 +61,6 @@ def fit_linear(
             f"{name}_terms": len(member.terms),
             f"{name}_C": member.choice.C,
             f"{name}_balanced": member.choice.balanced,
-            f"{name}_svm_share": member.choice.svm_share,
             f"{name}_out_of_fold_accuracy": round(accuracy, 4),
             f"{name}_out_of_fold_log_loss": round(log_loss(scores, known.labels), 4),
         }
@@ -70,3 +72,18 @@ def fit_linear(
             accuracy,
         )
     return {"rows": len(known), **{key: value for name in settings.members for key, value in summaries[name].items()}}
+
+
+def make_options(settings: LinearSettings, name: Kind, texts: int) -> Options:
+    """The settings of a member that is fitted to `texts` texts, as pure code takes them."""
+    from tasks.linear.fit import Options
+
+    max_terms: int | None = getattr(settings, f"{name}_max_terms")
+    if max_terms is None:
+        max_terms = min(max(COUNTED[0], COUNTED_PER_TEXT * texts), COUNTED[1])
+    return Options(
+        name,
+        getattr(settings, f"{name}_min_df"),
+        max_terms,
+        settings.counts_strength if name == "counts" else settings.C,
+    )

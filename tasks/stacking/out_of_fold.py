@@ -13,7 +13,7 @@ from tasks.shared.out_of_fold import OutOfFold, read_out_of_fold
 from tasks.training.schema import MEMBER as RNN
 from tasks.training.schema import OUT_OF_FOLD_FILE
 
-LINEAR = ("words", "characters")
+LINEAR = ("words", "characters", "counts")
 
 
 def read_members(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
