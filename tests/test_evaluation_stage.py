@@ -99,7 +99,7 @@ def test_metrics_follow_from_the_predictions(artifact: Path, inputs: Inputs) -> 
     assert metrics["out_of_fold"] == {
         name: model["out_of_fold"][name] for name in ("documents", "accuracy", "macro_f1")
     }
-    assert set(metrics["members"]) == {"words", "characters", "rnn"}
+    assert set(metrics["members"]) == {"words", "characters", "counts", "rnn"}
     assert {name: one["weight"] for name, one in metrics["members"].items() if one["weight"]} == model["weights"]
     assert set(metrics["without"]) == (set(model["weights"]) if len(model["weights"]) > 1 else set())
     assert sum(one["documents"] for one in metrics["calibration"]["bins"]) == 12
