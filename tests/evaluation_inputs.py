@@ -70,9 +70,9 @@ def make_inputs(root: Path) -> Inputs:
         )
     for folder in (inputs.linear, inputs.training, inputs.model):
         folder.mkdir()
-    fit_linear.function(LinearSettings(), inputs.linear, cleaned=inputs.cleaned, splits=inputs.splits)
     unread = {"tokens": root / "tokens", "vocabulary": root / "vocabulary"}
     texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
+    fit_linear.function(LinearSettings(), inputs.linear, **texts, scratch=root / "linear-scratch")
     train.function(TRAINING, inputs.training, **texts, **unread, scratch=root / "scratch")
     settings = StackingSettings(min_standard_errors=0)
     stack.function(settings, inputs.model, linear=inputs.linear, training=inputs.training)

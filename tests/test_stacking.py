@@ -62,7 +62,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     inputs = write_inputs(root, per_label=10)
     for name in ("linear", "training", "model"):
         (root / name).mkdir()
-    fit_linear.function(LinearSettings(), root / "linear", cleaned=inputs["cleaned"], splits=inputs["splits"])
+    texts = {"cleaned": inputs["cleaned"], "splits": inputs["splits"]}
+    fit_linear.function(LinearSettings(), root / "linear", **texts, scratch=root / "linear-scratch")
     train.function(small(epochs=4), root / "training", **inputs, scratch=root / "scratch")
     stack.function(
         StackingSettings(min_standard_errors=0), root / "model", linear=root / "linear", training=root / "training"

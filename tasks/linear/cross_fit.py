@@ -29,14 +29,14 @@ ENOUGH_TEXTS = 2_000
 
 
 def cross_fit(
-    members: Mapping[str, Options],
+    members: Mapping[Kind, Options],
     read_texts: ReadTexts,
     labels: Ints,
     label_count: int,
     folds: Ints,
     scratch: Path,
     executor: Executor = IN_PROCESS,
-) -> Iterator[tuple[str, LinearMember, Scores]]:
+) -> Iterator[tuple[Kind, LinearMember, Scores]]:
     """Each member as it is finished: it has learned from all texts, which workers get by calling `read_texts`.
 
     With it come its name and the out-of-fold log-probabilities [texts, labels] of the texts. The choice with the lowest
@@ -77,7 +77,9 @@ def fit_choice(
 class _Fitting:
     """One member: which fits are needed, and what they have given so far."""
 
-    def __init__(self, name: str, options: Options, labels: Ints, label_count: int, folds: Ints, scratch: Path) -> None:
+    def __init__(
+        self, name: Kind, options: Options, labels: Ints, label_count: int, folds: Ints, scratch: Path
+    ) -> None:
         self.name, self._options, self._labels, self._folds, self._scratch = name, options, labels, folds, scratch
         numbers: list[int] = np.unique(folds).tolist()
         enough = 1 + int(np.searchsorted(np.cumsum(np.bincount(folds)[numbers]), ENOUGH_TEXTS))
