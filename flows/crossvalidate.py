@@ -19,7 +19,6 @@ from flows.pipeline.parameters import Config, Overrides
 from flows.pipeline.runs import explain_failure, open_run, read_metrics, run_name
 from flows.pipeline.settings import load_settings
 from flows.steps.fold_spec import FoldResult, FoldSpec
-from flows.steps.folds import run_folds
 from tasks.cleaning.task import clean
 from tasks.evaluation.crossvalidation import FoldPredictions, summarise
 from tasks.evaluation.results import Resampling
@@ -40,7 +39,6 @@ def crossvalidate(
     folds: Annotated[int, Field(ge=3, le=100)] = 5,
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1,
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0,
-    jobs: Annotated[int, Field(ge=1)] = 1,
 ) -> dict[str, Any]:
     """Tests on every document once per repeat, each time with a model that was trained on the other folds only.
 
@@ -52,7 +50,6 @@ def crossvalidate(
         folds: Number of folds that the documents are divided into.
         repeats: How many times the documents are divided, each time with another seed.
         seed: Seed of the first division; each repeat adds one.
-        jobs: Folds trained at the same time, each in a process of its own.
     """
     evaluation = load_settings(Path(config), overrides).evaluation
     with open_run("crossvalidate", config, overrides, latest=False) as run:
@@ -71,7 +68,7 @@ def crossvalidate(
             for repeat in range(repeats)
             for fold in range(folds)
         ]
-        results = _log_results(run_folds(specs, jobs, run_fold), len(specs))
+        results = _log_results(map(run_fold, specs), len(specs))
         results.sort(key=lambda result: (result.repeat, result.fold))
         predictions = gather(results)
         names = tuple(read_metrics(Path(results[0].report))["labels"])

@@ -32,19 +32,10 @@ from flows.ops.environment import prefect_session
     type=click.IntRange(0, 2**31),
     help="Seed of the first division; each repeat adds one.",
 )
-@click.option(
-    "--jobs",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Folds trained at the same time, in processes that share the cores.",
-)
 @set_option
 @config_option
 @json_option
-def crossvalidate(
-    folds: int, repeats: int, seed: int, jobs: int, overrides: tuple[str, ...], config: Path, as_json: bool
-) -> None:
+def crossvalidate(folds: int, repeats: int, seed: int, overrides: tuple[str, ...], config: Path, as_json: bool) -> None:
     """Test on every text: repeated, stratified cross-validation.
 
     The texts are divided into folds with the same label shares. For each fold, a vocabulary and a model are trained on
@@ -54,8 +45,8 @@ def crossvalidate(
     command again. The `latest` links and the champion do not change.
 
     \b
-    corpusflow crossvalidate                          5 folds, once
-    corpusflow crossvalidate --repeats 3 --jobs 2     15 folds, two at a time
+    corpusflow crossvalidate                  5 folds, once
+    corpusflow crossvalidate --repeats 3      15 folds
     """
     from flows.pipeline.settings import load_settings, merge_overrides
 
@@ -64,7 +55,7 @@ def crossvalidate(
     with prefect_session():
         from flows.crossvalidate import crossvalidate as run
 
-        summary = run(str(config), nested, folds, repeats, seed, jobs)
+        summary = run(str(config), nested, folds, repeats, seed)
     from flows.cli import tables
 
     print_result(summary, as_json, tables.show_crossvalidation, summary)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -29,22 +30,29 @@ ONE_THREAD = {
 }
 NO_TRACKER_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 """A killed run leaves semaphores that the tracker removes; it would say so on standard error."""
+_opened: ContextVar[Executor | None] = ContextVar("opened", default=None)
 
 
 @contextmanager
 def open_executor(kind: str, workers: int | None) -> Iterator[Executor]:
     """What the stages of a run compute on, by the settings `runner`; its workers end with the block.
 
-    One worker would be no faster than the run's own process, so none is started for it by default.
+    One worker would be no faster than the run's own process, so none is started for it by default. Inside another such
+    block, as in a fold of a cross-validation, its executor is used.
     """
+    if (outer := _opened.get()) is not None:
+        yield outer
+        return
     number = workers or usable_cores()
     if kind == "local" or (workers is None and number == 1):
         yield IN_PROCESS
         return
     pool = WorkerPool(number)
+    token = _opened.set(pool)
     try:
         yield pool
     finally:
+        _opened.reset(token)
         pool.stop_workers()
 
 
