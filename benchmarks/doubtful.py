@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tasks.evaluation.findings.doubtful import find_doubtful
 from tasks.linear.fit import Options, fit
 from tasks.linear.settings import LinearSettings
+from tasks.shared.statistics.log_probabilities import Scores
 from tasks.splitting.labelled import FOLDS, deal_folds
 from tasks.stacking.weights import combine, fit_stack
 
@@ -32,10 +33,10 @@ def measure(texts: list[str], labels: np.ndarray, names: list[str], share: float
     doc_ids = [str(number) for number in range(len(texts))]
     folds = deal_folds(given, doc_ids, FOLDS)
     settings = LinearSettings()
-    scores = {}
+    scores: dict[str, Scores] = {}
     for name in settings.members:
-        sizes = (getattr(settings, f"{name}_{limit}") for limit in ("min_df", "max_terms"))
-        scores[name] = fit(Options(name, *sizes, settings.C), texts, given, len(names), folds)[1]
+        min_df, max_terms = (getattr(settings, f"{name}_{limit}") for limit in ("min_df", "max_terms"))
+        scores[name] = fit(Options(name, min_df, max_terms, settings.C), texts, given, len(names), folds)[1]
     found = find_doubtful(combine(scores, fit_stack(scores, given, list(scores)).weights), given, doc_ids, names)
     right = [int(each.doc_id) in set(flipped.tolist()) for each in found]
     restored = [names[labels[int(each.doc_id)]] == each.suggested for each in found]

@@ -8,6 +8,7 @@ from flows.pipeline.parameters import Config, Overrides
 from flows.pipeline.runs import completed_state, explain_failure, open_run, read_metrics, run_name
 from flows.steps.drift import watch_drift
 from flows.steps.promotion import challenge
+from flows.steps.usefulness import train_unless_useless
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
@@ -16,7 +17,6 @@ from tasks.shared.store.records import RunRecord
 from tasks.splitting.task import split
 from tasks.stacking.task import stack
 from tasks.tokenization.task import tokenize
-from tasks.training.task import train
 from tasks.vocabulary.task import learn_vocabulary
 
 
@@ -39,7 +39,8 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
         vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
         linear = run(fit_linear, cleaned=cleaned, splits=splits)
-        training = run(train, cleaned=cleaned, splits=splits, tokens=tokens, vocabulary=vocabulary)
+        inputs = {"cleaned": cleaned, "splits": splits, "tokens": tokens, "vocabulary": vocabulary}
+        training = train_unless_useless(run, linear=linear, **inputs)
         model = run(stack, linear=linear, training=training)
         report = run(evaluate, cleaned=cleaned, splits=splits, linear=linear, training=training, model=model)
         run.record.metrics = read_metrics(run.store.locate(report))

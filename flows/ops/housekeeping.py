@@ -11,8 +11,9 @@ from typing import Any
 from filelock import Timeout
 
 from flows.pipeline.stages import STAGES
+from tasks.shared.engine.build import JUDGED
 from tasks.shared.errors import ArtifactError
-from tasks.shared.store.artifacts import REMOVED, SCRATCH, STAGED, Store, find_damage, read_manifest
+from tasks.shared.store.artifacts import REMOVED, SCRATCH, STAGED, Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
 from tasks.shared.store.records import running
 
@@ -72,10 +73,23 @@ def _needed(store: Store, champions: int) -> Iterator[tuple[str, str]]:
             kept.append(read_manifest(store.place(MODELS, model)))
         except ArtifactError:
             yield "stacking", model  # damaged: what is left of it is kept
+    kept += [judged for artifact in kept if (judged := _judged(store, artifact)) is not None]
     for artifact in kept:
         yield from ((name, entry["fingerprint"]) for name, entry in artifact.lineage.items())
     for record in running(store):
         yield from ((entry.stage, entry.fingerprint) for entry in record.stages)
+
+
+def _judged(store: Store, artifact: Artifact) -> Artifact | None:
+    """The model for whose verdict a training was left out; None if there is none."""
+    digest = artifact.recipe.inputs.get(JUDGED)
+    for path in store.all(MODELS) if digest else ():
+        try:
+            if (model := read_manifest(path)).digest == digest:
+                return model
+        except ArtifactError:
+            continue
+    return None
 
 
 def disk_use(store: Store) -> dict[str, int]:

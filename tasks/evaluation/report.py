@@ -63,6 +63,8 @@ class Report:
     doubtful_labels: int
     """How many of them are shown."""
     stages: Sequence[Stage]
+    not_trained: str = ""
+    """Why the RNN was not trained; empty if it was."""
     notices: Sequence[str] = ()
     """What a reader should know about the labels."""
 
@@ -101,7 +103,7 @@ def render(report: Report) -> str:
         e=evaluation,
         best=best_baseline(evaluation.baselines),
         verdict=verdict(evaluation.baselines, report.titles),
-        share=rnn_share(report.members, evaluation.scores.accuracy.value) if report.members else "",
+        share=rnn_share(report.members, evaluation.scores.accuracy.value, report.not_trained) if report.members else "",
         pictures=_pictures(report),
         marked=[marked(mistake) for mistake in report.findings.mistakes],
         words=words_by_label(report.findings.words),
@@ -156,8 +158,10 @@ def verdict(baselines: Mapping[str, Comparison], titles: Mapping[str, str]) -> s
     return f"The model {side} the best baseline ({name}); with this number of documents the difference may be chance."
 
 
-def rnn_share(members: Mapping[str, MemberScores], accuracy: float) -> str:
+def rnn_share(members: Mapping[str, MemberScores], accuracy: float, not_trained: str) -> str:
     """What the RNN contributes to the stack, whose accuracy is given, in one sentence."""
+    if not_trained:
+        return f"The RNN was not trained (training.when_useless: skip): {not_trained}."
     rnn = members.get("rnn")
     if rnn is None or not rnn.weight:
         return "The RNN did not join the stack: out of fold it did not lower the log-loss clearly."

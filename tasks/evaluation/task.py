@@ -45,6 +45,7 @@ from tasks.shared.store.known_files import KnownFiles
 from tasks.splitting.documents import read_label_names, read_split_documents
 from tasks.splitting.labelled import LEARNED
 from tasks.training.history import read_history
+from tasks.training.skipped import read_skipped
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -165,6 +166,7 @@ def _report(
     from tasks.evaluation.baselines import BASELINES
     from tasks.evaluation.report import Report, stages
 
+    skipped = read_skipped(training)
     lineage = {**read_lineage(model), "evaluation": {"settings": settings.cache_values()}}
     return Report(
         evaluation=evaluation,
@@ -177,6 +179,7 @@ def _report(
         profiles=read_gradient_profiles(training),
         findings=findings,
         doubtful_labels=settings.doubtful_labels,
+        not_trained="" if skipped is None else skipped.sentence(),
         stages=stages(lineage),
     )
 

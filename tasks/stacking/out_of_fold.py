@@ -12,19 +12,20 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.out_of_fold import OutOfFold, read_out_of_fold
 from tasks.training.schema import MEMBER as RNN
 from tasks.training.schema import OUT_OF_FOLD_FILE
+from tasks.training.skipped import read_skipped
 
 LINEAR = ("words", "characters", "counts")
 
 
 def read_members(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
-    """The predictions of each member, the linear ones first.
+    """The predictions of each member, the linear ones first; without the RNN if it was not trained.
 
     Raises ArtifactError if the members have predicted different texts, or a file is damaged.
     """
     files = {name: path for name in LINEAR if (path := linear / out_of_fold_file(name)).exists()}
-    predictions = {
-        name: read_out_of_fold(path, label_names) for name, path in {**files, RNN: training / OUT_OF_FOLD_FILE}.items()
-    }
+    if read_skipped(training) is None:
+        files[RNN] = training / OUT_OF_FOLD_FILE
+    predictions = {name: read_out_of_fold(path, label_names) for name, path in files.items()}
     first, *others = predictions.values()
     for other in others:
         if list(other.doc_ids) != list(first.doc_ids) or not np.array_equal(other.labels, first.labels):

@@ -17,6 +17,7 @@ from tasks.shared.progress import logger
 from tasks.stacking.schema import FORMAT, MODEL
 from tasks.stacking.settings import StackingSettings
 from tasks.training.schema import MEMBER as RNN
+from tasks.training.skipped import read_skipped
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -51,12 +52,14 @@ def stack(settings: StackingSettings, out: Path, *, linear: Path, training: Path
 
     for name in stacked.weights:
         shutil.copytree((training if name == RNN else linear) / name, out / name)
+    skipped = read_skipped(training)
     model: dict[str, Any] = {
         "format": FORMAT,
         "label_names": names,
         "weights": dict(stacked.weights),
         "members": {name: judged(some) for name, some in scores.items()},
         "candidates": [asdict(candidate) for candidate in stacked.candidates],
+        "not_trained": {} if skipped is None else {RNN: asdict(skipped)},
         "without": without_each(scores, labels, stacked.weights),
         "out_of_fold": {"documents": len(labels), **judged(together)},
     }

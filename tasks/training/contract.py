@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import great_expectations.expectations as gxe
@@ -29,6 +30,7 @@ from tasks.training.schema import (
     OUT_OF_FOLD_FILE,
 )
 from tasks.training.settings import TrainingLimits, TrainingSettings
+from tasks.training.skipped import read_skipped
 
 SCHEMAS: Mapping[str, pa.Schema] = {HISTORY_FILE: HISTORY, GRADIENTS_FILE: GRADIENTS, OUT_OF_FOLD_FILE: OUT_OF_FOLD}
 MAX_LOSS = 1e6
@@ -42,7 +44,13 @@ DIGITS = 9
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TrainingSettings, limits: TrainingLimits
 ) -> Iterator[CheckBatch]:
-    """The history, the out-of-fold predictions, the gradients, and aggregates of the weights."""
+    """The history, the out-of-fold predictions, the gradients, and aggregates of the weights.
+
+    If nothing was trained, the verdict for which it was not.
+    """
+    if (verdict := read_skipped(artifact)) is not None:
+        yield CheckBatch("not trained", pd.DataFrame([asdict(verdict)]), list(_not_trained()))
+        return
     history = pq.read_table(artifact / HISTORY_FILE).to_pandas()
     yield CheckBatch("history", history, list(_history(settings, limits)), key="epoch")
     yield out_of_fold(artifact / OUT_OF_FOLD_FILE, limits)
@@ -86,6 +94,12 @@ def weight_aggregates(path: Path) -> pd.DataFrame:
             "largest": float(np.abs(values[np.isfinite(values)]).max(initial=0)),
         }
         for name, values in sorted(tensors.items())
+    )
+
+
+def _not_trained() -> Iterator[Expectation]:
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="documents", min_value=1, notes="the RNN is left out because of what was measured on documents"
     )
 
 

@@ -16,7 +16,7 @@ from tasks.training.schema import HISTORY_FILE
 def read_history(training: Path) -> dict[str, Floats]:
     """The numeric columns of the history by epoch, [epochs]: the mean over the networks; of the seconds the sum.
 
-    Empty if the folder has no history.
+    Empty if the folder has no history, or nothing was trained.
     """
     path = training / HISTORY_FILE
     if not path.exists():
@@ -29,6 +29,8 @@ def read_history(training: Path) -> dict[str, Floats]:
     numeric = [f.name for f in table.schema if pa.types.is_primitive(f.type) and f.name not in {"fold", "epoch"}]
     columns = {name: np.asarray(table[name].to_numpy(), np.float64) for name in numeric}
     numbers = np.unique(epochs)
+    if not len(numbers):
+        return {}
     curves = {name: np.array([values[epochs == at].mean() for at in numbers]) for name, values in columns.items()}
     if "seconds" in columns:
         curves["seconds"] = np.array([columns["seconds"][epochs == at].sum() for at in numbers])

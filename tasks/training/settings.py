@@ -35,6 +35,12 @@ class TrainingSettings(Section):
     deterministic: bool = Field(True, description="Use only deterministic kernels if the device has a choice.")
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of initial weights, shuffling and dropout.")
 
+    when_useless: Literal["keep", "skip"] = Field(
+        "keep",
+        description="What a run does if the RNN did not join the stack of an earlier one, made in the same way of as "
+        "many texts (±20 %); keep: train it all the same; skip: leave it out.",
+    )
+
     input: Literal["evidence", "embeddings"] = Field(
         "evidence",
         description="What the RNN reads: evidence, embeddings and label evidence of lower-cased words; or embeddings "
@@ -85,8 +91,9 @@ class TrainingSettings(Section):
         return self
 
     def cache_values(self) -> dict[str, Any]:
-        """The values that the chosen input reads."""
+        """The values that the chosen input reads; `when_useless` has its effect through the input `judged`."""
         values = super().cache_values()
+        del values["when_useless"]
         if self.input == "embeddings":
             del values["evidence"]
         return values

@@ -21,8 +21,10 @@ COLUMNS = {
 
 
 def pages(artifact: Path) -> Iterator[Page]:
-    """Loss and accuracy over the epochs, mean over the networks."""
+    """Loss and accuracy over the epochs, mean over the networks; no page if nothing was trained."""
     history = read_history(artifact)
+    if not history:
+        return
     pictures = training_curves(history)[:PICTURES]
     rows = [
         (f"{epoch:.0f}", *(f"{history[column][i]:.3f}" for column in COLUMNS))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.shared.engine.stage import stage
+from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger, report_progress
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.training.schema import (
@@ -23,6 +24,7 @@ from tasks.training.schema import (
     OUT_OF_FOLD_FILE,
 )
 from tasks.training.settings import TrainingSettings
+from tasks.training.skipped import judged_useless, write_skipped
 from tasks.vocabulary.schema import TOKENIZER
 
 if TYPE_CHECKING:
@@ -52,13 +54,16 @@ def train(
     tokens: Path,
     vocabulary: Path,
     scratch: Path,
+    judged: Path | None = None,
     executor: Executor = IN_PROCESS,
 ) -> dict[str, JsonValue]:
     """Trains a network per fold on the training and validation texts, and predicts each text by one that never saw it.
 
     Only input `embeddings` reads the tokens and their vocabulary. On a GPU the networks are trained one after the
-    other in this process.
+    other in this process. With `judged`, a model folder in whose stack the RNN was of no use, nothing is trained.
     """
+    if judged is not None:
+        return _skip(out, judged)
     from tasks.shared.out_of_fold import write_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.splitting.labelled import read_labelled_texts
@@ -99,6 +104,14 @@ def train(
         "out_of_fold_accuracy": round(accuracy, 4),
         "out_of_fold_log_loss": round(log_loss(fitted.scores, known.labels), 4),
     }
+
+
+def _skip(out: Path, judged: Path) -> dict[str, JsonValue]:
+    verdict = judged_useless(judged)
+    if verdict is None:
+        raise ArtifactError(f"{judged}: the RNN is part of this model; set training.when_useless to keep")
+    write_skipped(out, verdict)
+    return {"rows": 0, "not_trained": verdict.sentence()}
 
 
 def make_recipe(settings: TrainingSettings) -> Recipe:

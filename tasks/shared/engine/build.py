@@ -34,6 +34,9 @@ from tasks.shared.store.artifacts import (
 )
 from tasks.shared.store.fingerprint import Recipe
 
+JUDGED = "judged"
+"""The input of a stage that is left out because of what an earlier run found."""
+
 
 @dataclass(frozen=True)
 class Build:
@@ -132,7 +135,7 @@ def _build(build: Build) -> Artifact:
 def _lineage(build: Build) -> dict[str, Any]:
     before: dict[str, Any] = {}
     for name, artifact in build.inputs.items():
-        if name != PREVIOUS and not name.startswith("champion"):  # these come from other runs
+        if name not in {PREVIOUS, JUDGED} and not name.startswith("champion"):  # these come from other runs
             before |= artifact.lineage
     return before | {build.stage.name: {"fingerprint": build.recipe.fingerprint, "settings": build.recipe.settings}}
 
