@@ -1,8 +1,8 @@
 """How many flipped labels are found: flips a share of a corpus's labels at random and looks for them.
 
 `python -m benchmarks.doubtful FILE.parquet [--share 0.05] [--seeds 3] [--json]`: FILE has the columns text and label,
-and may have split, whose test texts are left out. Out-of-fold predictions come from the linear members alone (words,
-characters), stacked. Precision is the share of flipped labels among the doubtful ones, recall the share of flipped
+and may have split, whose test texts are left out. Out-of-fold predictions come from the linear members alone,
+stacked. Precision is the share of flipped labels among the doubtful ones, recall the share of flipped
 labels that are among them; both again for the first as many as were flipped. The corpus's own mistakes count as false.
 """
 
@@ -11,14 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.evaluation.findings.doubtful import find_doubtful
-from tasks.linear.fit import Options, fit
+from tasks.linear.cross_fit import cross_fit
 from tasks.linear.settings import LinearSettings
+from tasks.linear.task import make_options
 from tasks.shared.statistics.log_probabilities import Scores
 from tasks.splitting.labelled import FOLDS, deal_folds
 from tasks.stacking.weights import combine, fit_stack
@@ -33,10 +35,11 @@ def measure(texts: list[str], labels: np.ndarray, names: list[str], share: float
     doc_ids = [str(number) for number in range(len(texts))]
     folds = deal_folds(given, doc_ids, FOLDS)
     settings = LinearSettings()
-    scores: dict[str, Scores] = {}
-    for name in settings.members:
-        min_df, max_terms = (getattr(settings, f"{name}_{limit}") for limit in ("min_df", "max_terms"))
-        scores[name] = fit(Options(name, min_df, max_terms, settings.C), texts, given, len(names), folds)[1]
+    options = {name: make_options(settings, name, len(texts)) for name in settings.members}
+    with TemporaryDirectory() as scratch:
+        fitted = cross_fit(options, lambda: texts, given, len(names), folds, Path(scratch))
+        found_by = {name: out_of_fold for name, _, out_of_fold in fitted}
+    scores: dict[str, Scores] = {name: found_by[name] for name in settings.members}
     found = find_doubtful(combine(scores, fit_stack(scores, given, list(scores)).weights), given, doc_ids, names)
     right = [int(each.doc_id) in set(flipped.tolist()) for each in found]
     restored = [names[labels[int(each.doc_id)]] == each.suggested for each in found]

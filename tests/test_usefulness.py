@@ -60,10 +60,12 @@ def test_what_is_left_out_can_be_checked_and_stacked(tmp_path: Path) -> None:
     assert read_skipped(tmp_path / "training") == Verdict(90, 0.001, 0.002)
     results = run_contract(contract, tmp_path / "training", {}, small(), TrainingLimits(), tmp_path / "pages")
     assert [result.reason for result in results if not result.success] == []
-    fit_linear.function(LinearSettings(), tmp_path / "linear", cleaned=inputs["cleaned"], splits=inputs["splits"])
+    texts = {"cleaned": inputs["cleaned"], "splits": inputs["splits"]}
+    (tmp_path / "fits").mkdir()
+    fit_linear.function(LinearSettings(), tmp_path / "linear", **texts, scratch=tmp_path / "fits")
     stack.function(StackingSettings(), tmp_path / "model", linear=tmp_path / "linear", training=tmp_path / "training")
     model = json.loads((tmp_path / "model/model.json").read_text())
-    assert set(model["members"]) == {"words", "characters"}
+    assert set(model["members"]) == {"words", "characters", "counts"}
     assert model["not_trained"] == {"rnn": {"documents": 90, "gain": 0.001, "standard_error": 0.002}}
     assert judged_useless(tmp_path / "model") is None
     with pytest.raises(ArtifactError, match="the RNN is part of this model"):
@@ -96,7 +98,7 @@ def test_a_useless_rnn_is_left_out_until_the_corpus_has_grown(pipeline: Pipeline
     assert "The RNN was not trained (training.when_useless: skip): on 33" in (
         (pipeline.stage_path("evaluation") / "report.html").read_text()
     )
-    assert result.json["metrics"]["members"].keys() == {"words", "characters"}
+    assert result.json["metrics"]["members"].keys() == {"words", "characters", "counts"}
     assert set(pipeline.statuses().values()) == {"reused"}
     assert pipeline("prune", "--keep", "1").code == 0
     assert first.exists()  # the verdict rests on it

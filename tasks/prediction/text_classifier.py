@@ -15,7 +15,7 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import progress
 from tasks.shared.store.artifacts import read_manifest
 from tasks.stacking.explanation import Explanation
-from tasks.stacking.stacked import StackedClassifier
+from tasks.stacking.stacked import StackedClassifier, read_model
 
 CLEANING_OPTIONS = tuple(inspect.signature(normalize).parameters)[1:]
 TEXTS_AT_ONCE = 256
@@ -29,6 +29,7 @@ class TextClassifier:
     """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
+        read_model(folder)  # another version is named first
         lineage = read_manifest(folder).lineage
         try:
             cleaning = lineage["cleaning"]["settings"]
