@@ -87,7 +87,7 @@ def test_categories_of_pandas_are_read(tmp_path: Path) -> None:
     assert {document.label for document in table.documents(tmp_path / "corpus.parquet", UNNAMED)} == {"x", "y"}
 
 
-texts = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=12)
+texts = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), min_size=1, max_size=12)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -223,8 +223,8 @@ def test_a_partition_without_a_value_and_other_subfolders_are_named(tmp_path: Pa
     refused(tmp_path / "plain", "plain/2024: .parquet files in a subfolder that is not named KEY=VALUE")
 
 
-@pytest.mark.parametrize("column", ["label", "name"])
-def test_nul_in_a_label_or_an_id_names_the_row(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize("column", ["label", "name", "text"])
+def test_nul_in_a_label_an_id_or_a_text_names_the_row(tmp_path: Path, column: str) -> None:
     refused(write(tmp_path, "parquet", [*ROWS, ROWS[0] | {column: "x\0y"}]), f"row 4 has NUL in '{column}' ('x\\x00y')")
 
 

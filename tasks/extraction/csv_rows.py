@@ -100,6 +100,9 @@ def _split(text: str, separator: str) -> list[str]:
 
 def _recognise_separator(text: str, header: list[str], table: _Table) -> None:
     """Raises CorpusError if another separator gives the wanted columns, or several columns instead of one."""
+    if text.startswith("sep=") and len(text.splitlines()[0]) == len("sep=") + 1:
+        first = repr(text.splitlines()[0])
+        raise CorpusError(f"{table.file.path}: the first line is {first}, which is for Excel alone; remove it")
     for separator, name in SEPARATORS.items():
         try:
             found = _split(text, separator)

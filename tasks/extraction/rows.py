@@ -116,6 +116,11 @@ def _json_object(line: bytes, place: str, file: TableFile, columns: Columns) -> 
     except UnicodeDecodeError:
         require_utf8(file.path, columns.advice("encoding"))
         raise
+    except json.JSONDecodeError as error:
+        array = (
+            "the beginning of an array" if line.lstrip().startswith(b"[") else f"{error.msg}, character {error.pos + 1}"
+        )
+        raise CorpusError(f"{place} is not JSON ({array}); write one object per line") from error
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{place} is not JSON ({error}); write one object per line") from error
     if not isinstance(fields, dict):
@@ -143,14 +148,15 @@ def _constant(file: TableFile, name: str, batch: pa.RecordBatch) -> pa.Array:
 def document(values: Sequence[str], columns: Columns, source: str, place: str) -> Document:
     """The values of `columns.names` as a document.
 
-    Raises CorpusError for NUL in a doc_id or a label, and for a split that is not one.
+    Raises CorpusError for NUL in a doc_id, a label or a text, as in files, and for a split that is not one.
     """
     remaining = iter(values)
     doc_id, label = (next(remaining) if name is not None else "" for name in (columns.doc_id, columns.label))
-    for name, value in ((columns.doc_id, doc_id), (columns.label, label)):
-        if "\0" in value:
-            raise CorpusError(f"{place} has NUL in {name!r} ({value[:40]!r}), which no text has; correct it")
     text, split = next(remaining), next(remaining, None)
+    for name, value in ((columns.doc_id, doc_id), (columns.label, label), (columns.text, text)):
+        if "\0" in value:
+            around = value[max(0, value.index("\0") - 20) :][:40]
+            raise CorpusError(f"{place} has NUL in {name!r} ({around!r}), which no text has; correct it")
     if split is not None and split not in SPLITS:
         raise CorpusError(
             f"{place} has {split[:40]!r} in {columns.split!r}, not {', '.join(SPLITS)}; correct it, or set "
@@ -164,8 +170,9 @@ def require_columns(columns: Columns, given: Sequence[str], place: object) -> No
     for name in columns.names:
         if name not in given:
             setting = next(key for key in ("text", "label", "doc_id", "split") if getattr(columns, key) == name)
+            alike = next((f" to {other!r}" for other in given if other.strip().casefold() == name.casefold()), "")
             raise CorpusError(
-                f"{place}: no column {name!r}, only {listed(given)}; set {columns.advice(f'{setting}_column')}"
+                f"{place}: no column {name!r}, only {listed(given)}; set {columns.advice(f'{setting}_column')}{alike}"
             )
         if given.count(name) > 1:
             raise CorpusError(f"{place}: more than one column {name!r}; rename one")
@@ -173,7 +180,9 @@ def require_columns(columns: Columns, given: Sequence[str], place: object) -> No
 
 def listed(names: Collection[str]) -> str:
     """Names for a message: the first of them, and how many more there are."""
-    shown = ", ".join(list(names)[:MOST_NAMES])
+    shown = ", ".join(
+        name if name.isprintable() and name == name.strip() else repr(name) for name in [*names][:MOST_NAMES]
+    )
     return (f"{shown} and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else shown) or "none"
 
 

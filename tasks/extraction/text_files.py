@@ -21,6 +21,12 @@ _SYSTEM_FILE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MOST_NAMES = 10
+_KINDS = {
+    b"PK\x03\x04": "a workbook, another document of an office program, or a zip archive",
+    b"\xd0\xcf\x11\xe0": "a workbook or another document of an old office program",
+    b"%PDF-": "a PDF document",
+    b"\x1f\x8b": "compressed by gzip",
+}
 
 
 def is_system_file(name: str) -> bool:
@@ -50,8 +56,10 @@ def read_text(file: Path, encoding: str, setting: str = "extraction.folder.encod
 
 def decode(content: bytes, file: object, encoding: str, advice: str) -> str:
     """The content of a file as text, as `read_text` gives it; `advice` says what to do about another encoding."""
-    if encoding == "utf-8" and (utf16 := guess_utf16(content)) is not None:
-        raise CorpusError(f"{file}: this is UTF-16 ({utf16}), not UTF-8; save it as UTF-8, or {advice}")
+    if kind := guess_kind(content):
+        raise CorpusError(f"{file}: this is {kind}, not text; save its text, or remove the file")
+    if encoding == "utf-8" and (wide := guess_wide_encoding(content)) is not None:
+        raise CorpusError(f"{file}: this is {wide[:6].upper()} ({wide}), not UTF-8; save it as UTF-8, or {advice}")
     marked = encoding == "utf-8" and content.startswith(codecs.BOM_UTF8)
     codec = "utf-8-sig" if marked else encoding
     try:
@@ -69,11 +77,18 @@ def decode(content: bytes, file: object, encoding: str, advice: str) -> str:
     return text
 
 
-def guess_utf16(content: bytes) -> str | None:
-    """utf-16, utf-16-le or utf-16-be if the content looks like it, with or without a byte order mark.
+def guess_kind(content: bytes) -> str | None:
+    """What a file is that begins like something other than text."""
+    return next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)
 
-    Without a mark, Latin letters and spaces show: half of the bytes are NUL, and they are every other byte.
+
+def guess_wide_encoding(content: bytes) -> str | None:
+    """utf-16, utf-16-le, utf-16-be or utf-32 if the content looks like it, with or without a byte order mark.
+
+    Without a mark, UTF-16 shows by Latin letters and spaces: half of the bytes are NUL, and they are every other byte.
     """
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     head = content[:GUESS_BYTES]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from tasks.extraction.text_files import BLOCK_BYTES, GUESS_BYTES, guess_utf16, unreadable
+from tasks.extraction.text_files import BLOCK_BYTES, GUESS_BYTES, guess_kind, guess_wide_encoding, unreadable
 from tasks.shared.errors import CorpusError
 
 COMPRESSED = ".gz"
@@ -22,7 +22,7 @@ def open_utf8(file: Path, encoding: str, setting: str) -> Iterator[IO[bytes]]:
     """The content of a file in `encoding`, as a stream of UTF-8 bytes; a file named .gz is decompressed.
 
     `setting` is what names the encoding, for messages. Raises CorpusError for a file that cannot be read or
-    decompressed, for bytes that are not in `encoding`, and for UTF-16 that is read as UTF-8. Bytes that claim to be
+    decompressed, for bytes that are not in `encoding`, and for a beginning that is not of UTF-8. Bytes that claim to be
     UTF-8 pass unchecked: see `require_utf8`.
     """
     with _open(file) as raw:
@@ -30,8 +30,11 @@ def open_utf8(file: Path, encoding: str, setting: str) -> Iterator[IO[bytes]]:
             yield io.BufferedReader(_Utf8(file, raw, encoding, setting), BLOCK_BYTES)
             return
         head = raw.read(GUESS_BYTES)
-        if (utf16 := guess_utf16(head)) is not None:
-            raise CorpusError(f"{file}: this is UTF-16, not UTF-8; set {setting} to {utf16}")
+        if kind := guess_kind(head):
+            advice = f"name it {file.name}{COMPRESSED}" if "gzip" in kind else "export it as CSV in UTF-8"
+            raise CorpusError(f"{file}: this is {kind}, not text; {advice}")
+        if (wide := guess_wide_encoding(head)) is not None:
+            raise CorpusError(f"{file}: this is {wide[:6].upper()}, not UTF-8; set {setting} to {wide}")
         raw.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
         yield raw
 

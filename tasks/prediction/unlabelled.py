@@ -46,15 +46,13 @@ def read_texts(source: Source) -> Iterator[Document]:
     """The texts as documents without labels, in a fixed order.
 
     The doc_id of a file is its path inside the folder; that of a row its doc_id column, or else file and row number.
-    Raises CorpusError for an unreadable file or row, and for a doc_id that is empty or occurs twice.
+    Raises CorpusError for an unreadable file or row, and for a doc_id that is empty or occurs twice; a table is read
+    twice, so that it is refused before its first text is yielded.
     """
     if source.is_table:
-        columns = Columns(source.text_column, None, source.doc_id_column, setting="--{}", choose=CHOOSE)
-        rows = table.rows(source.path, columns, TextFormat(source.encoding, source.separator))
-        if source.doc_id_column is None:
-            yield from (document._replace(doc_id=document.source) for document in rows)
-        else:
-            yield from _distinct(rows, source)
+        for _ in _distinct(_rows(source), source):
+            pass
+        yield from _rows(source)
     else:
         files, left_out = _files(source.path)
         warn_of("predict", f"left out {len(left_out):,} files of systems and editors", left_out)
@@ -68,8 +66,17 @@ def source_digest(source: Source) -> str:
     return digest_of([source.text_column, source.doc_id_column, source.encoding, source.separator, content])
 
 
+def _rows(source: Source) -> Iterator[Document]:
+    columns = Columns(source.text_column, None, source.doc_id_column, setting="--{}", choose=CHOOSE)
+    for document in table.rows(source.path, columns, TextFormat(source.encoding, source.separator)):
+        yield document._replace(doc_id=document.source) if source.doc_id_column is None else document
+
+
 def _distinct(rows: Iterator[Document], source: Source) -> Iterator[Document]:
-    """The rows, as long as their ids are there and differ; the ids stay in memory."""
+    """The rows, as long as their ids are there and differ; ids of a column stay in memory."""
+    if source.doc_id_column is None:
+        yield from rows
+        return
     seen: dict[str, str] = {}
     for document in rows:
         if not document.doc_id.strip():
