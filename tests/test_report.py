@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from tasks.evaluation.results import (
 )
 from tasks.evaluation.scores import evaluate
 from tasks.evaluation.show import _confusion
+from tasks.evaluation.summary import confusion_values, read_confusion
 from tasks.shared.member import Occurrence
 from tasks.shared.plots.curves import Series, curves
 from tasks.shared.plots.drawing import Picture
@@ -281,7 +283,11 @@ def test_thousands_of_labels_have_a_table_of_confusions_instead_of_a_picture() -
     shares = figures.balance(names, [Series(split, np.arange(2_000) / 2_000) for split in ("a", "b", "c")])
     assert "label1999" in svg_texts(shares.light)
     assert "label1899" not in svg_texts(shares.light)
-    page = _confusion({"labels": names, "matrix": matrix.tolist()})
+    values = confusion_values(names, matrix)
+    assert len(json.dumps(values)) < 100_000
+    assert (read_confusion(values) == matrix).all()
+    assert confusion_values(["a", "b"], np.eye(2, dtype=int)) == {"labels": ["a", "b"], "matrix": [[1, 0], [0, 1]]}
+    page = _confusion(values)
     assert "data:image" not in page
     assert "| label0003 | label0004 | 9 | 75% |" in page.replace("\\", "")
 

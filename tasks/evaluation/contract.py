@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.schema import BASELINE_PREDICTIONS, DOUBTFUL, METRICS, PREDICTIONS, REPORT, predictions_schema
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
+from tasks.evaluation.summary import read_confusion
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import compare_schema
@@ -157,7 +158,7 @@ def _score(owner: str, scores: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _consistency(metrics: Mapping[str, Any], artifact: Path) -> CheckBatch:
     """The metrics compared with a recount of the predictions."""
     written = pq.read_table(artifact / PREDICTIONS, columns=["label", "predicted"]).to_pandas()
-    matrix = np.array(metrics["confusion"]["matrix"])
+    matrix = read_confusion(metrics["confusion"])
     right = int((written["label"] == written["predicted"]).sum())
     report = artifact / REPORT
     rows = [

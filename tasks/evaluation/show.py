@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
 from tasks.evaluation.results import MOST_LABELS_DRAWN, worst_confusions
 from tasks.evaluation.schema import DOUBTFUL, METRICS
+from tasks.evaluation.summary import read_confusion
 from tasks.shared.plots.drawing import opaque
 from tasks.shared.ui.markdown import Markdown, Page, table
 
@@ -53,7 +53,7 @@ def _doubtful(artifact: Path, counts: Mapping[str, int]) -> Markdown:
 
 
 def _confusion(found: Mapping[str, Any]) -> str:
-    names, matrix = found["labels"], np.array(found["matrix"])
+    names, matrix = found["labels"], read_confusion(found)
     if len(names) > MOST_LABELS_DRAWN:
         rows = [
             (each.label, each.predicted, each.documents, f"{each.share:.0%}")

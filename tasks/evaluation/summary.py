@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from tasks.evaluation.findings.findings import Findings
 from tasks.evaluation.results import (
+    MOST_LABELS_DRAWN,
     Calibration,
     Comparison,
     Estimate,
@@ -16,6 +19,7 @@ from tasks.evaluation.results import (
     Scores,
     ValidationScores,
 )
+from tasks.shared.statistics.metrics import Ints
 
 
 def metrics(
@@ -30,7 +34,7 @@ def metrics(
         **_scores(evaluation.scores),
         "labels": list(evaluation.label_names),
         "per_label": _per_label(evaluation),
-        "confusion": {"labels": list(evaluation.label_names), "matrix": evaluation.confusion.tolist()},
+        "confusion": confusion_values(evaluation.label_names, evaluation.confusion),
         "calibration": _calibration(evaluation.calibration),
         "baselines": {name: _comparison(comparison) for name, comparison in evaluation.baselines.items()},
         "members": {name: _member(member) for name, member in members.items()},
@@ -104,3 +108,21 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "only_baseline_right": comparison.only_baseline_right,
         "mcnemar_p": comparison.mcnemar_p,
     }
+
+
+def confusion_values(names: Sequence[str], matrix: Ints) -> dict[str, Any]:
+    """The matrix [true, predicted] as JSON values; a cell is [true, predicted, documents], by numbers of labels."""
+    if len(names) <= MOST_LABELS_DRAWN:
+        return {"labels": list(names), "matrix": matrix.tolist()}
+    rows, columns = np.nonzero(matrix)
+    return {"labels": list(names), "cells": np.stack([rows, columns, matrix[rows, columns]], axis=1).tolist()}
+
+
+def read_confusion(values: Mapping[str, Any]) -> Ints:
+    """The matrix [true, predicted] from what `confusion_values` has written."""
+    if "matrix" in values:
+        return np.array(values["matrix"], np.int64)
+    matrix = np.zeros((len(values["labels"]),) * 2, np.int64)
+    for true, predicted, documents in values["cells"]:
+        matrix[true, predicted] = documents
+    return matrix
