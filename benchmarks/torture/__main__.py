@@ -25,7 +25,10 @@ from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.launcher import USED
 from benchmarks.torture.table import Line, as_json, as_markdown, write
 
-GROUPS = ("soak", "crashes", "several", "damage", "storage", "corpora", "orchestration", "settings", "surface")
+GROUPS = (
+    *("soak", "deployment", "orchestration", "crashes", "several", "damage", "storage", "corpora", "settings"),
+    "surface",
+)
 """In the order in which they start: the soak is one trial that takes minutes."""
 SECONDS_BETWEEN_LINES = 30
 
@@ -66,30 +69,33 @@ def run_trials(lab: Lab, arguments: argparse.Namespace) -> list[Line]:
     ]
     progress = Progress(Counter(group for group, _ in planned))
 
-    def run(numbered: tuple[int, tuple[str, Trial]]) -> str | None:
+    def run(numbered: tuple[int, tuple[str, Trial]]) -> dict[str, str | None]:
         number, (group, trial) = numbered
         folder = lab.root / f"{group}-{number:04}"
         folder.mkdir()
         started = time.monotonic()
         try:
-            wrong = trial.check(folder, random.Random(f"{arguments.seed} {trial.name}"))
+            outcome = trial.check(folder, random.Random(f"{arguments.seed} {trial.name}"))
         except Exception as error:
-            wrong = f"{type(error).__name__}: {error}"
-        if wrong is None or not arguments.keep:
+            outcome = f"{type(error).__name__}: {error}"
+        outcomes = outcome if isinstance(outcome, dict) else {trial.what: outcome}
+        wrong = "; ".join(filter(None, outcomes.values()))
+        if not wrong or not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
         kept = f"; {folder}" if arguments.keep else ""
         progress.ended(group, trial.name, wrong and wrong[:1000] + kept, time.monotonic() - started)
-        return wrong
+        return outcomes
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = list(pool.map(run, enumerate(planned)))
+        ended = list(pool.map(run, enumerate(planned)))
     lines: dict[tuple[str, str], Line] = {}
-    for (group, trial), wrong in zip(planned, outcomes, strict=True):
-        line = lines.setdefault((group, trial.what), Line(group, trial.what, 0, 0, lab.notes.get(trial.what, "")))
-        line.trials += 1
-        if wrong is not None and line.right == line.trials - 1:
-            line.note = f"{trial.name.removeprefix(trial.what).strip(': ')}: {wrong[:200]}"
-        line.right += wrong is None
+    for (group, trial), outcomes in zip(planned, ended, strict=True):
+        for what, wrong in outcomes.items():
+            line = lines.setdefault((group, what), Line(group, what, 0, 0, lab.notes.get(what, "")))
+            line.trials += 1
+            if wrong is not None and line.right == line.trials - 1:
+                line.note = f"{trial.name.removeprefix(what).strip(': ')}: {wrong[:200]}"
+            line.right += wrong is None
     return list(lines.values())
 
 
@@ -103,11 +109,11 @@ class Progress:
         self._started = self._said = time.monotonic()
         self._seconds: Counter[str] = Counter()
 
-    def ended(self, group: str, name: str, wrong: str | None, seconds: float) -> None:
+    def ended(self, group: str, name: str, wrong: str, seconds: float) -> None:
         with self._lock:
             self._left[group] -= 1
             self._seconds[group] += round(seconds)
-            if wrong is not None:
+            if wrong:
                 self._wrong += 1
                 self._say(f"{group}: {name}:\n    {wrong}")
             if not self._left[group]:

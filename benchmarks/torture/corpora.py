@@ -9,6 +9,12 @@ from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.torture.hostile_dialects import (
+    dialect_cases,
+    folder_dialect_cases,
+    json_dialect_cases,
+    parquet_dialect_cases,
+)
 from benchmarks.torture.hostile_folders import Case, folder_cases
 from benchmarks.torture.hostile_tables import csv_cases, json_cases, parquet_cases
 from benchmarks.torture.lab import Lab, Trial
@@ -22,7 +28,9 @@ STOP = "checks.extraction.documents=999999"
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
-    cases = list(chain(folder_cases(), csv_cases(), json_cases(), parquet_cases()))
+    plain = (folder_cases(), csv_cases(), json_cases(), parquet_cases())
+    dialects = (folder_dialect_cases(), dialect_cases(), json_dialect_cases(), parquet_dialect_cases())
+    cases = list(chain(*plain, *dialects))
     step = max(1, round(1 / share))
     for case in cases[::step]:
         yield Trial(READ, f"{READ}: {case.name}", partial(read, lab, case))

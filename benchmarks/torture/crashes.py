@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Reference, Trial
-from benchmarks.torture.launcher import Done
-from benchmarks.torture.state import champion, digests, temporary_files
+from benchmarks.torture.launcher import Done, descendants, in_session
+from benchmarks.torture.state import champion, digests, one_line, temporary_files
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import MANIFEST, Store
 
@@ -38,10 +41,15 @@ PLACES = (
     *("/06_rnn/.scratch", ".artifact.json", "latest", "/champion/."),
 )
 """Parts of the paths of file operations: the signal comes at a random one of those that match."""
+WORKERS = "a worker process of a run is killed: one line that names what it did, and the next run is right"
+WORKER_TRIALS = 10
+WITH_WORKERS = ("--set", "runner.kind=processes", "--set", "runner.workers=2")
+COMPUTED_BY_WORKERS = ("/06_linear", "/06_rnn")
 MOMENTS = (*PLACES, None, None, None)
 """None: at any time."""
 FOLDERS = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_", "09_")
 SECONDS_TO_END = 10.0
+SECONDS_FOR_WORKERS = 5.0
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
@@ -56,6 +64,8 @@ def plan(lab: Lab, share: float) -> Iterator[Trial]:
                 return crash(lab, folder, rng, place, *way)
 
             yield Trial(what, f"{what} {index} at {place or 'any time'}", check)
+    for index in range(max(1, round(WORKER_TRIALS * share))):
+        yield Trial(WORKERS, f"{WORKERS} {index}", partial(kill_worker, lab))
 
 
 def crash(lab: Lab, folder: Path, rng: random.Random, place: str | None, number: int, group: bool) -> str | None:
@@ -63,17 +73,58 @@ def crash(lab: Lab, folder: Path, rng: random.Random, place: str | None, number:
     reference, data = lab.reference(folder), folder / "data"
     keep_stages_before(data, place, rng)
     before = champion(data)
-    done, waited = end_a_run(lab, folder, rng, place, number, group)
-    wrong = judge_end(done, number, waited)
+    done, waited, pid = end_a_run(lab, folder, rng, place, number, group)
+    wrong = judge_end(done, number, waited) or orphans(pid)
     if wrong:
         return wrong
     if champion(data) not in {before, reference.champion}:
         return "the champion is another one"
+    return judge_next(lab, folder, reference)
+
+
+def judge_next(lab: Lab, folder: Path, reference: Reference) -> str | None:
+    """What is wrong with the run after one that was ended."""
+    data = folder / "data"
     finished = {path.name for path in data.glob("[0-9]*/[0-9a-f]*") if (path / MANIFEST).exists()}
     again = lab.launcher.run(folder, "run", "--json")
     if again.code != 0:
         return f"the next run ends with code {again.code}: {again.message}"
     return judge_data(data, reference) or judge_reuse(again, finished)
+
+
+def kill_worker(lab: Lab, folder: Path, rng: random.Random) -> str | None:
+    """One of two worker processes, while members are fitted."""
+    reference = lab.reference(folder)
+    keep_stages_before(folder / "data", rng.choice(COMPUTED_BY_WORKERS), rng)
+    command = lab.launcher.start(folder, "run", *WITH_WORKERS)
+    until = time.monotonic() + 60
+    workers: list[int] = []
+    while not workers and time.monotonic() < until and not (command.files / "code").exists():
+        workers = [pid for pid in descendants(command.pid) if "spawn_main" in command_line(pid)]
+    time.sleep(rng.random() * 3)
+    if workers:
+        with suppress(ProcessLookupError):
+            os.kill(rng.choice(workers), signal.SIGKILL)
+    done = command.wait()
+    wrong = None if done.code == 0 else one_line(done, "a worker process died during")
+    return wrong or orphans(command.pid) or judge_next(lab, folder, reference)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def orphans(session: int) -> str | None:
+    """Processes of a command that still run seconds after it."""
+    until = time.monotonic() + SECONDS_FOR_WORKERS
+    while left := [pid for pid in in_session(session) if command_line(pid)]:
+        if time.monotonic() > until:
+            return f"still runs: {command_line(left[0])[:100]}"
+        time.sleep(0.1)
+    return None
 
 
 def keep_stages_before(data: Path, place: str | None, rng: random.Random) -> None:
@@ -91,20 +142,22 @@ def keep_stages_before(data: Path, place: str | None, rng: random.Random) -> Non
 
 def end_a_run(
     lab: Lab, folder: Path, rng: random.Random, place: str | None, number: int, group: bool
-) -> tuple[Done, float]:
-    """The run's end, and how long after the signal it came."""
+) -> tuple[Done, float, int]:
+    """The run's end, how long after the signal it came, and the run's process."""
+    workers = WITH_WORKERS if place in COMPUTED_BY_WORKERS and rng.random() < 0.5 else ()
     if place is None:
         command = lab.launcher.start(folder, "run")
         time.sleep(rng.random() * 6)
         sent = time.time()
         command.signal(number, group)
-        return command.wait(), time.time() - sent
-    count = len([o for o in lab.operations if place in o])
+        return command.wait(), time.time() - sent, command.pid
+    count = len([o for o in lab.operations if place in o]) // (3 if workers else 1)
     at = (place, rng.randint(1, max(1, count)), int(number), group)
-    command = lab.launcher.start(folder, "run", signal_at=at)
+    command = lab.launcher.start(folder, "run", *workers, signal_at=at)
     done = command.wait()
     log = command.files / "operations"
-    return done, (command.files / "code").stat().st_mtime - log.stat().st_mtime if log.stat().st_size else 0.0
+    waited = (command.files / "code").stat().st_mtime - log.stat().st_mtime if log.stat().st_size else 0.0
+    return done, waited, command.pid
 
 
 def judge_end(done: Done, number: int, waited: float) -> str | None:

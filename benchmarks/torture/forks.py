@@ -42,6 +42,8 @@ class Child:
     """Resource limits by their names (RLIMIT_AS)."""
     mounts: list[tuple[str, str, str]] = field(default_factory=list)
     """Mounts in a namespace of its own: kind (tmpfs, bind, read-only), target, source or options."""
+    maintenance: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the flow `maintenance`, which runs in place of a command."""
     pictures: bool = False
     """Draw the report's pictures, which takes a third of a small run's time; else they are blank."""
 
@@ -135,6 +137,13 @@ def _become(child: Child) -> None:
     if not child.pictures:
         _leave_pictures_blank()
     sys.argv = ["corpusflow", *child.arguments]
+    if child.maintenance:
+        from flows.maintenance import maintenance
+        from flows.ops.environment import prefect_session
+
+        with prefect_session():
+            maintenance(**child.maintenance)
+        return
     from flows.cli.main import main as command
 
     command()

@@ -22,15 +22,19 @@ from benchmarks.torture.texts import write_pipeline
 from tasks.shared.store.fingerprint import PROJECT
 
 T = TypeVar("T")
+Outcome = str | None | dict[str, str | None]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: the table's line that it counts for, and a check that returns what is wrong, or None."""
+    """One trial: the table's line that it counts for, and a check that returns what is wrong, or None.
+
+    A check of several lines returns what is wrong with each.
+    """
 
     what: str
     name: str
-    check: Callable[[Path, random.Random], str | None]
+    check: Callable[[Path, random.Random], Outcome]
 
 
 @dataclass

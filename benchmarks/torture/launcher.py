@@ -131,11 +131,21 @@ def run_cold(
 
 def descendants(pid: int) -> Sequence[int]:
     """The process ids of a process's descendants."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in listing.splitlines()]
+    pairs = _processes("ppid")
     found: list[int] = []
     generation = {pid}
     while generation:
         generation = {child for child, parent in pairs if parent in generation}
         found += generation
     return found
+
+
+def in_session(number: int) -> Sequence[int]:
+    """The processes of a session."""
+    return [pid for pid, session in _processes("sid") if session == number]
+
+
+def _processes(column: str) -> list[tuple[int, int]]:
+    """Each process with one of its numbers."""
+    listing = subprocess.run(["ps", "-A", "-o", f"pid=,{column}="], capture_output=True, text=True, check=True).stdout
+    return [(int(pid), int(number)) for pid, number in map(str.split, listing.splitlines())]

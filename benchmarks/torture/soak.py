@@ -18,6 +18,13 @@ RUNS, MEMORY = 200, 8
 SOAK = "scheduled runs in a row while texts arrive, pruned: disk, database, memory and file handles stay flat"
 LIMITED = "a run with too little memory (RLIMIT_AS): done, one line, or aborted by a library; the next run is right"
 PRUNE_EVERY, TEXTS_EVERY = 5, 10
+RETENTION = {
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "60",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "10",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "10",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
+}
+"""In seconds, not in days; what is removed is that of prefect.toml."""
 GROWTH = 1.5
 """Most growth from the first half's peak to the second's, of what must stay flat."""
 MIB = 2**20
@@ -34,7 +41,7 @@ def plan(lab: Lab, share: float) -> Iterator[Trial]:
 def soak(lab: Lab, runs: int, folder: Path, _: random.Random) -> str | None:
     """Each run is right; what was measured after each pruning is flat."""
     lab.reference(folder)
-    server = Server(folder / "server", lab.base_environment)
+    server = Server(folder / "server", lab.base_environment | RETENTION)
     server.start()
     launcher = lab.new_launcher({"PREFECT_API_URL": server.url, "PREFECT_HOME": str(folder / "home")})
     measured: list[dict[str, float]] = []
@@ -58,8 +65,8 @@ def soak(lab: Lab, runs: int, folder: Path, _: random.Random) -> str | None:
 
 
 def tidy(launcher: Launcher, folder: Path) -> str | None:
-    """Pruning as a schedule does it."""
-    done: Done = launcher.run(folder, "prune", "--keep", "1", "--champions", "0")
+    """The flow `maintenance`, two days later, so that it removes Prefect's records of all runs so far."""
+    done: Done = launcher.run(folder, clock=2 * 86_400.0, maintenance={"keep": 1, "champions": 0, "days": 1})
     return None if done.code == 0 else done.message
 
 
@@ -71,6 +78,8 @@ def measure(server: Server, folder: Path) -> dict[str, float]:
     data = [path for path in (folder / "data").rglob("*") if path.is_file() and not path.is_symlink()]
     artifacts = [path for path in data if path.relative_to(folder / "data").parts[0][:1].isdigit()]
     return {
+        "MiB of Prefect's database": sum(path.stat().st_size for path in server.home.glob("prefect.db*")) / MIB,
+        "result records": len(list((folder / "home/storage").glob("*"))),
         "MiB of artifacts": sum(path.stat().st_size for path in artifacts) / MIB,
         "files of artifacts": len(artifacts),
         "MiB of the server": float(status["VmRSS"].split()[0]) / 1024,

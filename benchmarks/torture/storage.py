@@ -6,7 +6,9 @@ import errno
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,8 @@ CALLS = (
     "EIO or ENOSPC at the n-th call (write, open, rename, mkdir, fsync): one line or done, and the next run is right"
 )
 CLOCK = "a clock that is set back by up to a year, and a daylight-saving night: everything is reused, splits stay"
+TWO_TEN = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+"""02:10 in Berlin, for the second time in this night."""
 SIZES = (64, 128, 256, 384, 512, 768, 1024, 1536)
 """KiB of the disk."""
 
@@ -31,8 +35,8 @@ def plan(lab: Lab, share: float) -> Iterator[Trial]:
         yield Trial(TMPFS, f"{TMPFS} {index}", partial(read_only if index % 4 == 1 else full, lab))
     for index in range(max(2, round(FAULTY * share))):
         yield Trial(CALLS, f"{CALLS} {index}", partial(faulty, lab, index))
-    for index in range(max(1, round(TIME * share))):
-        yield Trial(CLOCK, f"{CLOCK} {index}", partial(clock, lab))
+    for index in range(max(2, round(TIME * share))):
+        yield Trial(CLOCK, f"{CLOCK} {index}", partial(clock, lab, index % 2 == 1))
 
 
 def full(lab: Lab, folder: Path, rng: random.Random) -> str | None:
@@ -97,13 +101,18 @@ def faulty_launcher(lab: Lab) -> tuple[Launcher, int]:
     return lab.once("faulty storage", make)
 
 
-def clock(lab: Lab, folder: Path, rng: random.Random) -> str | None:
-    """A run, new texts at an earlier time, and once more at yet another time."""
+def clock(lab: Lab, night: bool, folder: Path, rng: random.Random) -> str | None:
+    """A run, new texts at an earlier time, and once more at yet another time.
+
+    With `night`, the first is at 02:50 of summer time, and the second at 02:10 of winter time, 20 minutes later.
+    """
     reference = lab.reference(folder)
     data = folder / "data"
     zone = {"TZ": "Europe/Berlin"}
     back = -rng.choice((3600.0, 86_400.0, 366 * 86_400.0)) * rng.random()
-    same = lab.launcher.run(folder, "run", "--json", clock=back, environment=zone)
+    if night:
+        back = TWO_TEN.timestamp() - time.time()
+    same = lab.launcher.run(folder, "run", "--json", clock=back - 1200 * night, environment=zone)
     if same.code != 0 or any(stage["status"] == "built" for stage in same.json["stages"]):
         return f"{back:.0f} s back, a run that changes nothing: {same.message or 'builds'}"
     if digests(data) != reference.digests or champion(data) != reference.champion:

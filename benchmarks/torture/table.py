@@ -31,7 +31,7 @@ class Line:
     def markdown(self) -> str:
         note = re.sub(r"\s+", " ", self.note).replace("|", "/")
         cells = (self.group, self.what, str(self.trials), str(self.right), self.date, note)
-        return f"| {' | '.join(cells)} |\n".replace("|  |", "| |")
+        return f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |")
 
 
 def as_json(lines: Sequence[Line]) -> str:

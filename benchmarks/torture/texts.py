@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 TINY: dict[str, Any] = {
+    "runner": {"kind": "local"},
     "extraction": {"source": "folder", "folder": {"path": "texts"}},
     "vocabulary": {"size": 400},
     "linear": {"C": [1.0]},

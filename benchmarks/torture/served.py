@@ -1,0 +1,124 @@
+"""A copy of the project that `corpusflow serve` serves: Prefect's server, the deployments and a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from benchmarks.torture.lab import Lab
+from benchmarks.torture.launcher import descendants
+from benchmarks.torture.server import free_port
+from tasks.shared.store.fingerprint import PROJECT
+
+T = TypeVar("T")
+DEPLOYMENT = "retrain/own-texts"
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+HEARTBEATS = 45
+"""Seconds without a heartbeat after which a run counts as crashed: one heartbeat and a half."""
+
+
+class Served:
+    """A copy of the project, served by `corpusflow serve`."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.root, self.data, self.port = folder, folder / "data", free_port()
+        for name in ("flows", "tasks", "automations"):
+            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("prefect.yaml", "prefect.toml"):
+            shutil.copy(PROJECT / name, folder)
+        crashed = folder / "automations/crashed.yaml"
+        crashed.write_text(crashed.read_text().replace("within: 90 ", f"within: {HEARTBEATS} "))
+        lab.reference_run().texts_to(folder)
+        (folder / "examples").mkdir()
+        settings = yaml.safe_load((folder / "pipeline.yaml").read_text())
+        settings |= {"data": "../data", "extraction": {"source": "folder", "folder": {"path": "../texts"}}}
+        (folder / "examples/own-texts.yaml").write_text(yaml.safe_dump(settings))
+        quick = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1"}
+        own = {"PYTHONPATH": str(folder), "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5"}
+        self._environment = {**lab.base_environment, **quick, **own}
+        del self._environment["PREFECT_HOME"]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(self.port)]
+        where: Any = {"cwd": self.root, "env": self._environment, "start_new_session": True}
+        with (self.root / "out").open("wb") as out, (self.root / "err").open("wb") as err:
+            self.process = subprocess.Popen(command, **where, stdout=out, stderr=err)
+        wait_until(lambda: self.out or (self.process and self.process.poll() is not None), 180)
+        if not self.out:
+            raise RuntimeError(self.err)
+
+    @property
+    def out(self) -> str:
+        return (self.root / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.root / "err").read_text()
+
+    @property
+    def family(self) -> dict[int, str]:
+        """The command line of each process that belongs to `serve`."""
+        assert self.process
+        found = {}
+        for pid in [self.process.pid, *descendants(self.process.pid)]:
+            with suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        return found
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """The answer of the server's API; a list of nothing is an empty body."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data)
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def deployment(self) -> str:
+        return str(self.ask(f"/deployments/name/{DEPLOYMENT}")["id"])
+
+    def run(self, **parameters: Any) -> str:
+        """Starts a run; its id."""
+        made = self.ask(f"/deployments/{self.deployment()}/create_flow_run", {"parameters": parameters})
+        return str(made["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        return dict(self.ask(f"/flow_runs/{run}")["state"])
+
+    def end(self, run: str) -> dict[str, Any]:
+        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None, 150)
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            family = list(self.family)
+            self.process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(60)
+            kill(family)
+
+
+def wait_until(ask: Callable[[], T | None], seconds: float) -> T:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if answer := ask():
+            return answer
+        time.sleep(0.3)
+    raise TimeoutError(f"{getattr(ask, '__qualname__', ask)}: not within {seconds:.0f} s")
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
