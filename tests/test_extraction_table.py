@@ -87,7 +87,9 @@ def test_categories_of_pandas_are_read(tmp_path: Path) -> None:
     assert {document.label for document in table.documents(tmp_path / "corpus.parquet", UNNAMED)} == {"x", "y"}
 
 
-texts = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), min_size=1, max_size=12)
+texts = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

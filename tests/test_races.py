@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.shared.files import create_text, is_abandoned, process_name
+from tasks.shared.files import create_text, is_abandoned, process_name, remove_abandoned
 from tasks.shared.store.artifacts import Store, find_damage
 from tasks.shared.store.champion import read_champion
 from tasks.shared.store.fingerprint import PROJECT
@@ -139,3 +139,15 @@ def test_a_file_is_created_once(tmp_path: Path) -> None:
 def test_only_what_ended_processes_of_this_machine_left_is_abandoned(change, abandoned: bool) -> None:
     name = "-".join(change(*process_name().split("-")))
     assert is_abandoned(f".staged-{'f' * 20}-{name}") is abandoned
+
+
+def test_the_staging_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    machine, _, token = process_name().split("-")
+    folders = [
+        tmp_path / "01_documents" / f".staged-{'f' * 20}-{machine}-{pid}-{token}" for pid in (99999999, os.getpid())
+    ]
+    for folder in folders:
+        (folder / "documents").mkdir(parents=True)
+        (folder / "documents/part-00000.parquet").write_bytes(b"half")
+    remove_abandoned(tmp_path)
+    assert [folder.exists() for folder in folders] == [False, True]

@@ -19,12 +19,12 @@ SOAK = "scheduled runs in a row while texts arrive, pruned: disk, database, memo
 LIMITED = "a run with too little memory (RLIMIT_AS): done, one line, or aborted by a library; the next run is right"
 PRUNE_EVERY, TEXTS_EVERY = 5, 10
 RETENTION = {
-    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "60",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "PT60S",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "10",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "10",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
 }
-"""In seconds, not in days; what is removed is that of prefect.toml."""
+"""Seconds, not days; what is removed is that of prefect.toml."""
 GROWTH = 1.5
 """Most growth from the first half's peak to the second's, of what must stay flat."""
 MIB = 2**20

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def is_abandoned(name: str) -> bool:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Removes the new files of processes of this machine that were killed before they could name them.
+    """Removes the new files and staging folders of processes of this machine that were killed before they named them.
 
     Looks into `root` and three levels below it, where files are replaced.
     """
@@ -94,7 +95,10 @@ def remove_abandoned(root: Path) -> None:
         for path in root.glob("*/" * depth + f".*-{machine}-*-*"):
             owner = path.name.split("-")[-2]
             if owner.isdecimal() and not _is_alive(int(owner)):
-                path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)  # another run removes it at the same time
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def _machine() -> str:
