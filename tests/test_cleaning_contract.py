@@ -33,9 +33,7 @@ def check(tmp_path):
         rows = damage(pd.read_parquet(part).set_index("doc_id")).reset_index()
         schema = DOCUMENTS if table == "documents" else DROPPED
         pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), part)
-        results = run_contract(
-            contract, out, {"documents": tmp_path / "in"}, chosen, CleaningLimits(**limits), tmp_path / "pages"
-        )
+        results = run_contract(contract, out, {"documents": tmp_path / "in"}, chosen, CleaningLimits(**limits))
         return {
             f"{result.batch}: {result.arguments.get('column') or result.arguments.get('column_A')}"
             for result in results

@@ -22,6 +22,7 @@ from tasks.evaluation.inputs import read_gradient_profiles, read_max_grad_norm
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
 from tasks.shared.checks.report import CheckReport
+from tasks.shared.checks.words import sentence
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.parquet import PartWriter, read_table
 from tasks.stacking.stacked import StackedClassifier
@@ -197,16 +198,16 @@ def test_report_is_rebuilt_when_its_template_changes() -> None:
     assert set(evaluate.external_digests(SETTINGS)) == {"template.html"}
 
 
-def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits, pages: Path) -> CheckReport:
+def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits) -> CheckReport:
     from tasks.evaluation import contract
     from tasks.shared.checks.runner import run_contract
 
-    return CheckReport(results=run_contract(contract, artifact, inputs.folders(), SETTINGS, limits, pages))
+    return CheckReport(results=run_contract(contract, artifact, inputs.folders(), SETTINGS, limits))
 
 
 def test_check_passes_what_the_stage_writes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
-    report = check(artifact, inputs, EvaluationLimits(), tmp_path)
-    assert [failure.sentence() for failure in report.failures + report.warnings] == []
+    report = check(artifact, inputs, EvaluationLimits())
+    assert [sentence(failure) for failure in report.failures + report.warnings] == []
     assert {"columns", "documents", "scores", "consistency", "baselines", "floors"} <= {
         result.batch for result in report.results
     }
@@ -265,19 +266,19 @@ def test_check_stops_what_is_damaged(kind: str, artifact: Path, inputs: Inputs, 
     damage, batch = DAMAGE[kind]
     copy = shutil.copytree(artifact, tmp_path / "artifact")
     damage(copy)
-    failures = check(copy, inputs, EvaluationLimits(), tmp_path / "pages").failures
-    assert any(failure.batch.startswith(batch) for failure in failures), [f.sentence() for f in failures]
+    failures = check(copy, inputs, EvaluationLimits()).failures
+    assert any(failure.batch.startswith(batch) for failure in failures), [sentence(f) for f in failures]
 
 
 def test_floors_are_off_until_they_are_set(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
     limits = EvaluationLimits(min_accuracy=1.0, min_macro_f1=0.0)
     copy = shutil.copytree(artifact, tmp_path / "artifact")
     edit_metrics(lambda m: m["baselines"]["majority"].update(accuracy=1.0, accuracy_interval=[1, 1]))(copy)
-    reasons = {result.reason for result in check(copy, inputs, limits, tmp_path / "a").failures}
+    reasons = {result.reason for result in check(copy, inputs, limits).failures}
     accuracy = read_metrics(artifact)["accuracy"]
     assert ("checks.evaluation.min_accuracy" in reasons) == (accuracy < 1)
-    default = check(copy, inputs, EvaluationLimits(), tmp_path / "b")
+    default = check(copy, inputs, EvaluationLimits())
     assert not default.failures
     assert len(default.warnings) == (accuracy < 1)
-    stopping = check(copy, inputs, EvaluationLimits(below_majority="stop"), tmp_path / "c")
+    stopping = check(copy, inputs, EvaluationLimits(below_majority="stop"))
     assert len(stopping.failures) == (accuracy < 1)

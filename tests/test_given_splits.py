@@ -207,5 +207,5 @@ def test_the_check_holds_the_splits_against_the_given_ones(tmp_path: Path, moved
         for doc_id, name in zip(*(rows[c].to_pylist() for c in ("doc_id", "split")), strict=True)
     ]
     pq.write_table(rows.set_column(rows.column_names.index("split"), rows.schema.field("split"), [names]), part)
-    results = run_contract(contract, tmp_path / "out", inputs, settings, SplittingLimits(), tmp_path / "pages")
+    results = run_contract(contract, tmp_path / "out", inputs, settings, SplittingLimits())
     assert {f"{each.batch}: {each.arguments.get('column')}" for each in results if not each.success} == failures

@@ -164,9 +164,8 @@ def test_corrected_labels_move_no_text_and_stop_no_run(project: Project, tmp_pat
     assert after.equals(before)
 
     def problems(**inputs: Path) -> set[str]:
-        pages = tmp_path / "pages"
         found = run_contract(
-            contract, project.previous, inputs | {"cleaned": cleaned}, SplittingSettings(), SplittingLimits(), pages
+            contract, project.previous, inputs | {"cleaned": cleaned}, SplittingSettings(), SplittingLimits()
         )
         return {result.severity for result in found if not result.success}
 

@@ -142,7 +142,7 @@ def check(cleaned, tmp_path):
         rows = damage(pd.read_parquet(part).set_index("doc_id")).reset_index()
         schema = pa.schema([(column, pa.string()) for column in rows.columns])
         pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), part)
-        results = run_contract(contract, out, inputs, chosen, SplittingLimits(), tmp_path / "pages")
+        results = run_contract(contract, out, inputs, chosen, SplittingLimits())
         return {f"{result.batch}: {result.arguments.get('column')}" for result in results if not result.success}
 
     return failing

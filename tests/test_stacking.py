@@ -92,13 +92,13 @@ def test_the_checks_pass_and_notice_damage(folders: dict[str, Path], tmp_path: P
     from tasks.shared.checks.runner import run_contract
     from tasks.stacking import contract
 
-    results = run_contract(contract, folders["model"], {}, StackingSettings(), StackingLimits(), tmp_path)
-    results += run_contract(linear_contract, folders["linear"], {}, LinearSettings(), LinearLimits(), tmp_path)
+    results = run_contract(contract, folders["model"], {}, StackingSettings(), StackingLimits())
+    results += run_contract(linear_contract, folders["linear"], {}, LinearSettings(), LinearLimits())
     assert [result.reason for result in results if not result.success] == []
     copy = shutil.copytree(folders["model"], tmp_path / "copy")
     shutil.rmtree(next(path for path in copy.iterdir() if path.is_dir()))
     with pytest.raises(ArtifactError, match="train again"):
-        run_contract(contract, copy, {}, StackingSettings(), StackingLimits(), tmp_path / "pages")
+        run_contract(contract, copy, {}, StackingSettings(), StackingLimits())
 
 
 def test_a_folder_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -64,9 +64,8 @@ def check_vocabulary(built: Built, limits: VocabularyLimits | None = None) -> Ch
     from tasks.shared.checks.runner import run_contract
     from tasks.vocabulary import contract
 
-    pages = built.tokens.parent / "pages"
     limits = limits or VocabularyLimits()
-    return CheckReport(results=run_contract(contract, built.vocabulary, built.inputs, VOCABULARY, limits, pages))
+    return CheckReport(results=run_contract(contract, built.vocabulary, built.inputs, VOCABULARY, limits))
 
 
 def check_tokens(
@@ -76,8 +75,7 @@ def check_tokens(
     from tasks.tokenization import contract
 
     settings, limits = settings or TokenizationSettings(), limits or TokenizationLimits()
-    pages = built.tokens.parent / "pages"
-    return CheckReport(results=run_contract(contract, built.tokens, built.inputs, settings, limits, pages))
+    return CheckReport(results=run_contract(contract, built.tokens, built.inputs, settings, limits))
 
 
 def rewrite(dataset: Path, change: Callable[[Rows], object], metadata: dict[bytes, bytes] | None = None) -> None:

@@ -30,12 +30,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path
     return folder / "out", inputs
 
 
-def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pages: Path) -> set[tuple[str, str]]:
+def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits) -> set[tuple[str, str]]:
     """(batch, column or expectation) of each failure."""
     from tasks.shared.checks.runner import run_contract
     from tasks.training import contract
 
-    results = run_contract(contract, artifact, inputs, small(epochs=4), limits, pages)
+    results = run_contract(contract, artifact, inputs, small(epochs=4), limits)
     return {
         (result.batch, str(result.arguments.get("column", result.expectation)))
         for result in results
@@ -44,14 +44,14 @@ def failures(artifact: Path, inputs: dict[str, Path], limits: TrainingLimits, pa
 
 
 def test_a_good_model_passes(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
-    assert failures(*made, TrainingLimits(), tmp_path) == set()
+    assert failures(*made, TrainingLimits()) == set()
 
 
 def test_a_bias_may_be_zero(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     artifact, inputs = made
     copy = shutil.copytree(artifact, tmp_path / "copy")
     weights(lambda tensors: tensors["0.output.bias"].fill(0))(copy)
-    assert failures(copy, inputs, TrainingLimits(), tmp_path / "pages") == set()
+    assert failures(copy, inputs, TrainingLimits()) == set()
 
 
 def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:
@@ -113,7 +113,7 @@ def test_a_bad_model_is_stopped(made: tuple[Path, dict[str, Path]], tmp_path: Pa
     damage, expected = DAMAGES[kind]
     copy = shutil.copytree(artifact, tmp_path / "copy")
     damage(copy)
-    assert failures(copy, inputs, TrainingLimits(), tmp_path / "pages") == expected
+    assert failures(copy, inputs, TrainingLimits()) == expected
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_limit_below_zero_allows_for_chance(
 
 def test_a_minimum_accuracy_is_checked_if_it_is_given(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
     limits = TrainingLimits(min_accuracy=1.0)
-    assert failures(*made, limits, tmp_path) == {("out of fold", "accuracy")}
+    assert failures(*made, limits) == {("out of fold", "accuracy")}
 
 
 def test_unreadable_weights_are_an_artifact_error(made: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_unreadable_weights_are_an_artifact_error(made: tuple[Path, dict[str, Pa
     copy = shutil.copytree(artifact, tmp_path / "copy")
     (copy / "rnn" / "networks.safetensors").write_bytes(b"no safetensors")
     with pytest.raises(ArtifactError, match=r"networks\.safetensors: not readable"):
-        failures(copy, inputs, TrainingLimits(), tmp_path / "pages")
+        failures(copy, inputs, TrainingLimits())

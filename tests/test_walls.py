@@ -27,7 +27,7 @@ ORDER = (
         "stacking",
         "evaluation",
     ),
-    *("prediction", "promotion", "drift", "flows"),
+    *("prediction", "promotion", "drift", "site", "flows"),
 )
 """A room imports only from rooms to its left, and from itself."""
 MOST_MODULES = 15

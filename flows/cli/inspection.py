@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.pipeline.stages import STAGES
+from tasks.shared.checks.report import CheckReport, Expected
+from tasks.shared.checks.words import in_words, merged
 from tasks.shared.store.artifacts import Artifact, Store
 from tasks.shared.ui.preview import Decode, count_values, datasets, rows_of, sample_rows
 
@@ -25,6 +26,7 @@ def inspect_artifact(store: Store, artifact: Artifact, rows: int) -> dict[str, A
     decoder = getattr(STAGES[artifact.stage].show, "decoder", None)
     decode = decoder(store, artifact) if decoder else None
     checks = store.check_results(artifact.stage, artifact.fingerprint)
+    report = CheckReport.model_validate_json(checks.read_bytes()) if checks.exists() else None
     return {
         "stage": artifact.stage,
         "path": str(path),
@@ -35,8 +37,12 @@ def inspect_artifact(store: Store, artifact: Artifact, rows: int) -> dict[str, A
         "summary": artifact.summary,
         "files": {name: record.bytes for name, record in artifact.files.items()},
         "datasets": {name: _dataset(files, rows, decode) for name, files in datasets(path)},
-        "checks": json.loads(checks.read_text(encoding="utf-8"))["results"] if checks.exists() else None,
+        "checks": None if report is None else list(map(_expectation, merged(report.results))),
     }
+
+
+def _expectation(result: Expected) -> dict[str, Any]:
+    return {**result.model_dump(mode="json"), **in_words(result)}
 
 
 def _dataset(files: list[Path], rows: int, decode: Decode | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flows.cli.data import inspect, path, prune, runs, verify, why
 from flows.cli.deploy import automations, serve
 from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
+from flows.cli.site import site
 from flows.ops.ending import code_of_signal, end, end_now
 from flows.ops.terminal import prepare_streams, suit_hints
 from tasks.shared.errors import CorpusflowError
@@ -32,6 +33,7 @@ def cli() -> None:
     corpusflow run --set training.epochs=3  the same with one setting changed
     corpusflow why training                 show why a stage was built or reused
     corpusflow inspect tokenization         show a stage's newest artifact
+    corpusflow site --open                  look at all of it in the browser
     corpusflow predict letter.txt           label a text with the champion
 
     Exit codes: 0 success, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted
@@ -40,7 +42,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, why, path, inspect, runs, prune, verify),
+    *(run, why, path, inspect, runs, site, prune, verify),
     *(predict, predict_batch, champion, crossvalidate, serve, automations),
 ):
     cli.add_command(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.table import Table
 
 from flows.ops.terminal import suit_hints
 from tasks.prediction.explained import explanation_lines
+from tasks.shared.checks.words import MARKS
+from tasks.shared.errors import one_line
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.shared.ui.markdown import size
 
@@ -49,6 +52,9 @@ def show_run(record: RunRecord) -> None:
             console.print(f"labels  {share}: {folder}/doubtful_labels.parquet")
     if record.decision:
         console.print(f"promotion  {escape(suit_hints(record.decision))}")
+    page = Path(record.settings["data"]) / "site" / "runs" / f"{record.id}.html"
+    if page.exists():
+        console.print(f"site    {escape(str(page))}")
     console.print(f"run     {record.id}, {record.seconds:.1f} s{f', {record.message}' if record.message else ''}")
 
 
@@ -124,10 +130,9 @@ def _show_checks(checks: Sequence[Mapping[str, Any]] | None) -> None:
         return
     console.print(f"\nchecks: {sum(c['success'] for c in checks)} of {len(checks)} expectations hold")
     for c in checks:
-        mark = "✓" if c["success"] else "✗"
-        console.print(
-            f"  {mark} {escape(c['batch'])}: {escape(c['expectation'])}, observed {escape(str(c['observed']))}"
-        )
+        about = f"{c['column']}: " if c["column"] else ""
+        line = f"{MARKS[c['verdict']]} {c['batch']}: {about}{c['limit']}; {c['found']} ({c['reason']})"
+        console.print(f"  {escape(one_line(line, 400))}")
 
 
 def show_predictions(predictions: Sequence[Mapping[str, Any]]) -> None:

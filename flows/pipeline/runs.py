@@ -22,6 +22,7 @@ from prefect.states import Completed
 
 from flows.pipeline.busy_server import be_patient
 from flows.pipeline.settings import Pipeline, load_settings
+from flows.pipeline.site import refresh_after
 from tasks.shared.engine.run import Run
 from tasks.shared.errors import ArtifactError, CorpusflowError
 from tasks.shared.files import explain_storage_errors, remove_abandoned
@@ -88,6 +89,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         publish_run(record)
     except BaseException as error:
         record.status, record.message = "failed", str(error) or type(error).__name__
+        record.quarantine = str(getattr(error, "quarantine", None) or "")
         interrupted = not isinstance(error, Exception)
         error.add_note(record.current_stage)
         if _identity(store) != folder:
@@ -100,6 +102,8 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.seconds = round(time.monotonic() - started, 3)
         if _identity(store) == folder:
             _close(store, record, alive)
+            if latest and not interrupted:
+                refresh_after(settings, record.id)
         if not interrupted:
             _give_up_on_lost_server()
 

@@ -120,6 +120,14 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pip
         raise SettingsError("; ".join(_explain(path, values, dict(fault)) for fault in error.errors()[:3])) from None
 
 
+def default_settings(settings: Pipeline) -> Pipeline:
+    """The defaults of all settings, with the name and the folders of these."""
+    root = settings.data.parent
+    values: dict[str, Any] = {name: {} for name in _SECTIONS}
+    values |= {"name": settings.name, "data": settings.data}
+    return Pipeline.model_validate(values, context={"root": root})
+
+
 def parse_override(text: str) -> dict[str, Any]:
     """`training.epochs=3` as {"training": {"epochs": 3}}; the value is read as YAML."""
     key, equals, value = text.partition("=")

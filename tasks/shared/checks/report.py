@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -21,13 +20,8 @@ class Expected(BaseModel):
     success: bool
     observed: Any
     examples: list[Any]
-
-    def sentence(self) -> str:
-        """The expectation, what was observed, and example rows, in one line."""
-        arguments = ", ".join(f"{k}={_brief(v)}" for k, v in self.arguments.items())
-        examples = f", for example {_brief(self.examples)}" if self.examples else ""
-        reason = f" ({self.reason})" if self.reason else ""
-        return f"{self.batch}: {self.expectation}({arguments}) found {_brief(self.observed)}{examples}{reason}"
+    range: tuple[float, float] | None = None
+    """Smallest and largest value of a numeric column."""
 
 
 class CheckReport(BaseModel):
@@ -48,8 +42,3 @@ class CheckReport(BaseModel):
     def warnings(self) -> list[Expected]:
         """What people should look at, but does not stop the run."""
         return [r for r in self.results if not r.success and r.severity != "critical"]
-
-
-def _brief(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:199]}…"

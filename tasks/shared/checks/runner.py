@@ -1,6 +1,5 @@
 """Runs a stage's contract with Great Expectations: the schema first, then the expectations, batch by batch.
 
-Results are kept as JSON and as pages that Great Expectations renders (its Data Docs pages).
 Importing Great Expectations takes seconds, so this module is imported only when a check really runs.
 """
 
@@ -10,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,8 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import
 import great_expectations as gx
 import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.render.renderer import ValidationResultsPageRenderer
-from great_expectations.render.view import DefaultJinjaPageView
 
 from tasks.shared.checks.report import Expected
-from tasks.shared.files import write_text
 from tasks.shared.parquet import compare_schema
 
 if TYPE_CHECKING:
@@ -41,9 +38,8 @@ def run_contract(
     inputs: Mapping[str, Path],
     settings: Section,
     limits: Section,
-    pages: Path,
 ) -> list[Expected]:
-    """Judges an artifact; one page per batch goes into the folder `pages`.
+    """Judges an artifact.
 
     If a schema differs, no other expectation runs: those on missing columns would be meaningless.
     """
@@ -52,8 +48,6 @@ def run_contract(
         return schema
     results = schema
     for batch, outcome in _validate(contract.batches(artifact, inputs, settings, limits)):
-        document = ValidationResultsPageRenderer(run_info_at_end=False).render(outcome)
-        write_text(pages / f"{batch.name.replace('/', '-')}.html", DefaultJinjaPageView().render(document))
         results.extend(_summarise(batch, outcome))
     return results
 
@@ -81,6 +75,7 @@ def _summarise(batch: CheckBatch, outcome: ExpectationSuiteValidationResult) -> 
         config, observed = result["expectation_config"], result["result"]
         arguments = {k: v for k, v in config["kwargs"].items() if k != "batch_id"}
         error = result["exception_info"].get("exception_message")
+        value = _aggregate(batch, arguments)
         yield Expected(
             batch=batch.name,
             expectation=config["type"],
@@ -88,19 +83,39 @@ def _summarise(batch: CheckBatch, outcome: ExpectationSuiteValidationResult) -> 
             reason=_text(config.get("notes")),
             severity=str(config.get("severity", "critical")),
             success=bool(result["success"]),
-            observed=_observed(observed) if error is None else f"could not be evaluated: {error}",
+            observed=_observed(observed, value) if error is None else f"could not be evaluated: {error}",
+            range=None if value is not None else _range(batch, arguments),
             examples=(observed.get("unexpected_index_list") or observed.get("partial_unexpected_list") or [])[
                 :EXAMPLES
             ],
         )
 
 
-def _observed(result: Mapping[str, Any]) -> Any:
+def _observed(result: Mapping[str, Any], value: Any) -> Any:
     if "observed_value" in result:
         return result["observed_value"]
-    if result.get("element_count") == 1 and result.get("partial_unexpected_list"):
-        return result["partial_unexpected_list"][0]  # an aggregate: its value says more than a count
+    if value is not None:
+        return value
     return f"{result.get('unexpected_count', 0)} of {result.get('element_count', 0)} rows"
+
+
+def _aggregate(batch: CheckBatch, arguments: Mapping[str, Any]) -> Any:
+    """The value in a batch of one row, which says more than the number of rows; None for other batches."""
+    name = arguments.get("column", arguments.get("column_A"))
+    if len(batch.frame) != 1 or batch.key is not None or name not in batch.frame:
+        return None
+    return json.loads(batch.frame[name].to_json(orient="values"))[0]
+
+
+def _range(batch: CheckBatch, arguments: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Smallest and largest value of a numeric column whose values are limited."""
+    if not arguments.keys() & {"min_value", "max_value"} or "column" not in arguments:
+        return None
+    values = batch.frame[arguments["column"]].dropna()
+    if values.empty or values.dtype.kind not in "iuf":
+        return None
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if isfinite(low) and isfinite(high) else None
 
 
 def _text(notes: object) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.shared.checks.report import CheckReport
+from tasks.shared.checks.words import sentence
 from tasks.shared.engine.continuation import PREVIOUS
 from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError, CheckFailed, lacks_memory
@@ -156,12 +157,12 @@ def check_artifact(build: Build, artifact: Artifact) -> CheckReport:
 
     results = build.store.check_results(build.stage.name, artifact.fingerprint)
     contract = importlib.import_module(build.stage.contract)
-    folder, pages = build.store.locate(artifact), results.with_suffix("")
-    outcomes = run_contract(contract, folder, build.input_paths, build.settings, build.limits, pages)
+    folder = build.store.locate(artifact)
+    outcomes = run_contract(contract, folder, build.input_paths, build.settings, build.limits)
     report = CheckReport(key=build.stage.check_key(artifact, build.limits), results=outcomes)
     write_text(results, report.model_dump_json(indent=1) + "\n")
     for warning in report.warnings:
-        logger(build.stage.name).warning("%s: %s", build.stage.name, warning.sentence())
+        logger(build.stage.name).warning("%s: %s", build.stage.name, sentence(warning))
     return report
 
 
@@ -176,5 +177,5 @@ def reject(build: Build, artifact: Artifact, report: CheckReport) -> CheckFailed
     where = build.store.quarantine(build.store.locate(artifact), why)
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return CheckFailed(
-        f"check of {build.stage.name} failed: {failures[0].sentence()}{more}; see {where / 'quarantine.json'}", where
+        f"check of {build.stage.name} failed: {sentence(failures[0])}{more}; see {where / 'quarantine.json'}", where
     )

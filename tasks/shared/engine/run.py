@@ -218,6 +218,7 @@ class Run:
                 path=str(order.place),
                 fingerprint=artifact.fingerprint,
                 reasons=order.reasons,
+                inputs={name: each.fingerprint for name, each in order.inputs.items()},
             )
         )
         self.record.save(self.store)

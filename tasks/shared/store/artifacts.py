@@ -118,7 +118,7 @@ class Store:
         return place if place.exists() else self.staging(artifact.folder, artifact.fingerprint)
 
     def check_results(self, stage: str, fingerprint: str) -> Path:
-        """Where the results of an artifact's check are kept; a folder of the same name holds the pages."""
+        """Where the results of an artifact's check are kept."""
         return self.root / "checks" / stage / f"{fingerprint}.json"
 
     def lock(self, name: str) -> FileLock:

@@ -30,6 +30,8 @@ class StageRecord(BaseModel):
     fingerprint: str
     reasons: list[str]
     """Why it was built: the ingredients that changed, from what to what."""
+    inputs: dict[str, str] = {}
+    """Fingerprint of each input, by name; empty in the records of earlier versions."""
 
 
 class RunRecord(BaseModel):
@@ -51,6 +53,8 @@ class RunRecord(BaseModel):
     """The stage that is running, or the last one."""
     decision: str = ""
     """What happened to the champion, in a sentence."""
+    quarantine: str = ""
+    """Folder of the artifact whose check stopped the run."""
 
     def save(self, store: Store) -> None:
         """Writes the record, replacing the one before."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tasks.shared.checks.report import CheckReport, Expected
+from tasks.shared.checks.words import MARKS, examples, in_words, merged
 from tasks.shared.errors import ArtifactError, CheckFailed, CorpusflowError, InputError, TrainingError, with_config
 from tasks.shared.store.artifacts import Artifact
 from tasks.shared.store.records import RunRecord
@@ -21,7 +20,6 @@ AGAIN = {
     "predict": "corpusflow predict-batch SOURCE",
     "maintenance": "corpusflow prune --keep 5",
 }
-_ROWS = re.compile(r"^(\d+) of (\d+) rows$")
 SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 
 
@@ -83,7 +81,7 @@ def _dataset(
 
 def about_check(stage: str, report: CheckReport) -> Table:
     """Every expectation with what was observed; failures come first."""
-    results = sorted(report.results, key=lambda r: (r.success, r.severity != "critical"))
+    results = sorted(merged(report.results), key=lambda r: (r.success, r.severity != "critical"))
     failed = len(report.failures)
     verdict = f"{failed} of {len(results)} expectations failed" if failed else f"{len(results)} expectations checked"
     warned = f", {len(report.warnings)} warned" if report.warnings else ""
@@ -91,29 +89,17 @@ def about_check(stage: str, report: CheckReport) -> Table:
 
 
 def _expectation(result: Expected) -> dict[str, str]:
-    verdict = "✓" if result.success else "✗ stops" if result.severity == "critical" else "! warns"
-    arguments = dict(result.arguments)
-    column = arguments.pop("column", "column")
-    given = ", ".join(f"{key}={_json(value)}" for key, value in arguments.items())
+    words = in_words(result)
+    verdict = words["verdict"]
+    name = f"{words['column']}: " if words["column"] else ""
     return {
-        "holds": verdict,
+        "holds": f"{MARKS[verdict]} {verdict}" if verdict != "holds" else MARKS[verdict],
         "of": plain(result.batch),
-        "expectation": plain(
-            result.expectation.removeprefix("expect_").replace("_", " ").replace("column", str(column), 1)
-        ),
-        "observed": plain(_ROWS.sub(_observed_rows, _json(result.observed)), 100),
+        "expectation": plain(f"{name}{words['limit']}"),
+        "observed": plain(words["found"], 100),
         "because": plain(result.reason),
-        "given": plain(given),
-        "examples": plain(_json(result.examples)) if result.examples else "",
+        "examples": plain("; ".join(examples(result))),
     }
-
-
-def _observed_rows(found: re.Match[str]) -> str:
-    return f"so in all {found[2]} rows" if found[1] == "0" else f"not so in {found[1]} of {found[2]} rows"
-
-
-def _json(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def about_run(record: RunRecord) -> Markdown:

@@ -1,0 +1,212 @@
+"""The first page: the champion, scores over time, the newest runs, drift, disk use, what needs attention."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.drift.schema import FIGURES
+from tasks.shared.store.champion import Promotion
+from tasks.shared.store.records import RunRecord
+from tasks.site.charts import HALF, Chart, Value, line_chart
+from tasks.site.checks import read_verdicts
+from tasks.site.shelf import Shelf, attempt, folder_of, model_of
+
+RUNS_SHOWN, MODELS_DRAWN, DRIFTS_DRAWN, HISTORY_SHOWN = 12, 120, 120, 8
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that needs attention, and the page about it."""
+
+    level: str
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Crowned:
+    """A champion, now or earlier, with the scores of its report."""
+
+    promotion: Promotion
+    metrics: Mapping[str, Any] | None
+    run: RunRecord | None
+    """The run that made it the champion, or the first that trained it."""
+
+
+def home_content(shelf: Shelf, links: Mapping[str, str]) -> dict[str, Any]:
+    """What the template `home.html` shows."""
+    scored = _scored(shelf)
+    return {
+        "champion": _crowned(shelf, shelf.champion.current) if shelf.champion else None,
+        "champion_links": _champion_links(shelf, links),
+        "history": _history(shelf),
+        "scores": scores_chart(shelf, scored),
+        "candidates": len(scored),
+        "runs": shelf.records[:RUNS_SHOWN],
+        "run_count": len(shelf.records),
+        "drift": drift_chart(shelf),
+        "disk": disk_use(shelf.store.root),
+        "notices": list(_notices(shelf)),
+        "report": next((entry for entry in _newest_stages(shelf) if folder_of(entry) == "08_reports"), None),
+    }
+
+
+def _newest_stages(shelf: Shelf) -> Sequence[Any]:
+    return next((record.stages for record in shelf.records if record.metrics), [])
+
+
+def _scored(shelf: Shelf) -> list[tuple[RunRecord, str]]:
+    """The first run of each model that was measured, oldest first, with the model's fingerprint."""
+    found: dict[str, RunRecord] = {}
+    for record in reversed(shelf.records):
+        model = model_of(record)
+        if record.metrics and model is not None:
+            found.setdefault(model.fingerprint, record)
+    return [(record, model) for model, record in found.items()][-MODELS_DRAWN:]
+
+
+def _crowned(shelf: Shelf, promotion: Promotion) -> Crowned:
+    runs = [r for r in shelf.records if (model := model_of(r)) is not None and model.fingerprint == promotion.model]
+    measured = next((record for record in runs if record.metrics), None)
+    by = shelf.run_of(promotion.run) or (runs[-1] if runs else None)
+    return Crowned(promotion, measured.metrics if measured else None, by)
+
+
+def _history(shelf: Shelf) -> list[Crowned]:
+    history = shelf.champion.history if shelf.champion else ()
+    return [_crowned(shelf, promotion) for promotion in reversed(history)][:HISTORY_SHOWN]
+
+
+def _champion_links(shelf: Shelf, links: Mapping[str, str]) -> dict[str, str]:
+    """The pages of the champion's model and report."""
+    if shelf.champion is None:
+        return {}
+    model = shelf.champion.current.model
+    found = {"model": links.get(f"07_models/{model}", "")}
+    for record in shelf.records:
+        entry = model_of(record)
+        if entry is not None and entry.fingerprint == model:
+            for each in record.stages:
+                if folder_of(each) == "08_reports":
+                    return found | {"report": links.get(f"report/{each.fingerprint}", "")}
+    return found
+
+
+def scores_chart(shelf: Shelf, scored: Sequence[tuple[RunRecord, str]]) -> Chart | None:
+    """Accuracy and macro-F1 of every model, in order; those that became champion are marked."""
+    crowned = {promotion.model for promotion in shelf.champion.history} if shelf.champion else set()
+    series = []
+    for key, title in METRICS.items():
+        values = [
+            Value(
+                float(number),
+                float(record.metrics[key]),
+                f"{title} {record.metrics[key]:.3f}, {record.started[:16].replace('T', ' ')}, model {model[:10]}"
+                + (", became champion" if model in crowned else ""),
+                f"runs/{record.id}.html",
+                model in crowned,
+            )
+            for number, (record, model) in enumerate(scored)
+            if record.metrics and isinstance(record.metrics.get(key), int | float)
+        ]
+        series.append((title, values))
+    return line_chart(series, _dates([record for record, _ in scored]))
+
+
+def _dates(records: Sequence[RunRecord], most: int = 6) -> list[tuple[float, str]]:
+    """Labels of the horizontal axis: days, or times if all runs are of one day."""
+    step = max(1, -(-len(records) // most))
+    of_one_day = len({record.started[:10] for record in records}) == 1
+    part = slice(11, 16) if of_one_day else slice(0, 10)
+    return [(float(i), records[i].started[part]) for i in range(0, len(records), step)]
+
+
+def drift_chart(shelf: Shelf) -> Chart | None:
+    """The figures of every measured drift, in order."""
+    measured: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+    for record in reversed(shelf.records):
+        for entry in record.stages:
+            if entry.stage == "drift" and entry.fingerprint not in measured:
+                manifest = shelf.entry(Path(entry.path)).manifest
+                if manifest is not None:
+                    measured[entry.fingerprint] = (record, manifest.summary)
+    points = list(measured.values())[-DRIFTS_DRAWN:]
+    series = [
+        (
+            title,
+            [
+                Value(float(i), float(summary[name]), f"{title} {summary[name]:.3f}", f"runs/{record.id}.html")
+                for i, (record, summary) in enumerate(points)
+                if name in summary
+            ],
+        )
+        for name, title in FIGURES.items()
+    ]
+    return line_chart(series, _dates([record for record, _ in points]), floor=0.0, width=HALF)
+
+
+def disk_use(root: Path) -> list[tuple[str, int]]:
+    """Bytes of each folder in the data folder, largest first."""
+    sizes = [(entry.name, _bytes(entry.path)) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    return sorted(((name, size) for name, size in sizes if size), key=lambda item: -item[1])
+
+
+def _bytes(folder: str) -> int:
+    total = 0
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                total += _bytes(entry.path)
+            elif not entry.is_symlink():
+                total += entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return total  # it was pruned meanwhile
+    return total
+
+
+def _notices(shelf: Shelf) -> Iterator[Notice]:
+    newest = next(iter(shelf.records), None)
+    if newest is not None and newest.status in {"failed", "interrupted"}:
+        ended = "failed" if newest.status == "failed" else "was interrupted"
+        text = f"The newest run {ended} in {newest.current_stage}"
+        yield Notice("bad", f"{text}: {newest.message}" if newest.message else text, f"runs/{newest.id}.html")
+    for stage, fingerprint in shelf.latest.items():
+        found = attempt(read_verdicts, shelf.store, stage, fingerprint).value
+        for line in found.lines if found else ():
+            if line.verdict != "holds":
+                about = f"{line.column} {line.limit}" if line.column else line.limit
+                text = f"Check of {stage}: expected {about}, found {line.found} ({line.reason})"
+                yield Notice("warn", text, f"stages/{stage}.html#check")
+    yield from _of_decision(shelf)
+    yield from _of_labels(shelf)
+
+
+def _of_decision(shelf: Shelf) -> Iterator[Notice]:
+    """A better model that waits for a person, and labels that the champion cannot predict."""
+    summary = _summary(shelf, "promotion")
+    champion = shelf.champion.current.model if shelf.champion else ""
+    newest = shelf.latest.get("stacking", "")
+    if summary.get("promote") and newest and newest != champion:
+        text = f"A better model waits for a person: `corpusflow champion --set {newest[:10]}`"
+        yield Notice("warn", text, "stages/promotion.html")
+    if summary.get("new_labels") and newest != champion:
+        names = ", ".join(list(summary["new_labels"])[:10])
+        yield Notice("warn", f"Labels that the champion does not know: {names}", "stages/promotion.html")
+
+
+def _of_labels(shelf: Shelf) -> Iterator[Notice]:
+    conflicts = _summary(shelf, "cleaning").get("conflicting_labels")
+    if conflicts:
+        text = f"{conflicts:,} text{'' if conflicts == 1 else 's'} under more than one label"
+        yield Notice("warn", f"{text}: see the table conflicts", "stages/cleaning.html#conflicts")
+
+
+def _summary(shelf: Shelf, stage: str) -> Mapping[str, Any]:
+    fingerprint = shelf.latest.get(stage)
+    manifest = shelf.of_stage(stage, fingerprint).manifest if fingerprint else None
+    return manifest.summary if manifest else {}

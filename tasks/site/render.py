@@ -1,0 +1,84 @@
+"""Renders the templates of the site: everything inline, and a policy that lets nothing else be loaded or run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.shared.checks.words import number
+from tasks.shared.ui.markdown import size
+from tasks.site.shelf import Frame
+
+TEMPLATES = Path(__file__).with_name("templates")
+JOINERS = "\u200c\u200d"
+
+
+@cache
+def environment() -> Environment:
+    """The templates, and the filters that they use."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"size": size, "number": number, "shown": shown, "when": when, "percent": percent}
+    return made
+
+
+@cache
+def _inline(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+@cache
+def policy() -> str:
+    """The content security policy: the page's own script, inline styles, pictures as data; nothing from elsewhere."""
+    digest = base64.b64encode(hashlib.sha256(_inline("site.js").encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def render(template: str, path: str, frame: Frame, content: Mapping[str, Any]) -> str:
+    """A page; `path` is where it will lie in the site, from which links to other pages start."""
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            **content,
+            frame=frame,
+            root="../" * path.count("/"),
+            here=path,
+            style=_inline("site.css"),
+            script=_inline("site.js"),
+            policy=policy(),
+        )
+    )
+
+
+def shown(value: object, most: int = 200) -> str:
+    """A value as text: cut, without invisible characters; line breaks stay."""
+    if isinstance(value, float):
+        return number(value)
+    text = "" if value is None else str(value)
+    cut = text if len(text) <= most else f"{text[: most - 1]}…"
+    return "".join(c if c.isprintable() or c in JOINERS or c == "\n" else " " if c.isspace() else "·" for c in cut)
+
+
+def when(moment: str) -> str:
+    """A moment in UTC, to the minute."""
+    return f"{moment[:10]} {moment[11:16]}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage."""
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,171 @@
+"""The page of a run: its graph, why each stage was built, what failed, the settings, the decision."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.shared.store.records import RunRecord, StageRecord
+from tasks.site.checks import read_failure
+from tasks.site.glossary import STAGES
+from tasks.site.graph import Drawing, draw
+from tasks.site.shelf import Shelf, attempt, folder_of, quarantine_of
+
+CHAMPION = "champion"
+_CHANGE = re.compile(r"^(settings|sources|inputs|code|libraries) (.+?): (.*) → (.*)$", re.DOTALL)
+KINDS = {"settings": "setting", "sources": "corpus", "inputs": "input", "code": "code", "libraries": "library"}
+
+
+@dataclass(frozen=True)
+class Why:
+    """One reason for building: an ingredient with its old and its new value, or a sentence."""
+
+    kind: str
+    what: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage in the graph; `status` is reused, built, failed, interrupted, missing (not reached) or champion."""
+
+    name: str
+    status: str
+    sentence: str
+    seconds: float | None
+    rows: int | None
+    link: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting with the value of this run, the default, and that of the run before."""
+
+    key: str
+    value: str
+    default: str
+    before: str
+
+
+def why_words(reasons: Sequence[str]) -> list[Why]:
+    """The reasons of a record, taken apart."""
+    return [_why(reason) for reason in reasons]
+
+
+def _why(reason: str) -> Why:
+    found = _CHANGE.match(reason)
+    if found is None:
+        return Why("", reason)
+    kind, what, before, after = found.groups()
+    return Why(KINDS[kind], what, before, after)
+
+
+def run_content(shelf: Shelf, record: RunRecord, links: Mapping[str, str]) -> dict[str, Any]:
+    """What the template `run.html` shows; `links` has the pages of artifacts, by folder and fingerprint."""
+    where = quarantine_of(record)
+    before = _run_before(shelf, record)
+    edges, stages = graph_of(shelf, record)
+    nodes = {node.name: node for node in _nodes(record, stages, links)}
+    return {
+        "record": record,
+        "before": before,
+        "drawing": drawing(nodes, edges),
+        "nodes": nodes,
+        "entries": [(entry, why_words(entry.reasons), links.get(link_key(entry), "")) for entry in record.stages],
+        "failure": attempt(read_failure, where) if where else None,
+        "quarantine": where,
+        "settings": changed_settings(record, shelf.frame.defaults, before),
+        "all_settings": sorted(flat(record.settings).items()),
+    }
+
+
+def link_key(entry: StageRecord) -> str:
+    """Names the artifact of an entry among the links."""
+    return f"{folder_of(entry)}/{entry.fingerprint}"
+
+
+def _run_before(shelf: Shelf, record: RunRecord) -> RunRecord | None:
+    return next((each for each in shelf.records if each.id < record.id and each.flow == record.flow), None)
+
+
+def graph_of(shelf: Shelf, record: RunRecord) -> tuple[list[tuple[str, str]], list[str]]:
+    """The edges between a run's stages, and all stages; those not reached come from the run that got furthest."""
+    furthest = max([record, *shelf.records[:50]], key=lambda r: (r.flow == record.flow, len(r.stages)))
+    stages = [entry.stage for entry in record.stages]
+    edges = edges_of(shelf, record)
+    if record.status != "completed":
+        stages += [entry.stage for entry in furthest.stages if entry.stage not in stages and entry.stage != "drift"]
+        reached = {target for _, target in edges}
+        edges += [edge for edge in edges_of(shelf, furthest) if edge[1] not in reached]
+    if any(source == CHAMPION for source, _ in edges):
+        stages.append(CHAMPION)
+    return edges, stages
+
+
+def edges_of(shelf: Shelf, record: RunRecord) -> list[tuple[str, str]]:
+    """Which stage's artifact each stage read; for records of earlier versions, from the artifacts' manifests."""
+    made = {entry.fingerprint: entry.stage for entry in record.stages}
+    edges = []
+    for entry in record.stages:
+        inputs = entry.inputs or _inputs_by_digest(shelf, record, entry)
+        for name, fingerprint in inputs.items():
+            source = CHAMPION if name.startswith(CHAMPION) else made.get(fingerprint)
+            if source is not None and source != entry.stage:
+                edges.append((source, entry.stage))
+    return edges
+
+
+def _inputs_by_digest(shelf: Shelf, record: RunRecord, entry: StageRecord) -> dict[str, str]:
+    manifest = shelf.entry(Path(entry.path)).manifest
+    if manifest is None:
+        return {}
+    others = [(shelf.entry(Path(each.path)).manifest, each) for each in record.stages]
+    by_digest = {other.digest: each.fingerprint for other, each in others if other is not None}
+    return {name: by_digest.get(digest, "") for name, digest in manifest.recipe.inputs.items()}
+
+
+def _nodes(record: RunRecord, stages: Sequence[str], links: Mapping[str, str]) -> Iterator[Node]:
+    done = {entry.stage: entry for entry in record.stages}
+    for stage in stages:
+        entry = done.get(stage)
+        sentence = STAGES.get(stage, "the model in use" if stage == CHAMPION else "")
+        if entry is not None:
+            link = links.get(link_key(entry), "")
+            yield Node(stage, entry.status, sentence, entry.seconds, entry.rows, link)
+        elif stage == CHAMPION:
+            yield Node(stage, CHAMPION, sentence, None, None, "")
+        else:
+            stopped = stage == record.current_stage and record.status != "completed"
+            yield Node(stage, record.status if stopped else "missing", sentence, None, None, "")
+
+
+def drawing(nodes: Mapping[str, Node], edges: Sequence[tuple[str, str]]) -> Drawing:
+    """The graph, laid out."""
+    return draw(list(nodes), edges)
+
+
+def changed_settings(record: RunRecord, defaults: Mapping[str, Any], before: RunRecord | None) -> list[Setting]:
+    """The settings that differ from the defaults or from the run before."""
+    now, default = flat(record.settings), flat(defaults)
+    former = flat(before.settings) if before else now
+    return [
+        Setting(key, value, default.get(key, "—"), former.get(key, "—"))
+        for key, value in sorted(now.items())
+        if value != default.get(key, value if not defaults else "—") or value != former.get(key, "—")
+    ]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings with dotted keys and readable values."""
+    values: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            values |= flat(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return values

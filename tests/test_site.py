@@ -1,0 +1,342 @@
+"""The site: which pages are written, what they say, and what they say of artifacts that are gone or damaged."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Pipeline, Result
+from site_data import HOSTILE_LABEL, make_site, write
+
+from flows.pipeline.settings import load_settings
+from flows.pipeline.site import refresh_after
+from flows.pipeline.stages import STAGES
+from tasks.cleaning import schema as cleaning
+from tasks.extraction import schema as extraction
+from tasks.promotion.schema import COMPARISON_SCHEMA
+from tasks.shared.checks.report import Expected
+from tasks.shared.checks.words import in_words, merged, sentence
+from tasks.shared.out_of_fold import OUT_OF_FOLD
+from tasks.shared.store.fingerprint import PROJECT, digest_of
+from tasks.shared.store.records import RunRecord
+from tasks.site import glossary
+from tasks.site.dropped import compare
+from tasks.site.graph import HEIGHT, WIDTH, draw
+from tasks.splitting.schema import SPLITS_SCHEMA
+from tasks.tokenization.schema import tokens_schema
+from tasks.training.schema import GRADIENTS, HISTORY
+from tasks.vocabulary.schema import TOKENS
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> tuple[Pipeline, list[Result]]:
+    return make_site(tmp_path_factory.mktemp("site"), prefect_server)
+
+
+@pytest.fixture
+def copied(made: tuple[Pipeline, list[Result]], tmp_path: Path) -> Pipeline:
+    """A data folder that a test may damage."""
+    pipeline = made[0]
+    shutil.copytree(pipeline.root, tmp_path / "copy", symlinks=True)
+    text = (pipeline.root / "pipeline.yaml").read_text()
+    (tmp_path / "copy/pipeline.yaml").write_text(text)
+    for record in (tmp_path / "copy/data/runs").glob("*.json"):
+        record.write_text(record.read_text().replace(str(pipeline.root), str(tmp_path / "copy")))
+    return Pipeline(tmp_path / "copy", pipeline.environment)
+
+
+def page(pipeline: Pipeline, name: str) -> str:
+    """A page's text without markup."""
+    html = (pipeline.data / "site" / name).read_text()
+    body = re.sub(r"<(script|style)>.*?</\1>", " ", html.partition("<main")[2], flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body))
+
+
+def run_pages(pipeline: Pipeline) -> list[str]:
+    return sorted(f"runs/{path.stem}.html" for path in (pipeline.data / "runs").glob("*.json"))
+
+
+def test_every_run_writes_the_site_and_names_its_page(made: tuple[Pipeline, list[Result]]):
+    pipeline, results = made
+    assert [result.code for result in results] == [0, 0, 0, 1], results[2].err
+    first, *_, failed = run_pages(pipeline)
+    assert f"site    {pipeline.data}/site/{first}" in results[0].out
+    assert f"site: {pipeline.data}/site/{failed}" in results[3].err + results[3].out
+    assert pipeline("site", "--json").json["written"] == []
+
+
+def test_the_pages_answer_what_people_ask(made: tuple[Pipeline, list[Result]]):
+    pipeline, _ = made
+    first, again, third, failed = run_pages(pipeline)
+    assert "setting seed : 0 → 3" in page(pipeline, third)
+    assert "setting duplicates.near : &#34;group&#34; → &#34;drop&#34;" in page(pipeline, third)
+    assert "cleaning.duplicates.near drop group" in page(pipeline, third)
+    assert "nothing that it depends on has changed" in page(pipeline, again)
+    assert "first time: the stage has no artifact yet" in page(pipeline, first)
+    assert "Stopped in extraction." in page(pipeline, failed)
+    assert "characters : at least 0 and at most 20,000" in page(pipeline, failed)
+    assert "hostile-3" in page(pipeline, failed)
+    quarantined = next((pipeline.data / "quarantine").iterdir()).name
+    assert "Its check failed" in page(pipeline, f"quarantine/{quarantined}.html")
+    dropped = page(pipeline, "stages/cleaning.html")
+    assert "same text as label0/000.txt" in dropped
+    assert "nearly the text of label0/001.txt" in dropped
+    home = page(pipeline, "index.html")
+    assert "is the champion since" in home
+    assert "The newest run failed in extraction" in home
+    assert "more frequent" not in home
+    assert "Labels that are confused most" in page(pipeline, "stages/evaluation.html")
+    comparison = next(path.name for path in (pipeline.data / "site/compare").iterdir() if path.name != "index.html")
+    assert "texts that both were tested on" in page(pipeline, f"compare/{comparison}")
+    assert "training.seed 0 3" in page(pipeline, f"compare/{comparison}")
+
+
+def test_no_text_of_the_corpus_becomes_markup(made: tuple[Pipeline, list[Result]]):
+    pages = list((made[0].data / "site").rglob("*.html"))
+    assert len(pages) > 30
+    for path in pages:
+        html = path.read_text()
+        assert HOSTILE_LABEL not in html
+        assert "<script>window" not in html
+        assert not any(sign in html for sign in "\u202e\u2066\u0007")
+        assert "http:" not in html.replace("http://www.w3.org", "").replace("http://purl.org", "")
+        assert "https:" not in html.replace("https://matplotlib.org", "")
+
+
+def test_only_what_changed_is_written_and_what_is_gone_is_removed(copied: Pipeline):
+    write(copied)
+    assert write(copied).written == []
+    newest = sorted((copied.data / "runs").glob("*.json"))[-1]
+    record = json.loads(newest.read_text()) | {"id": "20990101-000000-abcd", "started": "2099-01-01T00:00:00+00:00"}
+    (copied.data / "runs/20990101-000000-abcd.json").write_text(json.dumps(record))
+    assert set(write(copied).written) == {"index.html", "runs/index.html", "runs/20990101-000000-abcd.html"}
+    (copied.data / "runs/20990101-000000-abcd.json").unlink()
+    assert write(copied).removed == ["runs/20990101-000000-abcd.html"]
+    assert not (copied.data / "site/runs/20990101-000000-abcd.html").exists()
+
+
+def test_a_thousand_runs_are_written_in_seconds_and_no_page_grows(copied: Pipeline):
+    template = json.loads(sorted((copied.data / "runs").glob("*.json"))[0].read_text())
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    for number in range(1000):
+        moment = begin + timedelta(hours=number)
+        name = f"{moment:%Y%m%d-%H%M%S}-{number:04x}"
+        record = template | {"id": name, "started": moment.isoformat(timespec="seconds")}
+        (copied.data / f"runs/{name}.json").write_text(json.dumps(record))
+    shutil.rmtree(copied.data / "site")
+    started = time.process_time()
+    assert len(write(copied).written) > 1000
+    assert time.process_time() - started < 10
+    started = time.process_time()
+    assert write(copied).written == []
+    assert time.process_time() - started < 2
+    site = copied.data / "site"
+    assert (site / "index.html").stat().st_size < 200_000
+    assert len(list((site / "runs").glob("page-*.html"))) == 10
+
+
+def test_an_artifact_that_was_pruned_is_said_to_be_gone(copied: Pipeline):
+    shutil.rmtree(copied.data / "05_tokens")
+    shutil.rmtree(copied.data / "01_documents")
+    write(copied)
+    first = run_pages(copied)[0]
+    assert "its artifact was removed" in page(copied, first)
+    assert 'class="title" x="10" y="21">tokenization<' in (copied.data / "site" / first).read_text()
+    assert not (copied.data / "site/stages/tokenization.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("02_cleaned/latest/documents/part-00000.parquet", "Its tables cannot be shown"),
+        ("02_cleaned/latest/artifact.json", "Its manifest cannot be read"),
+        ("03_splits/latest/artifact.json", None),
+        ("08_reports/latest/metrics.json", None),
+        ("champion.json", None),
+        ("checks/cleaning", None),
+    ],
+)
+def test_a_damaged_artifact_keeps_no_page_from_being_written(copied: Pipeline, damaged: str, said: str | None):
+    path = copied.data / damaged
+    for file in [path] if path.is_file() else path.iterdir():
+        file.write_bytes(b"\x00damaged")
+    shutil.rmtree(copied.data / "site")
+    write(copied)
+    assert said is None or said in page(copied, "stages/cleaning.html")
+    assert "Newest runs" in page(copied, "index.html")
+    pages = [path for path in (copied.data / "site").rglob("*.html") if "<h1>This page cannot" in path.read_text()]
+    assert pages == []
+
+
+def test_a_record_of_an_earlier_version_has_its_graph_too(copied: Pipeline):
+    first = copied.data / run_pages(copied)[0].replace(".html", ".json")
+    record = json.loads(first.read_text())
+    record.pop("quarantine")
+    for entry in record["stages"]:
+        entry.pop("inputs")
+    first.write_text(json.dumps(record))
+    (copied.data / "runs/20200101-000000-0000.json").write_text('{"id": 1}')
+    write(copied)
+    html = (copied.data / "site" / run_pages(copied)[1]).read_text()
+    assert html.count('<path class="edge') > 10
+
+
+def test_two_thousand_labels_fit(copied: Pipeline):
+    report = (copied.data / "08_reports/latest").resolve()
+    names = [f"label {i:04d}" for i in range(2000)]
+    metrics = json.loads((report / "metrics.json").read_text())
+    confusion = np.zeros((2000, 2000), int)
+    confusion[7, 9] = 3
+    one = next(iter(metrics["per_label"].values()))
+    metrics |= {"labels": names, "per_label": dict.fromkeys(names, one)}
+    metrics["confusion"] = {"labels": names, "matrix": confusion.tolist()}
+    (report / "metrics.json").write_text(json.dumps(metrics))
+    rows = {"doc_id": ["a"], "label": [names[0]], "predicted": [names[1]]} | {f"probability_{n}": [0.0] for n in names}
+    pq.write_table(pa.table(rows), report / "predictions.parquet")
+    manifest = json.loads((report / "artifact.json").read_text()) | {"rows": 1}
+    manifest.pop("seal")
+    (report / "artifact.json").write_text(json.dumps(manifest | {"seal": digest_of(manifest)}))
+    write(copied)
+    text = page(copied, "stages/evaluation.html")
+    assert "label 0007 label 0009 3" in text
+    assert "more columns" in text
+    assert (copied.data / "site/stages/evaluation.html").stat().st_size < 500_000
+
+
+def test_a_comparison_is_added_by_name(copied: Pipeline):
+    records = [RunRecord.model_validate_json(path.read_bytes()) for path in sorted((copied.data / "runs").iterdir())]
+    result = copied("site", "--json", "--compare", records[2].id, records[0].id)
+    assert result.code == 0, result.err
+    assert Path(result.json["comparison"]).exists()
+    refused = copied("site", "--compare", "nothing", records[0].id)
+    assert refused.code == 2
+    assert "no measured run or model starts with it" in refused.err
+
+
+def test_a_site_that_cannot_be_written_only_warns(copied: Pipeline, caplog: pytest.LogCaptureFixture):
+    shutil.rmtree(copied.data / "site")
+    (copied.data / "site").write_text("in the way")
+    assert refresh_after(load_settings(copied.root / "pipeline.yaml"), "x") is None
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.getMessage().startswith("site: could not be written (")
+    assert "\n" not in warning.getMessage()
+
+
+def test_the_site_loads_no_heavy_library():
+    heavy = {"prefect", "great_expectations", "torch", "sklearn", "scipy", "matplotlib", "pandas", "nltk"}
+    code = f"import sys, tasks.site.site; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_stage_and_every_column_is_explained():
+    assert set(STAGES) == set(glossary.STAGES)
+    tables = {
+        ("extraction", "documents"): extraction.DOCUMENTS,
+        ("cleaning", "documents"): cleaning.DOCUMENTS,
+        ("cleaning", "dropped"): cleaning.DROPPED,
+        ("cleaning", "conflicts"): cleaning.CONFLICTS,
+        ("splitting", "splits"): SPLITS_SCHEMA,
+        ("vocabulary", "tokens"): TOKENS,
+        ("tokenization", "tokens"): tokens_schema(300, "", ["x"]),
+        ("linear", "words.out-of-fold.parquet"): OUT_OF_FOLD,
+        ("training", "history.parquet"): HISTORY,
+        ("training", "gradients.parquet"): GRADIENTS,
+        ("promotion", "comparison.parquet"): COMPARISON_SCHEMA,
+    }
+    missing = {(*key, n) for key, schema in tables.items() for n in schema.names if not glossary.meaning(*key, n)}
+    assert missing == set()
+    assert glossary.meaning("vocabulary", "tokens", "text") != glossary.meaning("cleaning", "documents", "text")
+
+
+def test_a_graph_has_no_overlapping_boxes_and_runs_to_the_right():
+    edges = [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d"), ("x", "d"), ("d", "d"), ("gone", "d")]
+    drawn = draw(["a", "b", "c", "d", "x"], edges)
+    places = {box.name: (box.x, box.y) for box in drawn.boxes}
+    for (x, y), (u, v) in combinations(places.values(), 2):
+        assert abs(x - u) >= WIDTH or abs(y - v) >= HEIGHT
+    assert {(line.source, line.target): line.shortcut for line in drawn.lines} == {
+        **{("a", "b"): False, ("a", "c"): False, ("b", "d"): False, ("c", "d"): False},
+        **{("a", "d"): True, ("x", "d"): False},
+    }
+    assert all(places[line.source][0] < places[line.target][0] for line in drawn.lines)
+    assert draw([], []).lines == []
+
+
+def expected(kind: str, observed: object, success: bool = True, **arguments: object) -> Expected:
+    return Expected(
+        batch="rows 0",
+        expectation=kind,
+        arguments=arguments,
+        reason="r",
+        severity="critical",
+        success=success,
+        observed=observed,
+        examples=[] if success else [{"doc_id": "a\nb", "n": 3}],
+        range=(1.0, 4000.0) if "min_value" in arguments else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "limit", "found"),
+    [
+        (
+            expected("expect_column_values_to_be_between", "0 of 9 rows", column="n", min_value=20),
+            "at least 20",
+            "so in all 9 rows: 1 to 4,000",
+        ),
+        (
+            expected("expect_column_values_to_be_in_set", "2 of 9 rows", False, column="n", value_set=["a", "b"]),
+            "one of a, b",
+            "not so in 2 of 9 rows",
+        ),
+        (expected("expect_column_values_to_be_in_set", True, column="n", value_set=[True]), "true", "true"),
+        (expected("expect_column_values_to_be_unique", "0 of 0 rows", column="n"), "unique", "no rows"),
+        (expected("expect_table_row_count_to_be_between", 3, min_value=1, max_value=1), "exactly 1 rows", "3"),
+        (
+            expected("expect_column_values_to_not_be_null", "0 of 1 rows", column="n"),
+            "present in every row",
+            "so in 1 row",
+        ),
+        (
+            expected("expect_column_pair_values_a_to_be_greater_than_b", 1, column_A="a", column_B="b", or_equal=True),
+            "at least b",
+            "1",
+        ),
+    ],
+)
+def test_an_expectation_in_words(result: Expected, limit: str, found: str):
+    words = in_words(result)
+    assert (words["limit"], words["found"], words["reason"]) == (limit, found, "r")
+
+
+def test_a_failed_expectation_is_one_line_with_examples():
+    failed = expected("expect_column_values_to_be_unique", "2 of 9 rows", False, column="doc_id")
+    assert sentence(failed) == (
+        "rows 0: doc_id: expected unique, found not so in 2 of 9 rows, for example doc_id a b, n 3 (r)"
+    )
+
+
+def test_numbered_batches_are_joined():
+    bounds = {"column": "n", "min_value": 20}
+    first = expected("expect_column_values_to_be_between", "0 of 9 rows", **bounds)
+    other = expected("expect_column_values_to_be_between", "1 of 5 rows", False, **bounds)
+    (joined,) = merged([first, other.model_copy(update={"batch": "rows 1"})])
+    assert (joined.batch, joined.observed, joined.success) == ("rows", "1 of 14 rows", False)
+
+
+def test_near_duplicates_show_where_they_differ():
+    mine, theirs = compare("a b c d", "a x c d e")
+    assert [(piece.text, piece.own) for piece in mine] == [("a", False), ("b", True), ("c d", False)]
+    assert [(piece.text, piece.own) for piece in theirs] == [("a", False), ("x", True), ("c d", False), ("e", True)]
