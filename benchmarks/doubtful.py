@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.findings.doubtful import find_doubtful
 from tasks.linear.cross_fit import cross_fit
-from tasks.linear.fit import Options
 from tasks.linear.settings import LinearSettings
 from tasks.linear.task import make_options
 from tasks.shared.statistics.log_probabilities import Scores
@@ -36,7 +35,7 @@ def measure(texts: list[str], labels: np.ndarray, names: list[str], share: float
     doc_ids = [str(number) for number in range(len(texts))]
     folds = deal_folds(given, doc_ids, FOLDS)
     settings = LinearSettings()
-    options: dict[str, Options] = {name: make_options(settings, name, len(texts)) for name in settings.members}
+    options = {name: make_options(settings, name, len(texts)) for name in settings.members}
     with TemporaryDirectory() as scratch:
         fitted = cross_fit(options, lambda: texts, given, len(names), folds, Path(scratch))
         found_by = {name: out_of_fold for name, _, out_of_fold in fitted}

@@ -172,7 +172,8 @@ def bandit(folder: Path, _: random.Random) -> str | None:
 def audit(lab: Lab, folder: Path, _: random.Random) -> str | None:
     """Asks the index of vulnerabilities; where it cannot be reached, the date of the lock counts and is noted."""
     lock = PROJECT / "requirements.lock"
-    command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip", "--progress-spinner", "off", "-r", lock]
+    options = ["--no-deps", "--disable-pip", "--progress-spinner", "off"]
+    command = [sys.executable, "-m", "pip_audit", *options, "-r", str(lock)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
     if "No known vulnerabilities found" in said and "could not be audited" not in said:

@@ -69,7 +69,7 @@ def documents(folder: Path, encoding: str = "utf-8") -> Iterator[Document]:
 
 
 def digest(folder: Path, known: KnownFiles | None = None) -> str:
-    """sha256 over the names (relative to `folder`) and the contents of all text files; does not read those in `known`."""
+    """sha256 over the relative names and the contents of all text files; does not read those in `known`."""
     return digest_files(text_files(folder), known)
 
 

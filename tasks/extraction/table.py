@@ -97,7 +97,7 @@ def rows(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterat
 
 
 def digest(path: Path, choose: str = CHOOSE, known: KnownFiles | None = None) -> str:
-    """sha256 over the names and the contents of the files; does not read those in `known`. `choose` as in `table_files`."""
+    """sha256 over the files' names and contents; does not read those in `known`. `choose` as in `table_files`."""
     return digest_files(((file.name, file.path) for file in table_files(path, choose)), known)
 
 

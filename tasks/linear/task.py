@@ -45,7 +45,7 @@ def fit_linear(
 
     known = read_labelled_texts(cleaned, splits)
     write_text(out / LABELS, json.dumps(list(known.label_names), ensure_ascii=False, indent=1) + "\n")
-    options: dict[str, Options] = {name: make_options(settings, name, len(known)) for name in settings.members}
+    options = {name: make_options(settings, name, len(known)) for name in settings.members}
     known = replace(known, texts=())  # workers read them, each when it needs them
     read, count = partial(read_texts, cleaned, splits), len(known.label_names)
     summaries: dict[str, dict[str, JsonValue]] = {}

@@ -15,7 +15,7 @@ from tasks.shared.errors import one_line
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
-from tasks.shared.store.champion import champion_file
+from tasks.shared.store.champion import champion_folder
 from tasks.shared.store.fingerprint import digest_of
 from tasks.shared.store.records import RunRecord, runs_folder
 from tasks.site.artifact_page import artifact_content, quarantine_content
@@ -127,7 +127,7 @@ def plan(shelf: Shelf) -> Iterator[Page]:
     shown = dict(_shown_artifacts(shelf))
     links = _links(shelf, shown)
     state = [[record.id, record.status, stamp(_record_file(shelf, record))] for record in shelf.records]
-    everything = [state, stamp(champion_file(shelf.store)), shelf.latest, {k: sorted(v) for k, v in links.items()}]
+    everything = [state, stamp(champion_folder(shelf.store)), shelf.latest, {k: sorted(v) for k, v in links.items()}]
     yield Page("index.html", "home.html", everything, partial(home_content, shelf, links))
     yield from _run_lists(shelf)
     chosen = pairs(shelf, site_folder(shelf.store))
