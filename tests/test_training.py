@@ -26,7 +26,7 @@ from tasks.training.loop.cross_fit import CrossFitted, EvidenceOptions, Workplac
 from tasks.training.loop.optimizer import rate_factor
 from tasks.training.loop.recipe import Recipe
 from tasks.training.models.controls import CONTROLS
-from tasks.training.preflight import check_memory, step_bytes, table_bytes
+from tasks.training.preflight import check_memory, fit_at_once, step_bytes, table_bytes
 from tasks.training.runtime import device
 from tasks.training.runtime.device import choose_device
 from tasks.training.show import pages
@@ -136,6 +136,12 @@ def test_too_little_memory_stops_before_the_first_step(monkeypatch: pytest.Monke
     monkeypatch.setattr("tasks.training.preflight.free_bytes", lambda _: 2**20)
     with pytest.raises(TrainingError, match=r"would take about .* GiB are free; lower training\.batch_size"):
         check_memory(Recipe(), EvidenceOptions(), 30_000, 20, CPU)
+
+
+def test_networks_are_trained_at_once_only_if_their_memory_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.training.preflight.free_bytes", lambda _: 2**31)
+    fits = [fit_at_once(networks, Recipe(), EvidenceOptions(), 30_000, 20) for networks in (1, 3, 8)]
+    assert fits == [True, True, False]
 
 
 def test_memory_is_bounded_for_thousands_of_labels() -> None:

@@ -18,6 +18,8 @@ VALUES_PER_INPUT = 6
 """Floats per input feature of a token: the input, its gradient, and both pooled."""
 BLOCK_BYTES = 3 * 2**26
 """Dense evidence while tables are computed."""
+WORKER_BYTES = 300 * 2**20
+"""What a worker process has once it has imported its libraries."""
 
 
 def check_memory(
@@ -33,6 +35,13 @@ def check_memory(
                 f"training would take about {needed / 2**30:.1f} GiB on {where}, but {free / 2**30:.1f} GiB are free; "
                 "lower training.batch_size, training.window, training.hidden_size or training.evidence.dimensions"
             )
+
+
+def fit_at_once(networks: int, recipe: Recipe, options: EvidenceOptions | None, tokens: int, labels: int) -> bool:
+    """Whether there is memory on the CPU for the training of so many networks at once, each in its own process."""
+    free = free_bytes(torch.device("cpu"))
+    each = WORKER_BYTES + step_bytes(recipe, options, tokens, labels) + table_bytes(options, tokens, labels)
+    return free is None or networks * each <= free
 
 
 def step_bytes(recipe: Recipe, options: EvidenceOptions | None, tokens: int, labels: int) -> int:

@@ -59,8 +59,9 @@ def train(
 ) -> dict[str, JsonValue]:
     """Trains a network per fold on the training and validation texts, and predicts each text by one that never saw it.
 
-    Only input `embeddings` reads the tokens and their vocabulary. On a GPU the networks are trained one after the
-    other in this process. With `judged`, a model folder in whose stack the RNN was of no use, nothing is trained.
+    Only input `embeddings` reads the tokens and their vocabulary. On a GPU, or with too little memory for
+    several at once, the networks are trained one after the other in this process. With `judged`, a model folder in
+    whose stack the RNN was of no use, nothing is trained.
     """
     if judged is not None:
         return _skip(out, judged)
@@ -68,16 +69,22 @@ def train(
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.splitting.labelled import read_labelled_texts
     from tasks.training.loop.cross_fit import Workplace, cross_fit  # torch takes a second to import
-    from tasks.training.preflight import check_memory
+    from tasks.training.preflight import check_memory, fit_at_once
     from tasks.training.runtime.device import choose_device
 
     known = read_labelled_texts(cleaned, splits)
     device, recipe, options = choose_device(settings.device), make_recipe(settings), _evidence_options(settings)
     reader, ids = _encode(settings, known, tokens, vocabulary)
     check_memory(recipe, options, reader.size, len(known.label_names), device)
+    at_once = min(getattr(executor, "workers", 1), int(known.folds.max()) + 1)
+    if device.type != "cpu":
+        executor = IN_PROCESS
+    elif at_once > 1 and not fit_at_once(at_once, recipe, options, reader.size, len(known.label_names)):
+        log.info("training: too little memory for %d networks at once; one after the other", at_once)
+        executor = IN_PROCESS
     log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
     report_progress(0)
-    place = Workplace(device, executor if device.type == "cpu" else IN_PROCESS, scratch, _identity(settings, known))
+    place = Workplace(device, executor, scratch, _identity(settings, known))
     fitted = cross_fit(
         recipe,
         settings.windows,
