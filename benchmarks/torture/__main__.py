@@ -49,6 +49,13 @@ def main() -> None:
     lab, started = Lab(root), time.monotonic()
     try:
         lines = run_trials(lab, arguments)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        lab.stop()
+        shutil.rmtree(root, ignore_errors=True)
+        print("interrupted; the table is as it was", file=sys.stderr)
+        os._exit(130)  # without the trials that run
     finally:
         lab.stop()
         if not arguments.keep:
@@ -86,8 +93,11 @@ def run_trials(lab: Lab, arguments: argparse.Namespace) -> list[Line]:
         progress.ended(group, trial.name, wrong and wrong[:1000] + kept, time.monotonic() - started)
         return outcomes
 
-    with ThreadPoolExecutor(arguments.jobs) as pool:
+    pool = ThreadPoolExecutor(arguments.jobs)
+    try:
         ended = list(pool.map(run, enumerate(planned)))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     lines: dict[tuple[str, str], Line] = {}
     for (group, trial), outcomes in zip(planned, ended, strict=True):
         for what, wrong in outcomes.items():

@@ -85,7 +85,7 @@ class Lab:
 
     def new_launcher(self, changes: Mapping[str, str]) -> Launcher:
         launcher = Launcher({**self.base_environment, **changes})
-        self._stoppers.insert(0, launcher.stop)
+        self.stop_later(launcher.stop)
         return launcher
 
     def reference(self, folder: Path) -> Reference:
@@ -118,6 +118,10 @@ class Lab:
     @property
     def _reference(self) -> Reference:
         return self.made("reference", write_pipeline)
+
+    def stop_later(self, stop: Callable[[], object]) -> None:
+        """Has something stopped at the end, if a trial does not come to it."""
+        self._stoppers.insert(0, stop)
 
     def stop(self) -> None:
         for stop in self._stoppers:

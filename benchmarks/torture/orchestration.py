@@ -49,6 +49,7 @@ def server_killed(lab: Lab, restart: bool, folder: Path, rng: random.Random) -> 
     """A server of the trial's own."""
     lab.reference_run().texts_to(folder)
     server = Server(folder / "server", lab.base_environment)
+    lab.stop_later(server.stop)
     server.start()
     launcher = lab.new_launcher({"PREFECT_API_URL": server.url})
     try:

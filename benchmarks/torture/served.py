@@ -50,6 +50,7 @@ class Served:
         self._environment = {**lab.base_environment, **quick, **own}
         del self._environment["PREFECT_HOME"]
         self.process: subprocess.Popen[bytes] | None = None
+        lab.stop_later(self.stop)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(self.port)]

@@ -42,6 +42,7 @@ def soak(lab: Lab, runs: int, folder: Path, _: random.Random) -> str | None:
     """Each run is right; what was measured after each pruning is flat."""
     lab.reference(folder)
     server = Server(folder / "server", lab.base_environment | RETENTION)
+    lab.stop_later(server.stop)
     server.start()
     launcher = lab.new_launcher({"PREFECT_API_URL": server.url, "PREFECT_HOME": str(folder / "home")})
     measured: list[dict[str, float]] = []
