@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import get_args
 
 import numpy as np
@@ -71,6 +72,26 @@ def test_perfect_predictions_score_one_though_labels_are_absent(rows: list[tuple
     assert metrics.macro_f1(confusion) == 1
     found = ResampledScores.of(labels, labels, CLASSES, RESAMPLING).scores(RESAMPLING)
     assert (found.macro_f1.low, found.macro_f1.high) == (1, 1)
+
+
+def test_measures_are_those_of_the_confusion_matrix() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 5, (2, 3, 40))
+    labels[0] = predicted[0] = 1
+    matrix = metrics.confusion_matrix(labels, predicted, 7)
+    found = metrics.measures(labels, predicted, 7)
+    np.testing.assert_array_equal(found[:, 0], metrics.accuracy(matrix))
+    np.testing.assert_array_equal(found[:, 1], metrics.macro_f1(matrix))
+    f1 = np.where(metrics.occurring(matrix), metrics.label_scores(matrix).f1, np.nan)
+    np.testing.assert_array_equal(found[:, 2:], f1)
+
+
+def test_with_thousands_of_labels_resamples_take_no_confusion_matrices() -> None:
+    labels = np.arange(4_000).reshape(1, -1) % 2_000
+    began = time.process_time()
+    for _ in range(200):
+        metrics.measures(labels, labels[:, ::-1], 2_000)
+    assert time.process_time() - began < 2  # matrices: 4 seconds or more
 
 
 def test_resamples_are_measured_as_documents_are() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tasks.evaluation.results import Estimate, Resampling
 from tasks.shared.statistics.bootstrap import bootstrap
-from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
+from tasks.shared.statistics.metrics import Floats, Ints, confusion_matrix, label_scores, measures
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,6 @@ def summarise(predictions: FoldPredictions, resampling: Resampling) -> dict[str,
     }
 
 
-def measures(labels: Ints, predicted: Ints, classes: int) -> Floats:
-    """Accuracy, macro-F1 and each label's F1, [..., 2 + classes], of class ids [..., documents].
-
-    One confusion matrix of all folds, not a mean of the folds' scores: the F1 of a rare label is biased in a fold with
-    few texts of it (Forman & Scholz, "Apples-to-Apples in Cross-Validation Studies", 2010). The F1 of a label without
-    documents and predictions is NaN.
-    """
-    confusion = confusion_matrix(labels, predicted, classes)
-    f1 = np.where(occurring(confusion), label_scores(confusion).f1, np.nan)
-    return np.concatenate([np.stack([accuracy(confusion), macro_f1(confusion)], axis=-1), f1], axis=-1)
-
-
 def lead(labels: Ints, model: Ints, baseline: Ints) -> Ints:
     """The model's minus the baseline's number of repeats with a correct prediction, [documents]."""
     return np.asarray(((model == labels).astype(np.int64) - (baseline == labels)).sum(0), np.int64)
@@ -87,12 +75,16 @@ def sign_flip(differences: Ints) -> float:
 
 
 def _measure(labels: Ints, predicted: Ints, classes: int, resampling: Resampling) -> tuple[Floats, Floats]:
-    """Mean measures over the repeats: of the documents [2 + classes], and of the resamples [samples, …]."""
+    """Mean measures over the repeats: of the documents [2 + classes], and of the resamples [samples, …].
+
+    Of all folds together, not a mean of the folds' scores: the F1 of a rare label is biased in a fold with few texts of
+    it (Forman & Scholz, "Apples-to-Apples in Cross-Validation Studies", 2010).
+    """
 
     def mean_of_repeats(drawn: Ints) -> Floats:
         return np.asarray(np.mean([measures(labels[drawn], p[drawn], classes) for p in predicted], axis=0))
 
-    values = bootstrap(mean_of_repeats, len(labels), resampling.samples, resampling.seed, numbers=classes**2)
+    values = bootstrap(mean_of_repeats, len(labels), resampling.samples, resampling.seed, numbers=2 + classes)
     return mean_of_repeats(np.arange(len(labels), dtype=np.int64)), values
 
 

@@ -23,7 +23,7 @@ from tasks.evaluation.results import (
 )
 from tasks.shared.statistics import log_probabilities
 from tasks.shared.statistics.bootstrap import bootstrap, mcnemar
-from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, occurring
+from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, label_scores, macro_f1, measures
 from tasks.stacking.weights import combine
 
 
@@ -78,11 +78,9 @@ class ResampledScores:
         """Scores predicted class ids [documents] against the true ones."""
 
         def statistic(drawn: Ints) -> Floats:
-            confusion = confusion_matrix(labels[drawn], predicted[drawn], classes)
-            f1 = np.where(occurring(confusion), label_scores(confusion).f1, np.nan)
-            return np.stack([accuracy(confusion), macro_f1(confusion), *f1.T], axis=-1)
+            return measures(labels[drawn], predicted[drawn], classes)
 
-        values = bootstrap(statistic, len(labels), resampling.samples, resampling.seed, numbers=classes**2)
+        values = bootstrap(statistic, len(labels), resampling.samples, resampling.seed, numbers=2 + classes)
         return cls(
             right=(labels == predicted).astype(np.int64),
             confusion=confusion_matrix(labels, predicted, classes),

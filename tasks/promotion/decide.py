@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 
 from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar
-from tasks.shared.statistics.metrics import Floats, Ints, accuracy, confusion_matrix, macro_f1
+from tasks.shared.statistics.metrics import Floats, Ints, measures
 
 SHOWN = 10
 """Labels that a reason names."""
-METRICS = {"accuracy": accuracy, "macro_f1": macro_f1}
+METRICS = ("accuracy", "macro_f1")
+"""The first columns of `measures`."""
 TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 
 
@@ -118,7 +119,8 @@ def _too_few(rule: Rule, documents: int) -> str:
 
 def _scores(rule: Rule, labels: Sequence[str], first: Sequence[str], second: Sequence[str]) -> tuple[float, float]:
     truth, one, other, classes = _class_ids(labels, first, second)
-    score, other_score = (METRICS[rule.metric](confusion_matrix(truth, ids, classes)) for ids in (one, other))
+    column = METRICS.index(rule.metric)
+    score, other_score = (measures(truth, ids, classes)[column] for ids in (one, other))
     return float(score), float(other_score)
 
 
@@ -132,13 +134,13 @@ def _confidence(
     if rule.test == "mcnemar":
         right, champion_right = one == truth, other == truth
         return None, 1 - mcnemar(int((right & ~champion_right).sum()), int((~right & champion_right).sum()))
-    measure = METRICS[rule.metric]
+    column = METRICS.index(rule.metric)
 
     def gain(drawn: Ints) -> Floats:
-        first, second = (measure(confusion_matrix(truth[drawn], ids[drawn], classes)) for ids in (one, other))
+        first, second = (measures(truth[drawn], ids[drawn], classes)[..., column] for ids in (one, other))
         return np.asarray(first - second)
 
-    gains = bootstrap(gain, len(truth), rule.bootstrap_samples, rule.seed, numbers=2 * classes**2)
+    gains = bootstrap(gain, len(truth), rule.bootstrap_samples, rule.seed, numbers=2 * (2 + classes))
     point = float(gain(np.arange(len(truth))))
     return interval(gains, point, rule.confidence), float((gains > 0).mean())
 

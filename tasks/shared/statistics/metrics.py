@@ -47,7 +47,10 @@ def accuracy(confusion: Ints) -> Floats:
 def label_scores(confusion: Ints) -> LabelScores:
     """Precision, recall, F1 = 2 TP / (2 TP + FP + FN) and support of each label, [..., classes]."""
     correct = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, predictions = confusion.sum(-1), confusion.sum(-2)
+    return _label_scores(correct, confusion.sum(-1), confusion.sum(-2))
+
+
+def _label_scores(correct: Ints, support: Ints, predictions: Ints) -> LabelScores:
     return LabelScores(
         precision=_ratio(correct, predictions),
         recall=_ratio(correct, support),
@@ -70,6 +73,31 @@ def macro_f1(confusion: Ints) -> Floats:
 def occurring(confusion: Ints) -> npt.NDArray[np.bool_]:
     """Whether a label has any document or any prediction, [..., classes]."""
     return np.asarray((confusion.sum(-1) + confusion.sum(-2)) > 0)
+
+
+def measures(labels: Ints, predicted: Ints, classes: int) -> Floats:
+    """Accuracy, macro-F1 and each label's F1, [..., 2 + classes], of class ids [..., documents].
+
+    What the functions above give, without a confusion matrix, whose size is the square of the number of classes. The F1
+    of a label without documents and predictions is NaN.
+    """
+    right = labels == predicted
+    correct, support, predictions = (
+        _count(ids, classes, weights)
+        for ids, weights in ((labels, right.astype(np.float64)), (labels, None), (predicted, None))
+    )
+    f1, present = _label_scores(correct, support, predictions).f1, support + predictions > 0
+    summary = np.stack([_ratio(right.sum(-1), support.sum(-1)), _ratio(f1.sum(-1), present.sum(-1))], axis=-1)
+    return np.concatenate([summary, np.where(present, f1, np.nan)], axis=-1)
+
+
+def _count(ids: Ints, classes: int, weights: Floats | None) -> Ints:
+    """How often each class occurs among class ids [..., documents], [..., classes]."""
+    leading = ids.shape[:-1]
+    tables = int(np.prod(leading, dtype=np.int64))
+    cells = ids.reshape(tables, -1) + np.arange(tables, dtype=np.int64)[:, None] * classes
+    counts = np.bincount(cells.ravel(), None if weights is None else weights.ravel(), minlength=tables * classes)
+    return counts.astype(np.int64).reshape(*leading, classes)
 
 
 def _ratio(numerator: npt.NDArray[np.generic], denominator: npt.NDArray[np.generic]) -> Floats:
