@@ -23,6 +23,7 @@ from flows.pipeline.settings import load_settings
 from flows.pipeline.site import refresh_after
 from flows.pipeline.stages import STAGES
 from tasks.cleaning import schema as cleaning
+from tasks.evaluation.schema import DOUBTFUL_SCHEMA, MISTAKES_SCHEMA, WORDS_SCHEMA
 from tasks.extraction import schema as extraction
 from tasks.promotion.schema import COMPARISON_SCHEMA
 from tasks.shared.checks.report import Expected
@@ -163,7 +164,7 @@ def test_an_artifact_that_was_pruned_is_said_to_be_gone(copied: Pipeline):
         ("02_cleaned/latest/artifact.json", "Its manifest cannot be read"),
         ("03_splits/latest/artifact.json", None),
         ("08_reports/latest/metrics.json", None),
-        ("champion.json", None),
+        ("champion", None),
         ("checks/cleaning", None),
     ],
 )
@@ -253,6 +254,9 @@ def test_every_stage_and_every_column_is_explained():
         ("linear", "words.out-of-fold.parquet"): OUT_OF_FOLD,
         ("training", "history.parquet"): HISTORY,
         ("training", "gradients.parquet"): GRADIENTS,
+        ("evaluation", "doubtful_labels.parquet"): DOUBTFUL_SCHEMA,
+        ("evaluation", "mistakes.parquet"): MISTAKES_SCHEMA,
+        ("evaluation", "strongest_words.parquet"): WORDS_SCHEMA,
         ("promotion", "comparison.parquet"): COMPARISON_SCHEMA,
     }
     missing = {(*key, n) for key, schema in tables.items() for n in schema.names if not glossary.meaning(*key, n)}

@@ -175,6 +175,15 @@ def _notices(shelf: Shelf) -> Iterator[Notice]:
         ended = "failed" if newest.status == "failed" else "was interrupted"
         text = f"The newest run {ended} in {newest.current_stage}"
         yield Notice("bad", f"{text}: {newest.message}" if newest.message else text, f"runs/{newest.id}.html")
+    if shelf.read_champion.problem:
+        yield Notice("bad", f"The champion cannot be read: {shelf.read_champion.problem}", "index.html")
+    yield from _of_checks(shelf)
+    yield from _of_decision(shelf)
+    yield from _of_labels(shelf)
+
+
+def _of_checks(shelf: Shelf) -> Iterator[Notice]:
+    """The expectations that the newest artifacts do not meet."""
     for stage, fingerprint in shelf.latest.items():
         found = attempt(read_verdicts, shelf.store, stage, fingerprint).value
         for line in found.lines if found else ():
@@ -182,8 +191,6 @@ def _notices(shelf: Shelf) -> Iterator[Notice]:
                 about = f"{line.column} {line.limit}" if line.column else line.limit
                 text = f"Check of {stage}: expected {about}, found {line.found} ({line.reason})"
                 yield Notice("warn", text, f"stages/{stage}.html#check")
-    yield from _of_decision(shelf)
-    yield from _of_labels(shelf)
 
 
 def _of_decision(shelf: Shelf) -> Iterator[Notice]:
@@ -204,6 +211,11 @@ def _of_labels(shelf: Shelf) -> Iterator[Notice]:
     if conflicts:
         text = f"{conflicts:,} text{'' if conflicts == 1 else 's'} under more than one label"
         yield Notice("warn", f"{text}: see the table conflicts", "stages/cleaning.html#conflicts")
+    measured = next((record.metrics for record in shelf.records if record.metrics), None) or {}
+    doubtful = measured.get("doubtful_labels")
+    if isinstance(doubtful, Mapping) and doubtful.get("documents") and "evaluation" in shelf.latest:
+        text = f"{doubtful['documents']:,} of {doubtful['labelled']:,} labels are worth a second look"
+        yield Notice("warn", text, "stages/evaluation.html#doubtful_labels.parquet")
 
 
 def _summary(shelf: Shelf, stage: str) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tasks.shared.errors import ArtifactError, one_line
 from tasks.shared.store.artifacts import MANIFEST, Artifact, Store, read_manifest
-from tasks.shared.store.champion import MODELS, Champion, read_champion
+from tasks.shared.store.champion import MODELS, Champion, champion_folder, read_champion
 from tasks.shared.store.records import RunRecord, StageRecord, all_runs, is_held
 
 FAULTS = (ArtifactError, OSError, ValueError, LookupError, TypeError, pa.ArrowException)
@@ -39,6 +39,13 @@ class Entry(NamedTuple):
     fault: str
 
 
+class Tried(NamedTuple):
+    """A value, or why there is none."""
+
+    value: Any
+    problem: str = ""
+
+
 @dataclass
 class Shelf:
     """The data folder as the site sees it."""
@@ -57,9 +64,14 @@ class Shelf:
         return records
 
     @cached_property
+    def read_champion(self) -> Tried:
+        """The champion, None if there is none; or why it cannot be read."""
+        return attempt(read_champion, self.store)
+
+    @property
     def champion(self) -> Champion | None:
-        """The champion; None if there is none, or if its file is damaged."""
-        champion: Champion | None = attempt(read_champion, self.store).value
+        """The champion; None if there is none, or if it cannot be read."""
+        champion: Champion | None = self.read_champion.value
         return champion
 
     @cached_property
@@ -111,13 +123,6 @@ class Shelf:
         return next((record for record in self.records if record.id == run_id), None)
 
 
-class Tried(NamedTuple):
-    """A value, or why there is none."""
-
-    value: Any
-    problem: str = ""
-
-
 def attempt(function: Callable[..., Value], *arguments: Any) -> Tried:
     """Calls a function that reads an artifact; its error becomes a sentence."""
     try:
@@ -157,7 +162,7 @@ def artifact_stamp(shelf: Shelf, stage: str, path: Path) -> list[Any]:
     return [path.name, stamp(path / MANIFEST), stamp(shelf.store.check_results(stage, path.name))]
 
 
-def stage_paths(shelf: Shelf) -> Iterator[tuple[str, Path]]:
-    """Every artifact that is there, with its stage."""
-    for stage, names in shelf.present.items():
-        yield from ((stage, shelf.store.place(shelf.folders[stage], name)) for name in sorted(names))
+def champion_stamp(shelf: Shelf) -> list[Any]:
+    """Changes whenever the champion does."""
+    files = sorted(champion_folder(shelf.store).glob("*.json"))
+    return [shelf.read_champion.problem, *([file.name, stamp(file)] for file in files)]

@@ -15,7 +15,6 @@ from tasks.shared.errors import one_line
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
-from tasks.shared.store.champion import champion_folder
 from tasks.shared.store.fingerprint import digest_of
 from tasks.shared.store.records import RunRecord, runs_folder
 from tasks.site.artifact_page import artifact_content, quarantine_content
@@ -25,7 +24,7 @@ from tasks.site.home_page import home_content
 from tasks.site.pairs import Pair, ask, links_for, pairs, path_of, report_of, side
 from tasks.site.render import TEMPLATES, render
 from tasks.site.run_page import link_key, run_content
-from tasks.site.shelf import Frame, Shelf, artifact_stamp, quarantine_of, stamp
+from tasks.site.shelf import Frame, Shelf, artifact_stamp, champion_stamp, quarantine_of, stamp
 
 FOLDER, INDEX = "site", ".pages.json"
 ARTIFACTS_KEPT, RUNS_ON_PAGE, QUARANTINED_KEPT = 5, 100, 20
@@ -127,7 +126,7 @@ def plan(shelf: Shelf) -> Iterator[Page]:
     shown = dict(_shown_artifacts(shelf))
     links = _links(shelf, shown)
     state = [[record.id, record.status, stamp(_record_file(shelf, record))] for record in shelf.records]
-    everything = [state, stamp(champion_folder(shelf.store)), shelf.latest, {k: sorted(v) for k, v in links.items()}]
+    everything = [state, champion_stamp(shelf), shelf.latest, {k: sorted(v) for k, v in links.items()}]
     yield Page("index.html", "home.html", everything, partial(home_content, shelf, links))
     yield from _run_lists(shelf)
     chosen = pairs(shelf, site_folder(shelf.store))
