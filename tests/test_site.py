@@ -24,6 +24,7 @@ from flows.pipeline.site import refresh_after
 from flows.pipeline.stages import STAGES
 from tasks.cleaning import schema as cleaning
 from tasks.evaluation.schema import DOUBTFUL_SCHEMA, MISTAKES_SCHEMA, WORDS_SCHEMA
+from tasks.evaluation.summary import confusion_values
 from tasks.extraction import schema as extraction
 from tasks.promotion.schema import COMPARISON_SCHEMA
 from tasks.shared.checks.report import Expected
@@ -201,7 +202,7 @@ def test_two_thousand_labels_fit(copied: Pipeline):
     confusion[7, 9] = 3
     one = next(iter(metrics["per_label"].values()))
     metrics |= {"labels": names, "per_label": dict.fromkeys(names, one)}
-    metrics["confusion"] = {"labels": names, "matrix": confusion.tolist()}
+    metrics["confusion"] = confusion_values(names, confusion)
     (report / "metrics.json").write_text(json.dumps(metrics))
     rows = {"doc_id": ["a"], "label": [names[0]], "predicted": [names[1]]} | {f"probability_{n}": [0.0] for n in names}
     pq.write_table(pa.table(rows), report / "predictions.parquet")

@@ -33,6 +33,7 @@ PLACES = (
         "/08_reports",
         "/09_promotions",
         "/champion/",
+        "/site/",
         "/checks/training",
         "/checks/evaluation",
         "/checks/cleaning",

@@ -175,12 +175,11 @@ def _confusions(metrics: Path) -> list[Any]:
 
 def worst_pairs(metrics: Mapping[str, Any], limit: int = 20) -> list[Any]:
     """The most frequent confusions in metrics.json."""
-    import numpy as np
-
     from tasks.evaluation.results import worst_confusions
+    from tasks.evaluation.summary import read_confusion
 
     found = metrics["confusion"]
-    return worst_confusions(found["labels"], np.array(found["matrix"]), limit)
+    return worst_confusions(found["labels"], read_confusion(found), limit)
 
 
 def _earlier(shelf: Shelf, stage: str, but: str) -> list[Entry]:
