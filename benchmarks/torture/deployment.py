@@ -21,7 +21,7 @@ from benchmarks.torture.surface import listening
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import Store
 
-TRIALS = 2
+TRIALS = 1
 PORTS = "`serve`: server, worker and runs listen on the loopback alone"
 TWICE = "the same schedule twice at once: the runs wait for each other, what one has built the other reuses"
 WORKER = "a worker and its run are killed: the run is marked as crashed, the next one continues and is right"

@@ -16,7 +16,7 @@ from benchmarks.torture.proxy import FaultyProxy
 from benchmarks.torture.server import Server
 from benchmarks.torture.state import one_line
 
-KILLED, LOCKED, PROXIED, DAMAGED = 4, 4, 4, 4
+KILLED, LOCKED, PROXIED, DAMAGED = 3, 3, 4, 4
 SERVER = "the server is killed in mid-run, and started again or not: done or one line, and the next run is right"
 DATABASE = "Prefect's SQLite database is locked for seconds in mid-run: done or one line, and the next run is right"
 CALLS = "a proxy answers 500 or nothing to one call in ten: done or one line, and the next run is right"

@@ -18,7 +18,7 @@ from benchmarks.torture.state import champion, one_line, temporary_files
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import Store
 
-TRIALS = 6
+TRIALS = 4
 SAME = "two to eight runs at once, with prune, predict and verify in between: each artifact is made once"
 DIFFERENT = "the same with other settings for each: every run ends well, the champion is one of their models"
 DEAD = "a run that is killed while others wait for its artifact: they go on at once"

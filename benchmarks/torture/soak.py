@@ -17,7 +17,7 @@ from benchmarks.torture.texts import write_corpus
 RUNS, MEMORY = 200, 8
 SOAK = "scheduled runs in a row while texts arrive, pruned: disk, database, memory and file handles stay flat"
 LIMITED = "a run with too little memory (RLIMIT_AS): done, one line, or aborted by a library; the next run is right"
-PRUNE_EVERY, TEXTS_EVERY = 5, 10
+PRUNE_EVERY, TEXTS_EVERY = 10, 20
 RETENTION = {
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "PT60S",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "10",
@@ -33,7 +33,7 @@ LEAST, STEP = 256, 32
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
-    yield Trial(SOAK, SOAK, partial(soak, lab, max(10, round(RUNS * share))))
+    yield Trial(SOAK, SOAK, partial(soak, lab, max(20, round(RUNS * share))))
     for index in range(max(1, round(MEMORY * share))):
         yield Trial(LIMITED, f"{LIMITED} {index}", partial(limited, lab, index))
 

@@ -18,7 +18,7 @@ from benchmarks.torture.launcher import Launcher
 from benchmarks.torture.state import champion, digests, one_line
 from benchmarks.torture.texts import write_corpus
 
-FULL, FAULTY, TIME = 12, 30, 4
+FULL, FAULTY, TIME = 12, 24, 4
 TMPFS = "a disk that is full at any write (tmpfs), or read-only: one line"
 CALLS = (
     "EIO or ENOSPC at the n-th call (write, open, rename, mkdir, fsync): one line or done, and the next run is right"
