@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
-import io
 import json
 import statistics
 import tempfile
@@ -24,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from rensa import RMinHash, RMinHashLSH
 
-from tasks.cleaning.duplicates import DuplicateFinder, band_count
+from tasks.cleaning.digest import text_digest
+from tasks.cleaning.duplicates import DuplicateFinder, band_count, sign
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
 from tasks.cleaning.shingles import Hashes, shingles
@@ -113,9 +113,11 @@ def _datasketch(sets: list[Hashes]) -> None:
 
 
 def _duplicates(texts: list[str]) -> None:
-    duplicates = DuplicateFinder(io.BytesIO(), **DUPLICATES.model_dump())
+    options = DUPLICATES.model_dump()
+    policies = {name: options.pop(name) for name in ("exact", "near")}
+    duplicates = DuplicateFinder([sign(texts, **options)], **policies, threshold=DUPLICATES.threshold)
     for number, text in enumerate(texts):
-        duplicates.add(str(number), text)
+        duplicates.add(str(number), bytes.fromhex(text_digest(text)))
 
 
 def _stage(documents: Path, work: Path) -> None:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import rustbpe
 import tiktoken
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -75,6 +76,7 @@ def measure(texts: list[str], size: int, rounds: int) -> list[Row]:
     """One row per library: work, MB/s, and its time over ours."""
     learners: dict[str, Callable[[], object]] = {
         OURS: lambda: learn_merges(texts, size),
+        "rustbpe": lambda: _rustbpe_learns(texts, size),
         "tokenizers BpeTrainer": lambda: _hugging_face_learns(texts, size),
     }
     if importlib.util.find_spec("sentencepiece"):
@@ -135,6 +137,10 @@ def _hugging_face_learns(texts: Sequence[str], size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(iter(texts), trainer, length=len(texts))
     return tokenizer
+
+
+def _rustbpe_learns(texts: Sequence[str], size: int) -> None:
+    rustbpe.Tokenizer().train_from_iterator(iter(texts), size - FIRST_BYTE, pattern=PATTERN)
 
 
 def _sentencepiece_learns(texts: Sequence[str], size: int) -> None:

@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from tasks.extraction.document import read_part
 from tasks.shared.errors import TrainingError
+from tasks.shared.parts.part import Part
 from tasks.shared.progress import report_progress
 
 HEAVY = {"prefect", "great_expectations", "pandas", "torch", "sklearn", "numpy", "pytest"}
@@ -47,3 +49,16 @@ def die() -> None:
 def sleep(folder: str) -> None:
     Path(folder, f"asleep-{os.getpid()}").touch()
     time.sleep(60)
+
+
+def measure_part(part: Part, folder: Path, log: str, bad: str) -> dict[str, int]:
+    """Counts the documents of a part; fails at the document `bad`."""
+    with Path(log).open("a") as file:
+        file.write(f"{part.number}\n")
+    rows = 0
+    for document in read_part(part, ("doc_id", "text")):
+        if document.doc_id == bad:
+            raise ValueError("bad text")
+        rows += 1
+    (folder / "rows.txt").write_text(f"{rows} rows")
+    return {"rows": rows}

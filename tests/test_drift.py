@@ -103,7 +103,9 @@ def reference(tmp_path: Path) -> dict[str, Path]:
             writer.write([{"doc_id": doc_id, "label": label, "group": doc_id, "split": split, "digest": doc_id}])
     (tmp_path / "vocabulary").mkdir()
     made = {"cleaned": cleaned, "splits": tmp_path / "splits"}
-    learn_vocabulary.function(VocabularySettings(size=300), tmp_path / "vocabulary", **made)
+    learn_vocabulary.function(
+        VocabularySettings(size=300), tmp_path / "vocabulary", **made, scratch=tmp_path / "scratch"
+    )
     return {f"champion_{name}": path for name, path in made.items()} | {"champion_vocabulary": tmp_path / "vocabulary"}
 
 

@@ -163,7 +163,13 @@ def build(
     out.mkdir()
     (folder / "vocabulary").mkdir()
     (folder / "vocabulary" / "tokenizer.json").write_text(tokenizer_json(vocabulary), encoding="utf-8")
-    tokenize.function(settings or TokenizationSettings(), out, **given_._asdict(), vocabulary=folder / "vocabulary")
+    tokenize.function(
+        settings or TokenizationSettings(),
+        out,
+        **given_._asdict(),
+        vocabulary=folder / "vocabulary",
+        scratch=folder / "scratch",
+    )
     return given_, out
 
 
@@ -282,4 +288,4 @@ def test_a_damaged_vocabulary_stops_the_stage(tmp_path: Path) -> None:
     given_ = write_artifacts(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": {}', encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"not a readable tokenizer.json \(JSONDecodeError"):
-        tokenize.function(TokenizationSettings(), tmp_path, **given_._asdict(), vocabulary=tmp_path)
+        tokenize.function(TokenizationSettings(), tmp_path, **given_._asdict(), vocabulary=tmp_path, scratch=tmp_path)

@@ -55,8 +55,10 @@ def build(tmp_path: Path, documents: Sequence[Document]) -> Built:
     vocabulary, tokens = tmp_path / "vocabulary", tmp_path / "tokens"
     vocabulary.mkdir()
     tokens.mkdir()
-    learn_vocabulary.function(VOCABULARY, vocabulary, **given)
-    tokenize.function(TokenizationSettings(), tokens, **given, vocabulary=vocabulary)
+    learn_vocabulary.function(VOCABULARY, vocabulary, **given, scratch=tmp_path / "scratch")
+    tokenize.function(
+        TokenizationSettings(), tokens, **given, vocabulary=vocabulary, scratch=tokens.with_name("scratch")
+    )
     return Built({**given, "vocabulary": vocabulary}, tokens)
 
 
@@ -179,7 +181,7 @@ def test_tokens_cut_short_pass(built: Built, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     cut.mkdir()
     settings = TokenizationSettings(max_tokens=5)
-    tokenize.function(settings, cut, **built.inputs)
+    tokenize.function(settings, cut, **built.inputs, scratch=tmp_path / "scratch")
     assert check_tokens(Built(built.inputs, cut), settings).failures == []
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -17,6 +18,8 @@ import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+import regex
+import rustbpe
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -27,14 +30,14 @@ from tokenizers import Tokenizer
 
 from tasks.shared.errors import ArtifactError, CorpusError, SettingsError
 from tasks.shared.progress import progress_listener
-from tasks.splitting.documents import training_texts
-from tasks.vocabulary import bpe
+from tasks.vocabulary import bpe, learn
 from tasks.vocabulary.bpe import default_size, drop_rare_merges, learn_merges
+from tasks.vocabulary.count import count_pieces
 from tasks.vocabulary.settings import VocabularySettings
-from tasks.vocabulary.table import count_tokens
 from tasks.vocabulary.task import learn_vocabulary
 from tasks.vocabulary.tokenizer import Encoder, may_have_long_runs
 from tasks.vocabulary.tokenizer_file import (
+    PATTERN,
     UNBOUNDED_PATTERN,
     Vocabulary,
     printable_tokens,
@@ -59,6 +62,25 @@ def test_merges_of_english_are_those_of_a_textbook() -> None:
     assert len(merges) == 102
 
 
+def test_merges_of_many_words_are_those_of_rustbpe() -> None:
+    random = Random(1)
+    syllables = [f"{consonant}{vowel}" for consonant in "bcdfgklmnprstv" for vowel in ("a", "ee", "i", "o", "é")]
+    words = ["".join(random.choices(syllables, k=random.randint(1, 4))) for _ in range(3_000)]
+    texts = [" ".join(words[int(random.random() ** 3 * len(words))] for _ in range(200)) for _ in range(50)]
+    theirs = rustbpe.Tokenizer()
+    theirs.train_from_iterator(iter(texts), 3_000 - 2, pattern=PATTERN)
+    tokens = Vocabulary(tuple(learn_merges(texts, 3_000))).tokens[2:]
+    assert tokens == tuple(bytes(token) for token, _ in sorted(theirs.get_mergeable_ranks(), key=lambda pair: pair[1]))
+
+
+SPACED = st.text(alphabet="ab'.\n \u00a0\t\x1c\u20031é", max_size=30)
+
+
+@given(st.lists(SPACED, max_size=5))
+def test_pieces_are_those_of_the_pattern(texts: list[str]) -> None:
+    assert count_pieces(texts) == Counter(piece for text in texts for piece in regex.findall(PATTERN, text))
+
+
 @given(FEW_LETTERS, st.randoms())
 def test_the_order_of_the_texts_changes_nothing(texts: list[str], random: Random) -> None:
     shuffled = list(texts)
@@ -68,8 +90,10 @@ def test_the_order_of_the_texts_changes_nothing(texts: list[str], random: Random
 
 @given(FEW_LETTERS, SIZES, st.integers(1, 6))
 def test_rare_merges_go_and_the_counts_stay_exact(texts: list[str], size: int, min_count: int) -> None:
-    learned = learn_merges(texts, size, UNBOUNDED_PATTERN)
-    merges, counts = drop_rare_merges(learned, count_tokens(Encoder(Vocabulary(tuple(learned))), texts), min_count)
+    counted = count_pieces(texts, UNBOUNDED_PATTERN)
+    learner = learn.Learner([piece.encode() for piece in counted], list(counted.values()))
+    learned = learner.merge(size - 258)
+    merges, counts = drop_rare_merges(learned, learner.token_counts(258 + len(learned)), min_count)
 
     assert merges == learned[: len(merges)]
     ids = np.array([id_ for text in texts for id_ in textbook_encode(text, merges)], np.int64)
@@ -136,7 +160,7 @@ def test_ordinary_texts_have_the_vocabulary_of_the_unbounded_pattern() -> None:
 
 
 def test_merging_reports_its_progress(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(bpe, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(learn, "SECONDS_BETWEEN_LINES", 0)
     shares: list[float] = []
     with caplog.at_level(logging.INFO, "corpusflow"), progress_listener(shares.append):
         learn_merges([document.text for document in DOCUMENTS], 358)
@@ -157,16 +181,18 @@ IN_ANOTHER_PROCESS = """
 import hashlib, sys
 from pathlib import Path
 from tasks.shared.parquet import PartWriter
-from tasks.vocabulary.tokenizer import Encoder
-from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.count import count_pieces
+from tasks.vocabulary.learn import Learner
 from tasks.vocabulary.schema import TOKENS
-from tasks.vocabulary.table import count_tokens, token_rows
+from tasks.vocabulary.table import token_rows
 from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
 
 texts = [Path(sys.argv[1]).read_text(encoding="utf-8")[start:] for start in range(0, 2000, 7)]
-vocabulary = Vocabulary(tuple(learn_merges(texts, 600)))
+counts = count_pieces(texts)
+learner = Learner([piece.encode() for piece in counts], list(counts.values()))
+vocabulary = Vocabulary(tuple(learner.merge(600 - 258)))
 with PartWriter(Path(sys.argv[2]), TOKENS) as table:
-    table.write(token_rows(vocabulary, count_tokens(Encoder(vocabulary), texts)))
+    table.write(token_rows(vocabulary, learner.token_counts(600)))
 written = (Path(sys.argv[2]) / "part-00000.parquet").read_bytes()
 print(vocabulary.size, hashlib.sha256(tokenizer_json(vocabulary).encode() + written).hexdigest())
 """
@@ -237,11 +263,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_stage_learns_from_training_texts_alone(tmp_path: Path) -> None:
     given_, out = write_artifacts(tmp_path), tmp_path / "out"
     out.mkdir()
-    summary = learn_vocabulary.function(VocabularySettings(size=400), out, **given_._asdict())
+    summary = learn_vocabulary.function(
+        VocabularySettings(size=400), out, **given_._asdict(), scratch=tmp_path / "scratch"
+    )
     tokens = pd.read_parquet(out / "tokens")
 
     training = [document.text for document in DOCUMENTS if document.split == "train"]
-    assert list(training_texts(*given_)) == training
     vocabulary = read_vocabulary(out / "tokenizer.json")
     assert list(vocabulary.merges) == textbook_learn(training, 400)[: len(vocabulary.merges)]
     assert summary["rows"] == vocabulary.size == len(tokens)
@@ -264,7 +291,9 @@ def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path)
         out = tmp_path / name / "out"
         given_ = write_artifacts(tmp_path / name, part_bytes=part_bytes)
         out.mkdir()
-        learn_vocabulary.function(VocabularySettings(size=300), out, **given_._asdict())
+        learn_vocabulary.function(
+            VocabularySettings(size=300), out, **given_._asdict(), scratch=tmp_path / name / "scratch"
+        )
         digests.add(
             tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(out.rglob("*")) if file.is_file())
         )
@@ -286,7 +315,9 @@ def test_the_stage_uses_the_default_size(tmp_path: Path, monkeypatch: pytest.Mon
     settings = VocabularySettings(min_count=1)
     assert settings.size is None
     training = sum(document.split == "train" for document in DOCUMENTS)
-    assert learn_vocabulary.function(settings, out, **given_._asdict())["rows"] == max(270, 4 * training)
+    assert learn_vocabulary.function(settings, out, **given_._asdict(), scratch=tmp_path / "scratch")["rows"] == max(
+        270, 4 * training
+    )
 
 
 def test_min_count_stops_before_the_size_is_reached(tmp_path: Path) -> None:
@@ -296,17 +327,18 @@ def test_min_count_stops_before_the_size_is_reached(tmp_path: Path) -> None:
         out = tmp_path / str(min_count)
         out.mkdir()
         settings = VocabularySettings(size=400, min_count=min_count)
-        sizes.append(learn_vocabulary.function(settings, out, **given_._asdict())["rows"])
+        sizes.append(learn_vocabulary.function(settings, out, **given_._asdict(), scratch=tmp_path / "scratch")["rows"])
     assert sizes[0] > sizes[1] > sizes[2] > sizes[3] == 258
 
 
 def test_a_train_split_without_documents_is_refused(tmp_path: Path) -> None:
     given_ = write_artifacts(tmp_path, [document("a", "x", "test", "a text"), document("b", "y", "test", "another")])
     with pytest.raises(CorpusError, match="the train split has no document"):
-        learn_vocabulary.function(VocabularySettings(), tmp_path, **given_._asdict())
+        learn_vocabulary.function(VocabularySettings(), tmp_path, **given_._asdict(), scratch=tmp_path / "scratch")
 
 
 def test_splits_of_other_documents_are_refused(tmp_path: Path) -> None:
     first, second = write_artifacts(tmp_path / "1"), write_artifacts(tmp_path / "2", DOCUMENTS[:3])
+    inputs = {"cleaned": second.cleaned, "splits": first.splits, "scratch": tmp_path / "scratch"}
     with pytest.raises(ArtifactError, match="document 'c1' is not in"):
-        list(training_texts(second.cleaned, first.splits))
+        learn_vocabulary.function(VocabularySettings(), tmp_path, **inputs)

@@ -82,7 +82,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     alive.acquire()
     try:
         runner = settings.runner
-        with explain_storage_errors(store.root), open_executor(runner.kind, runner.workers) as executor:
+        with explain_storage_errors(store.root), open_executor(runner.kind, runner.workers, runner.address) as executor:
             remove_abandoned(store.root)
             yield Run(store, settings.sections, settings.limits, record, latest, executor)
         record.status, record.message = "completed", _run_message(record)

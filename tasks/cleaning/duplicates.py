@@ -4,23 +4,24 @@ Exact: equal digests of the text. Near: MinHash signatures (Broder, On the resem
 1997) propose candidates through locality-sensitive hashing, and the Jaccard similarity of the shingles themselves
 decides. An unlucky signature therefore drops nothing; it can only miss a duplicate, one in a thousand at the threshold.
 
-In memory stay a signature, its place in the index and a digest: about 2 kB per document of any length. The shingles are
-larger than the texts, so they go to a file and are read again only for candidates.
+Texts are signed part by part (`sign`). One index over all parts decides, and it reads neither texts nor signatures: of
+each signature it gets a number per band, 128 bytes a document by default, and most documents share none with another.
+The shingles of the others are read from their parts, when two have to be compared.
 """
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from rensa import RMinHash, RMinHashLSH
+from rensa import RMinHash
 
-from tasks.cleaning.shingles import Hashes, jaccard, shingles
+from tasks.cleaning.shingles import Hashes, combine, jaccard, shingles
 from tasks.cleaning.union_find import UnionFind
 
 if TYPE_CHECKING:
@@ -41,6 +42,39 @@ class Duplicate:
     exact: bool
 
 
+@dataclass(frozen=True)
+class Signed:
+    """What is compared of some documents in a row."""
+
+    hashes: Hashes | Path
+    """The shingles of each, one after another, sorted within a document; or the file that has them."""
+    offsets: npt.NDArray[np.int64]
+    """Where those of each document begin, and the end of the last, [documents + 1]."""
+    bands: Hashes
+    """A number for each band of each signature, [documents, bands]; two documents that share one are candidates."""
+
+    def shingles(self, document: int) -> Hashes:
+        """Those of one of the documents."""
+        begin, end = self.offsets[document : document + 2].tolist()
+        if isinstance(self.hashes, Path):
+            return np.fromfile(self.hashes, np.uint64, end - begin, offset=begin * 8)
+        return self.hashes[begin:end]
+
+
+def sign(texts: Sequence[str], *, shingle_words: int, permutations: int, seed: int, threshold: float) -> Signed:
+    """The shingles of cleaned texts, and the bands of their MinHash signatures."""
+    sets = [shingles(text, shingle_words) for text in texts]
+    hashes = np.concatenate([*sets, np.empty(0, np.uint64)])
+    offsets = np.cumsum([0, *map(len, sets)], dtype=np.int64)
+    signatures = np.zeros((len(sets), permutations), np.uint64)
+    for row, own in zip(signatures, sets, strict=True):
+        signature = RMinHash(permutations, seed)
+        signature.update(own.view("V8").tolist())
+        row[:] = signature.digest()
+    bands = band_count(permutations, threshold)
+    return Signed(hashes, offsets, combine(signatures.reshape(len(sets), bands, -1)))
+
+
 class DuplicateFinder:
     """Decides, one document after another, which ones to drop.
 
@@ -49,105 +83,107 @@ class DuplicateFinder:
     """
 
     def __init__(
-        self,
-        spill: BinaryIO,
-        *,
-        exact: Policy = "drop",
-        near: Policy = "group",
-        threshold: float = 0.9,
-        shingle_words: int = 3,
-        permutations: int = 128,
-        seed: int = 0,
+        self, signed: Sequence[Signed], *, exact: Policy = "drop", near: Policy = "group", threshold: float = 0.9
     ) -> None:
-        """`spill` is an empty file, open for writing and reading; it grows to about one and a half times the texts."""
+        """`signed` are all documents, in the order in which they will be added; none if `near` is `keep`."""
         self.groups = UnionFind()
-        self._exact, self._near = exact, near
-        self._threshold, self._shingle_words = threshold, shingle_words
-        self._permutations, self._seed = permutations, seed
-        self._index = RMinHashLSH(threshold, permutations, band_count(permutations, threshold))
-        self._spill = spill
-        self._offsets = array("Q", [0])
-        self._ids: list[str] = []
-        self._digests: list[bytes] = []
-        self._leaders = array("Q")
+        self._exact, self._near, self._threshold = exact, near, threshold
+        self._signed = signed
+        self._starts = np.cumsum([0, *(len(part.offsets) - 1 for part in signed)])
+        self._buckets = _shared_buckets(signed)
+        self._members: defaultdict[int, list[int]] = defaultdict(list)
+        self._added = 0
+        self._ids: dict[int, str] = {}
+        self._digests: dict[int, bytes] = {}
+        self._leaders: dict[int, int] = {}
         self._group_sizes: Counter[int] = Counter()
         self._first: dict[bytes, str] = {}
 
-    def add(self, doc_id: str, text: str) -> Duplicate | None:
-        """The earlier document that this one repeats and is dropped for; None if it is kept."""
-        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    def add(self, doc_id: str, digest: bytes) -> Duplicate | None:
+        """The earlier document that this one repeats and is dropped for; None if it is kept. `digest`: of its text."""
+        position = self._added
+        self._added += 1
         twin = self._first.get(digest)
         if twin is not None and self._exact == "drop":
             return Duplicate(twin, 1.0, exact=True)
         if twin is not None and self._exact == "group":
             self.groups.union(twin, doc_id)  # and with all that are near to the twin
             return None
-        if self._near != "keep":
-            original = self._add_near(doc_id, text, digest)
+        if self._near != "keep" and position in self._buckets:
+            original = self._add_near(position, doc_id, digest)
             if original is not None:
                 return original
         self._first.setdefault(digest, doc_id)
         return None
 
-    def _add_near(self, doc_id: str, text: str, digest: bytes) -> Duplicate | None:
-        hashes = shingles(text, self._shingle_words)
-        if not len(hashes):
-            return None  # a text without words: nothing to compare
-        signature = RMinHash(self._permutations, self._seed)
-        signature.update(hashes.view("V8").tolist())
-        candidates = np.array(sorted(self._index.query(signature)), np.int64)
+    def skip(self) -> None:
+        """Passes over a document that is dropped for another reason."""
+        self._added += 1
+
+    def _add_near(self, position: int, doc_id: str, digest: bytes) -> Duplicate | None:
+        buckets = self._buckets[position]
+        candidates = sorted({candidate for bucket in buckets for candidate in self._members[bucket]})
         if self._exact == "keep":  # under the other policies no text gets here twice
-            candidates = candidates[[self._digests[candidate] != digest for candidate in candidates.tolist()]]
-        leader = len(self._ids)
+            candidates = [candidate for candidate in candidates if self._digests[candidate] != digest]
+        leader = position
         if self._near == "group":
-            leader = self._join_groups(doc_id, hashes, candidates)
-        elif (nearest := self._nearest(hashes, candidates)) is not None:
+            leader = self._join_groups(position, doc_id, candidates)
+        elif (nearest := self._nearest(position, candidates)) is not None:
             return nearest
         if self._group_sizes[leader] < _MAX_INDEXED_PER_GROUP:
             self._group_sizes[leader] += 1
-            self._add_to_index(doc_id, digest, hashes, signature, leader)
+            self._ids[position], self._digests[position], self._leaders[position] = doc_id, digest, leader
+            for bucket in buckets:
+                self._members[bucket].append(position)
         return None
 
-    def _add_to_index(self, doc_id: str, digest: bytes, hashes: Hashes, signature: RMinHash, leader: int) -> None:
-        self._index.insert(len(self._ids), signature)
-        self._ids.append(doc_id)
-        self._digests.append(digest)
-        self._leaders.append(leader)
-        self._spill.seek(self._offsets[-1] * hashes.itemsize)
-        self._spill.write(hashes.tobytes())
-        self._offsets.append(self._offsets[-1] + len(hashes))
-
-    def _nearest(self, hashes: Hashes, candidates: npt.NDArray[np.int64]) -> Duplicate | None:
+    def _nearest(self, position: int, candidates: Sequence[int]) -> Duplicate | None:
         """The most similar candidate at or above the threshold; the first of equals."""
-        best = None
+        best, hashes = None, self._shingles(position)
         for candidate in candidates:
-            similarity = jaccard(hashes, self._read(candidate))
+            similarity = jaccard(hashes, self._shingles(candidate))
             if similarity >= self._threshold and (best is None or similarity > best.similarity):
                 best = Duplicate(self._ids[candidate], similarity, exact=False)
         return best
 
-    def _join_groups(self, doc_id: str, hashes: Hashes, candidates: npt.NDArray[np.int64]) -> int:
+    def _join_groups(self, position: int, doc_id: str, candidates: Sequence[int]) -> int:
         """Joins the document with every group that has a near candidate; returns the leader of the first such group.
 
         Documents with the same leader were joined earlier, so one near candidate among them is enough: a large group
         is not compared member by member.
         """
-        leader = len(self._ids)
-        leaders = np.frombuffer(self._leaders, np.uint64)[candidates]
-        while len(candidates):
-            first = int(candidates[0])
-            rest = np.arange(len(candidates)) > 0
-            if jaccard(hashes, self._read(first)) >= self._threshold:
-                self.groups.union(self._ids[first], doc_id)
-                leader = min(leader, int(leaders[0]))
-                rest = leaders != leaders[0]
-            candidates, leaders = candidates[rest], leaders[rest]
+        leader, hashes, joined = position, self._shingles(position), set[int]()
+        for candidate in candidates:
+            theirs = self._leaders[candidate]
+            if theirs not in joined and jaccard(hashes, self._shingles(candidate)) >= self._threshold:
+                self.groups.union(self._ids[candidate], doc_id)
+                leader = min(leader, theirs)
+                joined.add(theirs)
         return leader
 
-    def _read(self, position: int | np.int64) -> Hashes:
-        start, end = self._offsets[position], self._offsets[position + 1]
-        self._spill.seek(start * 8)
-        return np.frombuffer(self._spill.read((end - start) * 8), np.uint64)
+    def _shingles(self, position: int) -> Hashes:
+        number = int(np.searchsorted(self._starts, position, side="right")) - 1
+        return self._signed[number].shingles(position - int(self._starts[number]))
+
+
+def _shared_buckets(signed: Sequence[Signed]) -> dict[int, list[int]]:
+    """The buckets of each document that shares one with another: documents with equal numbers in one band."""
+    buckets: defaultdict[int, list[int]] = defaultdict(list)
+    sizes = [np.diff(part.offsets) for part in signed]
+    has_words = np.flatnonzero(np.concatenate([*sizes, np.empty(0, np.int64)]))
+    if len(has_words) < 2:
+        return {}
+    first = 0
+    for band in range(signed[0].bands.shape[1]):
+        numbers = np.concatenate([part.bands[:, band] for part in signed])[has_words]
+        order = np.argsort(numbers, kind="stable")
+        same = numbers[order][1:] == numbers[order][:-1]
+        shared = np.append(same, False) | np.append(False, same)
+        names = first + np.cumsum(np.append(True, ~same))
+        for document, bucket in zip(has_words[order][shared].tolist(), names[shared].tolist(), strict=True):
+            buckets[document].append(bucket)
+        first += len(numbers)
+    return dict(buckets)
 
 
 def band_count(permutations: int, threshold: float) -> int:

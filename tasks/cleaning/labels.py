@@ -36,11 +36,11 @@ class LabelCleaner:
 
     def __init__(self) -> None:
         self._cleaned: dict[str, str] = {}
-        self._documents: Counter[str] = Counter()
+        self.documents: Counter[str] = Counter()
 
-    def clean(self, label: str) -> str:
-        """The cleaned label; empty if nothing of it is visible."""
-        self._documents[label] += 1
+    def clean(self, label: str, documents: int = 1) -> str:
+        """The cleaned label of so many documents; empty if nothing of it is visible."""
+        self.documents[label] += documents
         if label not in self._cleaned:
             self._cleaned[label] = clean_label(label)
         return self._cleaned[label]
@@ -48,7 +48,7 @@ class LabelCleaner:
     def changed(self) -> dict[str, int]:
         """The labels that are written otherwise once cleaned, as `'before' → 'after'`, with their documents."""
         return {
-            f"{label!a} → {cleaned!r}": self._documents[label]
+            f"{label!a} → {cleaned!r}": self.documents[label]
             for label, cleaned in sorted(self._cleaned.items())
             if label != cleaned
         }
@@ -57,7 +57,7 @@ class LabelCleaner:
         """The cleaned labels that differ by case alone, each group of them with its documents in one phrase."""
         documents: Counter[str] = Counter()
         for label, cleaned in self._cleaned.items():
-            documents[cleaned] += self._documents[label]
+            documents[cleaned] += self.documents[label]
         return [
             " and ".join(f"{label!r} ({documents[label]:,} documents)" for label in labels)
             for labels in differ_by_case(documents)

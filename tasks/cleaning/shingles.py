@@ -32,14 +32,19 @@ def shingles(text: str, words: int) -> Hashes:
     if not len(hashes):
         return hashes
     words = min(words, len(hashes))
-    starts = len(hashes) - words + 1
-    mixed = np.zeros(starts, np.uint64)
-    for offset in range(words):
-        mixed = (mixed * _MIX) ^ hashes[offset : offset + starts]
-    mixed *= _MIX
-    mixed ^= mixed >> _SHIFT
+    mixed = combine(np.lib.stride_tricks.sliding_window_view(hashes, words))
     mixed.sort()
     return mixed[np.concatenate(([True], mixed[1:] != mixed[:-1]))]
+
+
+def combine(hashes: Hashes) -> Hashes:
+    """One hash for the numbers along the last axis, in their order."""
+    mixed = np.zeros(hashes.shape[:-1], np.uint64)
+    for place in range(hashes.shape[-1]):
+        mixed = (mixed * _MIX) ^ hashes[..., place]
+    mixed *= _MIX
+    mixed ^= mixed >> _SHIFT
+    return mixed
 
 
 def jaccard(a: Hashes, b: Hashes) -> float:

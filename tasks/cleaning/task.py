@@ -2,87 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from tasks.cleaning.conflicts import LabelConflicts, describe, examples
-from tasks.cleaning.digest import text_digest
+from tasks.cleaning.conflicts import describe, examples
 from tasks.cleaning.dropped import dropped_by
-from tasks.cleaning.duplicates import Duplicate, DuplicateFinder
+from tasks.cleaning.judge import Conflicts, judge
 from tasks.cleaning.labels import LabelCleaner
-from tasks.cleaning.length import has_text, text_length
-from tasks.cleaning.normalize import normalize
-from tasks.cleaning.schema import (
-    CONFLICTS,
-    CONFLICTS_DATASET,
-    DOCUMENTS,
-    DROPPED,
-    DROPPED_DATASET,
-    FOLDER,
-    Reason,
-)
+from tasks.cleaning.parts import finish_part, prepare_part, read_dropped
+from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, FOLDER
 from tasks.cleaning.settings import CleaningSettings
-from tasks.cleaning.ungrouped import UngroupedDocuments
-from tasks.extraction.document import Document, in_batches, read_documents
+from tasks.extraction.document import read_documents
 from tasks.extraction.schema import DATASET
-from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
-from tasks.shared.parquet import PartWriter
-from tasks.shared.progress import logger, progress
+from tasks.shared.parquet import ONE_FILE, PartWriter
+from tasks.shared.parts.make import collect, folder_of, make_parts
+from tasks.shared.parts.part import Part, parts_of
+from tasks.shared.progress import logger
+from tasks.shared.runner.calls import IN_PROCESS
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-class Rejection(NamedTuple):
-    """Why a document is dropped."""
-
-    reason: Reason
-    detail: str
-
-
-Conflicts = dict[str, dict[str, str]]
-"""The documents of each text with more than one label (doc_id → label), by the text's digest."""
-
-
 @stage("cleaning", folder=FOLDER, libraries=("pyarrow", "numpy", "rensa"))
-def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Path) -> dict[str, JsonValue]:
-    """Reads and cleans the documents once; the kept ones wait in a file until their groups are final.
+def clean(
+    settings: CleaningSettings, out: Path, *, documents: Path, scratch: Path, executor: Executor = IN_PROCESS
+) -> dict[str, JsonValue]:
+    """Normalizes and signs the documents part by part, decides about all of them, and writes the parts.
 
-    With `conflicting_labels: drop_both` a pass before that finds the conflicts: the first document of a text is dropped
-    too. Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
+    Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
     """
-    reasons, labels = Counter[str](), LabelCleaner()
-    with TemporaryFile(dir=scratch) as shingles, TemporaryFile(dir=scratch) as texts:
-        judge, ungrouped = Judge(settings, shingles), UngroupedDocuments(texts)
-        if settings.conflicting_labels == "drop_both":
-            for document in _extracted(documents, LabelCleaner()):
-                judge.look_for_conflicts(document, normalize(document.text, **settings.normalization()))
-        with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
-            for batch in in_batches(progress(_extracted(documents, labels), "cleaning", "documents")):
-                kept_rows, dropped_rows = [], []
-                for document in batch:
-                    text = normalize(document.text, **settings.normalization())
-                    rejection = judge.reject(document, text)
-                    if rejection is None:
-                        kept_rows.append(document._replace(text=text, digest=text_digest(text)))
-                    else:
-                        reasons[rejection.reason] += 1
-                        dropped_rows.append({**document._asdict(), **rejection._asdict()})
-                ungrouped.write(kept_rows)
-                dropped.write(dropped_rows)
-        found = judge.conflicts.find()
-        sources = _sources(documents, found)
-        conflicts = _judge_conflicts(found, sources, settings)
-        rows, grouped = _write_kept(ungrouped.read(judge.duplicates.groups), out / DATASET)
+    parts, prepared, decisions = parts_of(documents / DATASET), scratch / "prepared", scratch / "decisions"
+    counts = make_parts("cleaning", prepare_part, parts, _plain(settings), prepared, executor)
+    labels = LabelCleaner()
+    for part in counts:
+        for label, number in part["labels"].items():
+            labels.clean(label, number)
+    reasons, found = judge(parts, prepared, decisions, settings)
+    sources = _sources(documents, found)
+    conflicts = _judge_conflicts(found, sources, settings)
     _write_conflicts(found, sources, out / CONFLICTS_DATASET)
+    rows, grouped = _finish(parts, prepared, decisions, scratch / "finished", out, executor)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)
@@ -95,42 +58,27 @@ def clean(settings: CleaningSettings, out: Path, *, documents: Path, scratch: Pa
     }
 
 
-class Judge:
-    """Decides, one document after another, which ones are dropped."""
-
-    def __init__(self, settings: CleaningSettings, spill: BinaryIO) -> None:
-        """`spill` is that of `DuplicateFinder`."""
-        self._settings = settings
-        self.conflicts = LabelConflicts()
-        self.duplicates = DuplicateFinder(spill, **settings.duplicates.model_dump())
-
-    def look_for_conflicts(self, document: Document, text: str) -> None:
-        """Notes the label of a cleaned text that is long enough."""
-        if _too_short(text, self._settings.min_characters) is None:
-            self.conflicts.add(text_digest(text), document.doc_id, document.label)
-
-    def reject(self, document: Document, text: str) -> Rejection | None:
-        """Why a document with this cleaned text is dropped; None if it is kept."""
-        if (short := _too_short(text, self._settings.min_characters)) is not None:
-            return short
-        digest = text_digest(text)
-        self.conflicts.add(digest, document.doc_id, document.label)
-        other = self.conflicts.other(digest, document.label)
-        if other is not None and self._settings.conflicting_labels == "drop_both":
-            return Rejection("conflicting_labels", f"same text as {other[0]}, which has the label {other[1]!r}")
-        duplicate = self.duplicates.add(document.doc_id, text)
-        return None if duplicate is None else _repeated(duplicate, other)
+def _plain(settings: CleaningSettings) -> tuple[object, ...]:
+    """What `prepare_part` needs of the settings."""
+    duplicates = settings.duplicates.model_dump(include={"shingle_words", "permutations", "seed", "threshold"})
+    return settings.normalization(), settings.min_characters, None if settings.duplicates.near == "keep" else duplicates
 
 
-def _extracted(documents: Path, labels: LabelCleaner) -> Iterator[Document]:
-    """The extracted documents with cleaned labels."""
-    for document in read_documents(documents, EXTRACTED.names):
-        label = labels.clean(document.label)
-        if not label:
-            raise CorpusError(
-                f"{document.source}: the label {document.label!r} has no visible character; label it, or remove it"
-            )
-        yield document._replace(label=label)
+def _finish(
+    parts: list[Part], prepared: Path, decisions: Path, place: Path, out: Path, executor: Executor
+) -> tuple[int, int]:
+    """Writes the kept and the dropped documents; returns the numbers of the kept and of the grouped ones."""
+    counts = make_parts("cleaning", finish_part, parts, (prepared, decisions), place, executor)
+    with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
+        for part in parts:
+            for batch in read_dropped(folder_of(place, part)):
+                dropped.write(batch)
+    collect(place, parts, ONE_FILE, out / DATASET)
+    rows, grouped = (sum(part[name] for part in counts) for name in ("rows", "grouped"))
+    if not rows:
+        with PartWriter(out / DATASET, DOCUMENTS):
+            pass  # a dataset without rows
+    return rows, grouped
 
 
 def _sources(documents: Path, conflicts: Conflicts) -> dict[str, str]:
@@ -162,36 +110,8 @@ def _judge_conflicts(conflicts: Conflicts, sources: dict[str, str], settings: Cl
     return {"conflicting_labels": len(found), "conflicts": dict(examples(found))}
 
 
-def _write_kept(batches: Iterable[pa.RecordBatch], folder: Path) -> tuple[int, int]:
-    """Writes the kept documents; returns their number, and that of those in the group of another one."""
-    grouped = 0
-    with PartWriter(folder, DOCUMENTS) as writer:
-        for batch in batches:
-            grouped += pc.sum(pc.not_equal(batch["group"], batch["doc_id"])).as_py() or 0
-            writer.write(batch)
-    return writer.rows, grouped
-
-
 def _write_conflicts(conflicts: Conflicts, sources: dict[str, str], folder: Path) -> None:
     with PartWriter(folder, CONFLICTS) as writer:
         for digest, of_text in conflicts.items():
             rows = ((doc_id, label, sources[doc_id]) for doc_id, label in of_text.items())
             writer.write([dict(zip(CONFLICTS.names, (digest, *row), strict=True)) for row in rows])
-
-
-def _too_short(text: str, min_characters: int) -> Rejection | None:
-    if not has_text(text):
-        return Rejection("empty", "no text left once cleaned" + (", only invisible characters" if text.strip() else ""))
-    if len(text) < min_characters and (length := text_length(text)) < min_characters:
-        return Rejection("too_short", f"{length} characters once cleaned, cleaning.min_characters is {min_characters}")
-    return None
-
-
-def _repeated(duplicate: Duplicate, other: tuple[str, str] | None) -> Rejection:
-    """`other`: a document of the same text under another label, and that label."""
-    under = "" if other is None else f"; {other[0]} has this text under the label {other[1]!r}"
-    if duplicate.exact:
-        return Rejection("exact_duplicate", f"same text as {duplicate.original}, similarity 1.000{under}")
-    return Rejection(
-        "near_duplicate", f"nearly the text of {duplicate.original}, similarity {duplicate.similarity:.3f}{under}"
-    )

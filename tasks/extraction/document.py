@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tasks.extraction.schema import DATASET
 from tasks.shared.parquet import read_batches
+from tasks.shared.parts.part import Part, current_document
 
 TEXT_ROWS, OTHER_ROWS = 256, 65_536
 """Rows in memory at a time, with texts and without."""
@@ -48,8 +49,20 @@ def read_documents(
     """
     rows = rows or (TEXT_ROWS if "text" in columns else OTHER_ROWS)
     for batch in read_batches(artifact / dataset, list(columns), rows=rows):
-        fields = (batch[name].to_pylist() if name in columns else repeat(UNKNOWN[name]) for name in Document._fields)
-        yield from map(Document, *fields)
+        yield from _documents(batch, columns)
+
+
+def _documents(batch: pa.RecordBatch, columns: Collection[str]) -> Iterator[Document]:
+    fields = (batch[name].to_pylist() if name in columns else repeat(UNKNOWN[name]) for name in Document._fields)
+    return map(Document, *fields)
+
+
+def read_part(part: Part, columns: Collection[str]) -> Iterator[Document]:
+    """The rows of a part, in order, with these columns alone; an error names the one that was yielded last."""
+    for batch in part.batches(list(columns), TEXT_ROWS):
+        for document in _documents(batch, columns):
+            current_document.set(document.doc_id)
+            yield document
 
 
 def in_batches(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.shared.errors import ArtifactError, one_line
@@ -16,6 +17,11 @@ PART_BYTES = 64 * 2**20
 """A part is closed once this many bytes (in memory, uncompressed) went into it."""
 ROW_GROUP_BYTES = 4 * 2**20
 """A row group: small enough to be read by a worker at a time, large enough to compress well."""
+
+
+ONE_FILE = "part-00000.parquet"
+"""The file of a dataset that was written with `part_bytes=UNBOUNDED`."""
+UNBOUNDED = 2**62
 
 
 class PartWriter:
@@ -92,7 +98,7 @@ def read_batches(folder: Path, columns: Sequence[str] | None = None, rows: int =
             with pq.ParquetFile(path) as file:
                 yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
 class RowGroup(NamedTuple):
@@ -110,7 +116,32 @@ def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowG
                 for number in range(file.num_row_groups):
                     yield RowGroup(path, number), file.read_row_group(number, list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
+
+
+def read_between(folder: Path, columns: Sequence[str], low: str, high: str) -> pa.Table:
+    """Some columns of the rows whose first column is from `low` to `high`, of a dataset that is sorted by it."""
+    key, tables = columns[0], []
+    for path in part_files(folder):
+        try:
+            with pq.ParquetFile(path) as file:
+                groups = [
+                    n for n in range(file.num_row_groups) if _may_hold(file.metadata.row_group(n), key, low, high)
+                ]
+                tables.append(file.read_row_groups(groups, list(columns), use_threads=False))
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(path, error) from error
+    rows = pa.concat_tables(tables)
+    return rows.filter(pc.and_(pc.greater_equal(rows[key], low), pc.less_equal(rows[key], high)))
+
+
+def _may_hold(group: pq.RowGroupMetaData, key: str, low: str, high: str) -> bool:
+    """Whether a row group can have values of a column from `low` to `high`, by its statistics."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    statistics = next(column.statistics for column in columns if column.path_in_schema == key)
+    if statistics is None or not statistics.has_min_max:  # values of some kilobytes
+        return True
+    return bool(statistics.min <= high and statistics.max >= low)
 
 
 def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> pa.Table:
@@ -124,7 +155,7 @@ def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> 
         with pq.ParquetFile(path) as file:
             return file.read_row_groups([group.number for group in groups], list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     finally:
         pa.set_memory_pool(before)
 
@@ -140,7 +171,7 @@ def read_schema(folder: Path, columns: Sequence[str] | None = None) -> pa.Schema
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if columns is None:
         return schema
     return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
@@ -151,10 +182,11 @@ def compare_schema(path: Path, schema: pa.Schema) -> list[tuple[str, str, str]]:
     try:
         written = {field.name: str(field.type) for field in pq.read_schema(path)}
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     expected = {field.name: str(field.type) for field in schema}
     return [(name, expected.get(name, "missing"), written.get(name, "missing")) for name in expected | written]
 
 
-def _unreadable(path: Path, error: Exception) -> ArtifactError:
+def unreadable(path: Path, error: Exception) -> ArtifactError:
+    """The error of a file that cannot be read as Parquet."""
     return ArtifactError(f"{path}: not readable as Parquet ({one_line(error)}); delete its folder and run again")

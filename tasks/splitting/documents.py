@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.extraction.document import Document, read_documents
+from tasks.extraction.document import Document, read_documents, read_part
 from tasks.shared.errors import ArtifactError
+from tasks.shared.parquet import read_between
+from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
 
 
@@ -34,14 +36,28 @@ def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:
         )
 
 
-def training_texts(cleaned: Path, splits: Path) -> Iterator[str]:
-    """The texts of the train split, one after another."""
-    return (document.text for document in read_split_documents(cleaned, splits) if document.split == "train")
+def read_split_part(part: Part, splits: Path) -> Iterator[Document]:
+    """Those documents of a part of the cleaned ones that are in a split, in order, with their texts."""
+    ids = part.table(["doc_id"])["doc_id"]
+    if not len(ids):
+        return
+    columns = ("doc_id", "label", "split")
+    rows = read_between(splits / DATASET, columns, ids[0].as_py(), ids[-1].as_py())
+    assigned = {
+        doc_id: (label, split) for doc_id, label, split in zip(*(rows[c].to_pylist() for c in columns), strict=True)
+    }
+    for document in read_part(part, ("doc_id", "text")):
+        if document.doc_id in assigned:
+            label, split = assigned[document.doc_id]
+            yield document._replace(label=label, split=split)
 
 
-def count_training_texts(splits: Path) -> int:
-    """How many documents the train split has."""
-    return sum(document.split == "train" for document in read_splits(splits))
+def require_all(found: int, cleaned: Path, splits: Path) -> None:
+    """Raises ArtifactError unless `found`, the documents of the parts, are those of the splits."""
+    if found != sum(1 for _ in read_splits(splits)):
+        for _ in read_split_documents(cleaned, splits):
+            pass  # names the document
+        raise ArtifactError(f"{splits}: has a document twice, or not in order; delete its folder and run again")
 
 
 def read_label_names(splits: Path) -> list[str]:

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.shared.batched import batched
+from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import file_digest
-from tasks.shared.parquet import PartWriter
-from tasks.shared.progress import logger, progress
-from tasks.splitting.documents import read_label_names, read_split_documents
-from tasks.tokenization.schema import DATASET, ROW_GROUP_BYTES, tokens_schema
+from tasks.shared.parquet import ONE_FILE, PartWriter
+from tasks.shared.parts.make import collect, make_parts
+from tasks.shared.parts.part import parts_of
+from tasks.shared.progress import logger
+from tasks.shared.runner.calls import IN_PROCESS
+from tasks.splitting.documents import read_label_names, require_all
+from tasks.tokenization.encode import encode_part
+from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
-from tasks.tokenization.store import token_rows
 from tasks.vocabulary.schema import TOKENIZER
-from tasks.vocabulary.tokenizer import Encoder
+from tasks.vocabulary.tokenizer_file import read_vocabulary
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-BATCH_ROWS = 256
-"""Documents in memory at a time."""
-
 
 @stage("tokenization", folder="05_tokens", libraries=("tiktoken", "pyarrow", "numpy"))
 def tokenize(
-    settings: TokenizationSettings, out: Path, *, cleaned: Path, splits: Path, vocabulary: Path
+    settings: TokenizationSettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    splits: Path,
+    vocabulary: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
 ) -> dict[str, JsonValue]:
-    """Encodes every document of the splits, a batch at a time."""
-    encoder = Encoder.from_file(vocabulary / TOKENIZER)
-    labels = read_label_names(splits)
-    schema = tokens_schema(encoder.size, file_digest(vocabulary / TOKENIZER), labels)
-    tokens = 0
-    with PartWriter(out / DATASET, schema, row_group_bytes=ROW_GROUP_BYTES) as writer:
-        batches = batched(read_split_documents(cleaned, splits), BATCH_ROWS)
-        for documents in progress(batches, "tokenization", "batches of documents"):
-            ids = [ids[: settings.max_tokens] for ids in encoder.encode([document.text for document in documents])]
-            tokens += sum(map(len, ids))
-            writer.write(token_rows(schema, documents, ids))
-    logger("tokenization").info("tokenization: %d documents, %d tokens", writer.rows, tokens)
-    return {"rows": writer.rows, "tokens": tokens, "labels": len(labels)}
+    """Encodes every document of the splits, part by part."""
+    tokenizer, labels = vocabulary / TOKENIZER, read_label_names(splits)
+    size, digest = read_vocabulary(tokenizer).size, file_digest(tokenizer)
+    parts, place = parts_of(cleaned / CLEANED), scratch / "encoded"
+    arguments = (splits, tokenizer, digest, labels, settings.max_tokens)
+    counts = make_parts("tokenization", encode_part, parts, arguments, place, executor)
+    rows, tokens = (sum(part[name] for part in counts) for name in ("rows", "tokens"))
+    require_all(rows, cleaned, splits)
+    collect(place, parts, ONE_FILE, out / DATASET)
+    if not rows:
+        with PartWriter(out / DATASET, tokens_schema(size, digest, labels)):
+            pass  # a dataset without rows
+    logger("tokenization").info("tokenization: %d documents, %d tokens", rows, tokens)
+    return {"rows": rows, "tokens": tokens, "labels": len(labels)}

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.shared.batched import batched
 from tasks.vocabulary.schema import TOKENS
 from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, printable_tokens
-
-if TYPE_CHECKING:
-    from tasks.vocabulary.tokenizer import Encoder
-
-BATCH_TEXTS = 256
-
-
-def count_tokens(encoder: Encoder, texts: Iterable[str]) -> npt.NDArray[np.int64]:
-    """How often the encoded texts use each token, [vocabulary size]; 256 texts are in memory at a time."""
-    counts = np.zeros(encoder.size, np.int64)
-    for batch in batched(texts, BATCH_TEXTS):
-        for ids in encoder.encode(batch):
-            counts += np.bincount(ids, minlength=encoder.size)
-    return counts
 
 
 def token_rows(vocabulary: Vocabulary, counts: npt.NDArray[np.int64]) -> pa.RecordBatch:

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.shared.progress import logger, progress
-from tasks.splitting.documents import count_training_texts, training_texts
-from tasks.vocabulary.bpe import default_size, drop_rare_merges, learn_merges
+from tasks.shared.parts.make import folder_of, make_parts
+from tasks.shared.parts.part import parts_of
+from tasks.shared.progress import logger
+from tasks.shared.runner.calls import IN_PROCESS
+from tasks.splitting.documents import require_all
+from tasks.vocabulary.bpe import default_size, drop_rare_merges, merges_for
+from tasks.vocabulary.count import FILE, count_part, merged_counts
+from tasks.vocabulary.learn import Learner
 from tasks.vocabulary.schema import DATASET, FOLDER, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularySettings
-from tasks.vocabulary.table import count_tokens, token_rows
-from tasks.vocabulary.tokenizer import Encoder
-from tasks.vocabulary.tokenizer_file import Vocabulary, tokenizer_json
+from tasks.vocabulary.table import token_rows
+from tasks.vocabulary.tokenizer_file import FIRST_MERGE, Vocabulary, tokenizer_json
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-@stage("vocabulary", folder=FOLDER, libraries=("rustbpe", "tiktoken", "pyarrow", "numpy"))
-def learn_vocabulary(settings: VocabularySettings, out: Path, *, cleaned: Path, splits: Path) -> dict[str, JsonValue]:
-    """Reads the training texts twice: to learn the merges, and to count the tokens."""
-    training = count_training_texts(splits)
+@stage("vocabulary", folder=FOLDER, libraries=("regex", "pyarrow", "numpy"))
+def learn_vocabulary(
+    settings: VocabularySettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    splits: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
+) -> dict[str, JsonValue]:
+    """Counts the pieces of the training texts part by part, and learns the merges from the counts."""
+    parts, place = parts_of(cleaned / CLEANED), scratch / "counted"
+    counted = make_parts("vocabulary", count_part, parts, (splits,), place, executor)
+    documents, training = (sum(part[name] for part in counted) for name in ("documents", "training"))
+    require_all(documents, cleaned, splits)
     if training == 0:
         raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
-    size = settings.size or default_size(training)
-    merges = learn_merges(progress(training_texts(cleaned, splits), "vocabulary", "texts read"), size)
-    texts = progress(training_texts(cleaned, splits), "vocabulary", "texts encoded")
-    counts = count_tokens(Encoder(Vocabulary(tuple(merges))), texts)
-    merges, counts = drop_rare_merges(merges, counts, settings.min_count)
+    learner = Learner(*merged_counts([folder_of(place, part) / FILE for part in parts]))
+    merges = learner.merge(merges_for(settings.size or default_size(training)))
+    merges, counts = drop_rare_merges(merges, learner.token_counts(FIRST_MERGE + len(merges)), settings.min_count)
     vocabulary = Vocabulary(tuple(merges))
     (out / TOKENIZER).write_text(tokenizer_json(vocabulary), encoding="utf-8", newline="\n")
     with PartWriter(out / DATASET, TOKENS) as table:

@@ -72,9 +72,10 @@ class Encoder:
         Texts are spread over all cores. "[PAD]" in a text is ordinary text.
         """
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            return list(threads.map(self._encode, texts))
+            return list(threads.map(self.encode_one, texts))
 
-    def _encode(self, text: str) -> TokenIds:
+    def encode_one(self, text: str) -> TokenIds:
+        """The token ids of one text, on this thread."""
         chosen = self._bounded if self._long_runs(text) else self._tiktoken
         return chosen.encode_to_numpy(text, disallowed_special=()).astype(self.id_type)
 

@@ -32,6 +32,10 @@ class Call:
     arguments: tuple[Any, ...]
 
 
+class CallLost(BrokenExecutor):
+    """An executor could not finish a call; the message says why, and what to do."""
+
+
 class InProcess(Executor):
     """Runs each call at once, in the calling thread."""
 
@@ -101,6 +105,8 @@ class _Running:
         self._read_messages()
         for future in ended:
             call, error = self.calls[future][0], future.exception()
+            if isinstance(error, CallLost):
+                raise RunError(f"{call.title}: {error}; run again, what is finished is kept") from None
             if isinstance(error, BrokenExecutor):
                 raise self._worker_died() from None
             if isinstance(error, CorpusflowError):

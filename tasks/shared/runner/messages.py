@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ class Messages:
                 if not line.endswith(b"\n"):  # still being written
                     return
                 self._read += len(line)
-                message = json.loads(line)
+                try:
+                    message = json.loads(line)
+                except ValueError:  # the worker was killed meanwhile, and the call went on in another
+                    continue
                 if isinstance(message, float):
                     self.share = message
                 else:
@@ -38,13 +42,15 @@ class Messages:
 
 
 class _FileHandler(logging.Handler):
-    """Writes records as JSON, with their arguments inserted."""
+    """Writes records of this thread as JSON, with their arguments inserted."""
 
     def __init__(self, write: Callable[[Any], None]) -> None:
         super().__init__(logging.INFO)
-        self._write = write
+        self._write, self._thread = write, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread:  # of another call: Dask's workers can have several threads
+            return
         names = ("name", "levelno", "levelname", "created")
         self._write({name: getattr(record, name) for name in names} | {"msg": record.getMessage()})
 

@@ -22,19 +22,16 @@ from types import ModuleType
 from typing import Any
 
 from tasks.shared.runner.calls import IN_PROCESS
-from tasks.shared.runner.cores import usable_cores
+from tasks.shared.runner.cluster import open_cluster
+from tasks.shared.runner.cores import ONE_THREAD, usable_cores
 
-ONE_THREAD = {
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1"),
-    "TOKENIZERS_PARALLELISM": "false",
-}
 NO_TRACKER_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 """A killed run leaves semaphores that the tracker removes; it would say so on standard error."""
 _opened: ContextVar[Executor | None] = ContextVar("opened", default=None)
 
 
 @contextmanager
-def open_executor(kind: str, workers: int | None) -> Iterator[Executor]:
+def open_executor(kind: str, workers: int | None, address: str | None = None) -> Iterator[Executor]:
     """What the stages of a run compute on, by the settings `runner`; its workers end with the block.
 
     One worker would be no faster than the run's own process, so none is started for it by default. Inside another such
@@ -43,16 +40,28 @@ def open_executor(kind: str, workers: int | None) -> Iterator[Executor]:
     if (outer := _opened.get()) is not None:
         yield outer
         return
+    with _open(kind, workers, address) as executor:
+        token = _opened.set(None if executor is IN_PROCESS else executor)
+        try:
+            yield executor
+        finally:
+            _opened.reset(token)
+
+
+@contextmanager
+def _open(kind: str, workers: int | None, address: str | None) -> Iterator[Executor]:
     number = workers or usable_cores()
+    if kind == "dask":
+        with open_cluster(workers, address) as cluster:
+            yield cluster
+        return
     if kind == "local" or (workers is None and number == 1):
         yield IN_PROCESS
         return
     pool = WorkerPool(number)
-    token = _opened.set(pool)
     try:
         yield pool
     finally:
-        _opened.reset(token)
         pool.stop_workers()
 
 

@@ -1,0 +1,105 @@
+"""Decides which documents are dropped, by the facts about them: no text is read here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from tasks.cleaning.conflicts import LabelConflicts
+from tasks.cleaning.duplicates import Duplicate, DuplicateFinder
+from tasks.cleaning.parts import DECISIONS_SCHEMA, read_facts, read_signed
+from tasks.shared.parts.make import folder_of
+
+if TYPE_CHECKING:
+    from tasks.cleaning.schema import Reason
+    from tasks.cleaning.settings import CleaningSettings
+    from tasks.cleaning.union_find import UnionFind
+    from tasks.shared.parts.part import Part
+
+Conflicts = dict[str, dict[str, str]]
+"""The documents of each text with more than one label (doc_id → label), by the text's digest."""
+
+
+class Rejection(NamedTuple):
+    """Why a document is dropped."""
+
+    reason: Reason
+    detail: str
+
+
+class Fact(NamedTuple):
+    """What decides about a document: the columns of `FACTS_SCHEMA`."""
+
+    doc_id: str
+    label: str
+    digest: str
+    reason: Reason | None
+    detail: str | None
+
+
+def judge(
+    parts: Sequence[Part], prepared: Path, decisions: Path, settings: CleaningSettings
+) -> tuple[Counter[str], Conflicts]:
+    """Writes what happens to each document of the prepared parts; returns the reasons, and the conflicting labels.
+
+    With `conflicting_labels: drop_both` the first document of a text is dropped too.
+    """
+    options, folders = settings.duplicates, [folder_of(prepared, part) for part in parts]
+    signed = [] if options.near == "keep" else [read_signed(folder) for folder in folders]
+    finder = DuplicateFinder(signed, exact=options.exact, near=options.near, threshold=options.threshold)
+    conflicts, rejected = LabelConflicts(), dict[str, Rejection]()
+    drop_both = settings.conflicting_labels == "drop_both"
+    if drop_both:
+        for fact in _facts(folders):
+            if fact.reason is None:
+                conflicts.add(fact.digest, fact.doc_id, fact.label)
+    for fact in _facts(folders):
+        if (rejection := _reject(fact, finder, conflicts, drop_both)) is not None:
+            rejected[fact.doc_id] = rejection
+    decisions.mkdir(exist_ok=True)
+    for part, folder in zip(parts, folders, strict=True):
+        _write_decisions(decisions / f"{part.number}.arrow", read_facts(folder)["doc_id"], rejected, finder.groups)
+    return Counter(rejection.reason for rejection in rejected.values()), conflicts.find()
+
+
+def _write_decisions(
+    path: Path, doc_ids: pa.ChunkedArray, rejected: Mapping[str, Rejection], groups: UnionFind
+) -> None:
+    columns: tuple[list[str | None], ...] = ([], [], [])
+    for doc_id in doc_ids.to_pylist():
+        for column, value in zip(columns, (*rejected.get(doc_id, (None, None)), groups.find(doc_id)), strict=True):
+            column.append(value)
+    with pa.ipc.new_stream(path, DECISIONS_SCHEMA) as file:
+        file.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=DECISIONS_SCHEMA))
+
+
+def _facts(folders: Sequence[Path]) -> Iterator[Fact]:
+    for folder in folders:
+        yield from map(Fact, *(column.to_pylist() for column in read_facts(folder).columns))
+
+
+def _reject(fact: Fact, finder: DuplicateFinder, conflicts: LabelConflicts, drop_both: bool) -> Rejection | None:
+    """Why a document is dropped; None if it is kept."""
+    if fact.reason is not None:
+        return Rejection(fact.reason, fact.detail or "")
+    conflicts.add(fact.digest, fact.doc_id, fact.label)
+    other = conflicts.other(fact.digest, fact.label)
+    if other is not None and drop_both:
+        finder.skip()  # it counts the documents
+        return Rejection("conflicting_labels", f"same text as {other[0]}, which has the label {other[1]!r}")
+    duplicate = finder.add(fact.doc_id, bytes.fromhex(fact.digest))
+    return None if duplicate is None else _repeated(duplicate, other)
+
+
+def _repeated(duplicate: Duplicate, other: tuple[str, str] | None) -> Rejection:
+    """`other`: a document of the same text under another label, and that label."""
+    under = "" if other is None else f"; {other[0]} has this text under the label {other[1]!r}"
+    if duplicate.exact:
+        return Rejection("exact_duplicate", f"same text as {duplicate.original}, similarity 1.000{under}")
+    return Rejection(
+        "near_duplicate", f"nearly the text of {duplicate.original}, similarity {duplicate.similarity:.3f}{under}"
+    )

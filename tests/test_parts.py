@@ -1,0 +1,126 @@
+"""Stages that work part by part: the same bytes wherever the parts are made, and what is finished is kept."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import runner_calls
+from hypothesis import given
+from hypothesis import strategies as st
+from part_artifacts import cut_finely, make_all, write_extracted
+
+from tasks.shared.errors import ArtifactError, RunError
+from tasks.shared.parquet import PartWriter, read_between
+from tasks.shared.parts import part as parts_module
+from tasks.shared.parts.make import folder_of, make_parts
+from tasks.shared.parts.part import parts_of
+from tasks.shared.runner.calls import IN_PROCESS
+from tasks.shared.runner.pool import open_executor
+
+SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve documents in four parts."""
+    cut_finely(monkeypatch, 100)
+    with PartWriter(tmp_path / "documents", SCHEMA, part_bytes=1, row_group_bytes=150) as writer:
+        for number in range(12):
+            writer.write([{"doc_id": f"{number:02d}", "text": "some words " * 4}])
+    return tmp_path / "documents"
+
+
+@pytest.mark.slow
+def test_any_executor_makes_the_same_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_finely(monkeypatch)
+    extracted = write_extracted(tmp_path / "extracted")
+    assert len(parts_of(extracted / "documents")) >= 6
+    local = make_all(extracted, tmp_path / "local", IN_PROCESS)
+    for workers in (1, 2, 3):
+        with open_executor("processes", workers) as executor:
+            assert make_all(extracted, tmp_path / str(workers), executor) == local
+    assert len([name for name in local if name.startswith("tokens/tokens/part-")]) >= 4
+    dropped = pd.read_parquet(tmp_path / "local/cleaned/dropped")
+    assert set(dropped["reason"]) == {"exact_duplicate", "too_short"}
+    assert dropped["text"].str.endswith(" ").any()  # as extracted
+
+
+def test_parts_change_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extracted = write_extracted(tmp_path / "extracted")
+    make_all(extracted, tmp_path / "whole", IN_PROCESS)
+    cut_finely(monkeypatch)
+    make_all(extracted, tmp_path / "cut", IN_PROCESS)
+    for name in ("cleaned/documents", "cleaned/dropped", "splits/splits", "vocabulary/tokens", "tokens/tokens"):
+        whole, cut = (pd.read_parquet(tmp_path / place / name) for place in ("whole", "cut"))
+        pd.testing.assert_frame_equal(whole, cut)
+    documents = pd.read_parquet(tmp_path / "whole/cleaned/documents")
+    assert (documents["group"] != documents["doc_id"]).any()
+    files = [len(list((tmp_path / place / "cleaned/documents").iterdir())) for place in ("whole", "cut")]
+    assert files[0] < files[1]
+
+
+def test_the_parts_of_a_dataset_are_all_its_row_groups(dataset: Path) -> None:
+    parts = parts_of(dataset)
+    assert [part.number for part in parts] == list(range(len(parts)))
+    ids = [doc_id for part in parts for doc_id in part.table(["doc_id"])["doc_id"].to_pylist()]
+    assert ids == [f"{number:02d}" for number in range(12)]
+
+
+@given(st.lists(st.integers(1, 10**8), min_size=1, max_size=30), st.integers(1, 10**8))
+def test_row_groups_are_divided_without_loss(sizes: list[int], size: int) -> None:
+    runs = list(parts_module._divided(sizes, size))
+    assert [group for run in runs for group in run] == list(range(len(sizes)))
+    for run in runs:
+        assert sum(sizes[group] for group in run) <= 2 * size + 2 * max(sizes)
+
+
+def test_finished_parts_are_not_made_again(dataset: Path, tmp_path: Path) -> None:
+    parts, place = parts_of(dataset), tmp_path / "place"
+    arguments = (str(tmp_path / "calls"), "05")
+    with pytest.raises(RunError, match="document '05'"):
+        make_parts("cleaning", runner_calls.measure_part, parts, arguments, place, IN_PROCESS)
+    assert not list(place.glob(".making-*"))
+    made = len(list(place.glob("part-*")))
+    assert 0 < made < len(parts)
+    (tmp_path / "calls").unlink()
+    (folder_of(place, parts[0]) / "rows.txt").write_text("cut")  # as after a power cut
+    counts = make_parts("cleaning", runner_calls.measure_part, parts, (arguments[0], ""), place, IN_PROCESS)
+    assert sum(part["rows"] for part in counts) == 12
+    assert len((tmp_path / "calls").read_text().split()) == len(parts) - made + 1
+
+
+def test_a_part_that_always_fails_is_named_with_its_document(dataset: Path, tmp_path: Path) -> None:
+    parts = parts_of(dataset)
+    message = rf"^{re.escape(str(dataset))}/part-\d+\.parquet, row groups 0 to 0: document '07': ValueError: bad text; "
+    with open_executor("processes", 2) as executor, pytest.raises(RunError, match=message) as caught:
+        make_parts(
+            "cleaning", runner_calls.measure_part, parts, (str(tmp_path / "calls"), "07"), tmp_path / "p", executor
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_progress_counts_parts(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tasks.shared.progress.SECONDS_BETWEEN_LINES", 0)
+    parts = parts_of(dataset)
+    with caplog.at_level(logging.INFO, "corpusflow"):
+        make_parts("cleaning", runner_calls.measure_part, parts, (str(tmp_path / "c"), ""), tmp_path / "p", IN_PROCESS)
+    assert f"cleaning: {len(parts)} parts of {len(parts)}" in caplog.text
+
+
+def test_a_damaged_part_is_named(dataset: Path) -> None:
+    path = sorted(dataset.iterdir())[1]
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ArtifactError, match=rf"^{re.escape(str(path))}: not readable as Parquet"):
+        parts_of(dataset)
+
+
+def test_rows_between_two_ids_are_found_by_the_statistics(dataset: Path) -> None:
+    assert read_between(dataset, ("doc_id", "text"), "03", "055")["doc_id"].to_pylist() == ["03", "04", "05"]
+    assert read_between(dataset, ("doc_id",), "5", "6").num_rows == 0
