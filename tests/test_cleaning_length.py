@@ -7,7 +7,7 @@ import pytest
 from tasks.cleaning.dropped import SETTINGS, dropped_by
 from tasks.cleaning.length import has_text, text_length
 from tasks.cleaning.settings import CleaningSettings
-from tasks.cleaning.task import _too_short
+from tasks.cleaning.parts import _too_short
 
 HEADLINES = [
     "北京大学公布新学期课程安排",

@@ -98,7 +98,8 @@ class Learner:
         follows = np.isin(self._before[lefts], lefts)
         position = np.arange(len(lefts))
         start = np.maximum.accumulate(np.where(follows, 0, position))
-        return lefts[(position - start) % 2 == 0]
+        kept: Numbers = lefts[(position - start) % 2 == 0]
+        return kept
 
     def _remove(self, places: Numbers, merged: int) -> None:
         """Takes away the pairs that begin at these places, but for the one that is merged."""
