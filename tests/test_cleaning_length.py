@@ -6,8 +6,8 @@ import pytest
 
 from tasks.cleaning.dropped import SETTINGS, dropped_by
 from tasks.cleaning.length import has_text, text_length
-from tasks.cleaning.settings import CleaningSettings
 from tasks.cleaning.parts import _too_short
+from tasks.cleaning.settings import CleaningSettings
 
 HEADLINES = [
     "北京大学公布新学期课程安排",
