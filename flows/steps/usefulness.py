@@ -19,7 +19,6 @@ from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Artifact, find_damage, read_manifest
 from tasks.shared.store.fingerprint import Recipe
-from tasks.stacking.schema import MODEL
 from tasks.stacking.task import stack
 from tasks.training.skipped import judged_useless
 from tasks.training.task import train
@@ -55,7 +54,7 @@ def _verdict(run: Run, linear: Artifact, inputs: dict[str, Artifact]) -> Artifac
     stacking = stack.recipe(run.sections[stack.name], {})
     present = {train.name: recipe, fit_linear.name: linear.recipe, stack.name: stacking}
     for model in _models(run):
-        if _same(run, model, present, linear):
+        if _same(run, model, present, linear) and find_damage(run.store.locate(model)) is None:
             holds = abs(linear.rows - model.rows) <= HOLDS_WITHIN * model.rows
             useless = judged_useless(run.store.locate(model)) is not None
             return model if holds and useless else None
@@ -63,35 +62,32 @@ def _verdict(run: Run, linear: Artifact, inputs: dict[str, Artifact]) -> Artifac
 
 
 def _models(run: Run) -> list[Artifact]:
-    """The intact models, newest first."""
+    """The models with a readable manifest, newest first."""
     found = []
     for path in run.store.all(stack.folder):
         try:
-            model = read_manifest(path)
+            found.append(read_manifest(path))
         except ArtifactError:
             continue  # `corpusflow verify` names it
-        if find_damage(path) is None:
-            found.append(model)
     return sorted(found, key=lambda model: model.created, reverse=True)
 
 
 def _same(run: Run, model: Artifact, present: dict[str, Recipe], linear: Artifact) -> bool:
     """Whether the RNN was trained for a model, all in the present way, and of texts with the present labels."""
+    from tasks.stacking.stacked import read_model  # numpy
+
     try:
         earlier = {
             stage.name: read_manifest(run.store.place(stage.folder, _made_by(model, stage))).recipe
             for stage in (train, fit_linear)
         } | {stack.name: model.recipe}
+        label_names = read_model(run.store.locate(model))["label_names"]
     except ArtifactError:
         return False
-    if JUDGED in earlier[train.name].inputs:
-        return False
-    names = [
-        json.loads((run.store.locate(artifact) / file).read_text(encoding="utf-8"))
-        for artifact, file in ((model, MODEL), (linear, LABELS))
-    ]
-    return names[0]["label_names"] == names[1] and all(
-        _way(earlier[name]) == _way(recipe) for name, recipe in present.items()
+    return (
+        JUDGED not in earlier[train.name].inputs
+        and label_names == json.loads((run.store.locate(linear) / LABELS).read_text(encoding="utf-8"))
+        and all(_way(earlier[name]) == _way(recipe) for name, recipe in present.items())
     )
 
 
