@@ -23,7 +23,7 @@ from tasks.shared.errors import RunError, TrainingError
 from tasks.shared.progress import progress_listener
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
 from tasks.shared.runner.cores import usable_cores
-from tasks.shared.runner.pool import open_executor
+from tasks.shared.runner.pool import WorkerPool, open_executor
 from tasks.training.task import train
 
 PARENT = """
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 import runner_calls
 from tasks.shared.runner.calls import Call, run_calls
-from tasks.shared.runner.pool import open_executor
+from tasks.shared.runner.pool import WorkerPool, open_executor
 calls = [Call(f"call {number}", runner_calls.sleep, (sys.argv[1],)) for number in range(3)]
 with open_executor("processes", 2) as executor:
     list(run_calls(executor, calls, Path(sys.argv[1]) / "messages"))
@@ -40,8 +40,9 @@ with open_executor("processes", 2) as executor:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Executor]:
-    with open_executor("processes", 2) as executor:
-        yield executor
+    executor = WorkerPool(2)  # not by `open_executor`: inside its block every other one would be the same
+    yield executor
+    executor.stop_workers()
 
 
 def squares(executor: Executor, folder: Path, numbers: int = 4) -> list[int]:
@@ -162,6 +163,13 @@ def test_one_core_needs_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         with open_executor(kind, workers) as executor:
             assert getattr(executor, "_pool", executor) in (None, IN_PROCESS)
             assert (executor is IN_PROCESS) == (number is None)
+
+
+def test_a_block_inside_another_uses_its_workers() -> None:
+    with open_executor("processes", 2) as outer, open_executor("processes", 3) as inner:
+        assert inner is outer
+    with open_executor("processes", 2) as fresh:
+        assert fresh is not outer
 
 
 @pytest.mark.slow
