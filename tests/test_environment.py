@@ -159,7 +159,8 @@ def failure_pages(database: Path) -> list[str]:
             lambda url: url.removesuffix("/api") + "/",
             "not the address of Prefect's API; its path should end in /api: {}",
         ),
-        (lambda url: url.removeprefix("http://"), "no Prefect server answers (Request URL is missing"),
+        (lambda url: url.removeprefix("http://"), "not an address (it must begin with http:// or https://)"),
+        (lambda _: "http://[::1/api", "not an address (Invalid IPv6 URL); correct it, or unset the variable"),
         (
             lambda _: "http://127.0.0.1:1/api",
             "no Prefect server answers ([Errno 111] Connection refused); start one, or unset",
@@ -181,6 +182,8 @@ def test_a_password_in_the_address_is_not_printed(tmp_path: Path):
     )
     assert "PREFECT_API_URL http://a:***@127.0.0.1:1/api: no Prefect server answers" in line
     assert "sesame" not in line
+    line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_API_URL="a:sesame@127.0.0.1/api")), code=1)
+    assert "PREFECT_API_URL a:***@127.0.0.1/api: not an address" in line
 
 
 def test_a_wrong_setting_of_prefect_is_named(tmp_path: Path):

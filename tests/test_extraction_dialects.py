@@ -45,6 +45,7 @@ def test_another_format_is_named_with_what_to_do(tmp_path: Path, name: str, cont
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"\0abc", "NUL at byte 0"),
         (b"%PDF-1.7\n\xe2\xe3", "this is a PDF document, not text; save its text, or remove the file"),
         ("text".encode("utf-32"), "this is UTF-32 (utf-32), not UTF-8; save it as UTF-8, or set"),
     ],

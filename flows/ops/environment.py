@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -98,6 +99,7 @@ def bypass_proxy() -> None:
 
 def configured_url() -> str | None:
     """The API's address in Prefect's settings (environment, profile, files); None if Prefect is to start a server."""
+    require_address(os.environ.get("PREFECT_API_URL", ""))
     try:
         from prefect.settings import get_current_settings
 
@@ -108,6 +110,18 @@ def configured_url() -> str | None:
     if not settings.api.url and not settings.server.ephemeral.enabled:
         raise RunError("no Prefect server: set PREFECT_API_URL, or allow a temporary one: server.ephemeral.enabled")
     return settings.api.url or None
+
+
+def require_address(url: str) -> None:
+    """Raises RunError for what is not an HTTP address, of which Prefect would say so in four lines or too late."""
+    try:
+        fault = "" if not url or urlsplit(url).scheme in {"http", "https"} else "it must begin with http:// or https://"
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        raise RunError(
+            f"PREFECT_API_URL {without_password(url)}: not an address ({fault}); correct it, or unset the variable"
+        )
 
 
 def settings_files() -> str:
@@ -139,8 +153,7 @@ def require_server(url: str) -> None:
 
 def without_password(url: str) -> str:
     """The address as it may be printed."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    return re.sub(r":[^/@]*@", ":***@", url, count=1)
 
 
 def _refusal(error: Exception, lacks_api: bool) -> str:

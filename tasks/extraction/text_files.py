@@ -94,7 +94,7 @@ def guess_wide_encoding(content: bytes) -> str | None:
     head = content[:GUESS_BYTES]
     even, odd = head[::2].count(0), head[1::2].count(0)
     for name, zeros, others in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if zeros > len(head) / 8 and others == 0 and len(head) % 2 == 0:
+        if zeros > max(1, len(head) / 8) and others == 0 and len(head) % 2 == 0:
             return name
     return None
 
