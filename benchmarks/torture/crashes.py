@@ -45,7 +45,7 @@ PLACES = (
 WORKERS = "a worker process of a run is killed: one line that names what it did, and the next run is right"
 WORKER_TRIALS = 10
 WITH_WORKERS = ("--set", "runner.kind=processes", "--set", "runner.workers=2")
-COMPUTED_BY_WORKERS = ("/06_linear", "/06_rnn")
+COMPUTED_BY_WORKERS = ("/02_cleaned", "/04_vocabulary", "/05_tokens", "/06_linear", "/06_rnn")
 MOMENTS = (*PLACES, None, None, None)
 """None: at any time."""
 FOLDERS = ("01_", "02_", "03_", "04_", "05_", "06_", "07_", "08_", "09_")
