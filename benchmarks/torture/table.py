@@ -55,8 +55,8 @@ def write(lines: Sequence[Line], groups: Sequence[str], seconds: float, page: Pa
     ordered = sorted(
         [*kept, *dated], key=lambda line: groups.index(line.group) if line.group in groups else len(groups)
     )
-    took = f"; {seconds / 60:.0f} minutes for {', '.join(sorted(own, key=groups.index))}"
-    caption = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {today}{took}."
+    took = f"{seconds / 60:.0f} minutes until the group {next(iter(own))} had ended"
+    caption = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {today}; {took}."
     page.write_text(f"{before}{BEGIN}\n\n{caption}\n\n{as_markdown(ordered)}\n{END}{after}")
 
 
