@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from html.parser import HTMLParser
@@ -76,7 +77,7 @@ class _Scripts(HTMLParser):
 
 
 def show(lab: Lab, folder: Path, _: random.Random) -> str | None:
-    """A whole run over such labels and texts; its pages are parsed as a browser does."""
+    """A whole run over such labels and texts; its pages are parsed, and opened in a browser where there is one."""
     attack = "<script>alert('torture')</script><img src=torture onerror=alert('torture')>"
     write_corpus(folder / "texts")
     (folder / "texts/label0").rename(folder / "texts/<script>alert('torture')<")
@@ -92,4 +93,24 @@ def show(lab: Lab, folder: Path, _: random.Random) -> str | None:
         parser.feed(page.read_text())
         if parser.found:
             return f"{page.relative_to(folder)}: {parser.found[0]}"
-    return None if pages else "no page"
+    if not pages:
+        return "no page"
+    chromium = shutil.which("chromium")
+    lab.notes[SHOWN] = f"{len(pages)} pages, {'opened in Chromium' if chromium else 'parsed; there is no Chromium'}"
+    return open_pages(chromium, pages) if chromium else None
+
+
+def open_pages(chromium: str, pages: list[Path]) -> str | None:
+    """The first page that runs a script of a text or a label: it would open a dialog."""
+    from playwright.sync_api import sync_playwright
+
+    ran: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("dialog", lambda dialog: (ran.append(f"{tab.url}: {dialog.message}"), dialog.dismiss()))
+        for page in pages:
+            tab.goto(page.as_uri(), wait_until="load")
+            tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        browser.close()
+    return ran[0] if ran else None
