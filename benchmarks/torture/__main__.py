@@ -61,7 +61,8 @@ def main() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         lab.stop()
-        shutil.rmtree(root, ignore_errors=True)
+        if not arguments.keep:
+            shutil.rmtree(root, ignore_errors=True)
         print("interrupted; --only and the groups that are not done continue", file=sys.stderr)
         os._exit(130)  # without the trials that run
     finally:
