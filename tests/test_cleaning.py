@@ -238,6 +238,13 @@ def test_texts_without_words_are_compared_exactly_only():
     assert find({"a": "... !!!", "b": "??? ;;;"}, near="drop")[0] == {}
 
 
+def test_nothing_to_sign_is_nothing_to_compare():
+    nothing = sign([], shingle_words=3, permutations=128, seed=0, threshold=0.9)
+    duplicates = DuplicateFinder([nothing, nothing], near="drop")
+    assert nothing.bands.shape == (0, 16)
+    assert duplicates.add("a", b"") is None
+
+
 @given(st.sampled_from([16, 64, 100, 128, 256]), st.floats(0.05, 1))
 def test_bands_divide_and_find(permutations, threshold):
     count = band_count(permutations, threshold)
@@ -341,3 +348,4 @@ def test_documents_that_wait_for_their_group_are_written_as_if_groups_were_known
         describe(tmp_path / "out")["documents/part-00000.parquet"]
         == describe(tmp_path / "expected")["documents/part-00000.parquet"]
     )
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -24,7 +24,7 @@ HEADLINES = [
 @pytest.mark.parametrize("headline", HEADLINES)
 def test_a_headline_passes_with_default_settings(headline: str) -> None:
     assert text_length(headline) >= len(headline)
-    assert _too_short(headline, CleaningSettings().min_characters) is None
+    assert _too_short(headline, CleaningSettings().min_characters) == (None, None)
 
 
 def test_a_dense_character_counts_as_three() -> None:
@@ -37,9 +37,7 @@ def test_a_dense_character_counts_as_three() -> None:
 @pytest.mark.parametrize("text", ["", " \n", "\u200b", "\u200b\u2060\ufeff" * 30, "\u3164\u115f\u2800", "\u00ad\ufe0f"])
 def test_invisible_characters_are_no_text(text: str) -> None:
     assert not has_text(text)
-    rejection = _too_short(text, 1)
-    assert rejection is not None
-    assert rejection.reason == "empty"
+    assert _too_short(text, 1)[0] == "empty"
 
 
 @pytest.mark.parametrize("text", ["a", "\u200b.", "é", "\u0301", "🙂\ufe0f", "\ue000", "\U0001fae8"])

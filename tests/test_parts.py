@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from part_artifacts import cut_finely, make_all, write_extracted
 
+from tasks.shared.checks import batch
 from tasks.shared.errors import ArtifactError, RunError
 from tasks.shared.parquet import PartWriter, read_between
 from tasks.shared.parts import part as parts_module
-from tasks.shared.parts.make import folder_of, make_parts
+from tasks.shared.parts.make import collect, folder_of, make_parts
 from tasks.shared.parts.part import parts_of
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.pool import open_executor
@@ -94,6 +95,15 @@ def test_finished_parts_are_not_made_again(dataset: Path, tmp_path: Path) -> Non
     assert len((tmp_path / "calls").read_text().split()) == len(parts) - made + 1
 
 
+def test_a_file_that_another_run_took_is_named(dataset: Path, tmp_path: Path) -> None:
+    parts, place, out = parts_of(dataset), tmp_path / "place", tmp_path / "out"
+    make_parts("cleaning", runner_calls.measure_part, parts, (str(tmp_path / "calls"), ""), place, IN_PROCESS)
+    collect(place, parts, "rows.txt", out)
+    assert sorted(path.name for path in out.iterdir()) == [f"part-{part.number:05d}.parquet" for part in parts]
+    with pytest.raises(RunError, match=r"part-00000/rows.txt: is gone; if no other run"):
+        collect(place, parts, "rows.txt", out)
+
+
 def test_a_part_that_always_fails_is_named_with_its_document(dataset: Path, tmp_path: Path) -> None:
     parts = parts_of(dataset)
     message = rf"^{re.escape(str(dataset))}/part-\d+\.parquet, row groups 0 to 0: document '07': ValueError: bad text; "
@@ -124,3 +134,12 @@ def test_a_damaged_part_is_named(dataset: Path) -> None:
 def test_rows_between_two_ids_are_found_by_the_statistics(dataset: Path) -> None:
     assert read_between(dataset, ("doc_id", "text"), "03", "055")["doc_id"].to_pylist() == ["03", "04", "05"]
     assert read_between(dataset, ("doc_id",), "5", "6").num_rows == 0
+
+
+def test_checks_gather_the_rows_of_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "ROWS", 5)
+    frames = [pd.DataFrame({"a": range(rows)}) for rows in (3, 0, 3, 1, 4, 0)]
+    assert [len(frame) for frame in batch.gathered(frames)] == [6, 5]
+    assert next(iter(batch.gathered(frames[:1] * 2)))["a"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert list(batch.gathered([frames[1]], frames[1])) == [frames[1]]
+    assert list(batch.gathered([])) == []

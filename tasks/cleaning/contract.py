@@ -19,7 +19,7 @@ from tasks.cleaning.length import text_length
 from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.schema import DATASET
-from tasks.shared.checks.batch import CheckBatch
+from tasks.shared.checks.batch import CheckBatch, gathered
 from tasks.shared.parquet import read_batches, read_table
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -35,10 +35,11 @@ def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: CleaningSettings, limits: CleaningLimits
 ) -> Iterator[CheckBatch]:
     """Lengths and flags of some thousand documents at a time, then ids, groups and counts over all of them."""
-    for number, rows in enumerate(read_batches(artifact / DATASET, rows=BATCH_ROWS)):
+    facts = (_text_facts(rows, settings.min_characters) for rows in read_batches(artifact / DATASET, rows=BATCH_ROWS))
+    for number, frame in enumerate(gathered(facts)):
         yield CheckBatch(
             f"documents {number}",
-            _text_facts(rows, settings.min_characters),
+            frame,
             list(_text_expectations(settings, limits)),
             key="doc_id",
         )

@@ -72,7 +72,7 @@ def sign(texts: Sequence[str], *, shingle_words: int, permutations: int, seed: i
         signature.update(own.view("V8").tolist())
         row[:] = signature.digest()
     bands = band_count(permutations, threshold)
-    return Signed(hashes, offsets, combine(signatures.reshape(len(sets), bands, -1)))
+    return Signed(hashes, offsets, combine(signatures.reshape(len(sets), bands, permutations // bands)))
 
 
 class DuplicateFinder:

@@ -18,7 +18,7 @@ from tasks.extraction.schema import DATASET
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import ONE_FILE, PartWriter
-from tasks.shared.parts.make import collect, folder_of, make_parts
+from tasks.shared.parts.make import collect, discard, folder_of, make_parts
 from tasks.shared.parts.part import Part, parts_of
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -45,7 +45,9 @@ def clean(
     sources = _sources(documents, found)
     conflicts = _judge_conflicts(found, sources, settings)
     _write_conflicts(found, sources, out / CONFLICTS_DATASET)
-    rows, grouped = _finish(parts, prepared, decisions, scratch / "finished", out, executor)
+    finished = scratch / "finished"
+    rows, grouped = _finish(parts, prepared, decisions, finished, out, executor)
+    discard(prepared, decisions, finished)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)

@@ -9,13 +9,12 @@ import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.extraction.document import Document
-from tasks.shared.checks.batch import CheckBatch
+from tasks.shared.checks.batch import CheckBatch, gathered
 from tasks.shared.files import file_digest
-from tasks.shared.parquet import part_files, read_schema
+from tasks.shared.parquet import read_batches, read_schema
 from tasks.splitting.documents import read_label_names, read_split_documents
 from tasks.splitting.schema import SPLITS
 from tasks.tokenization.schema import DATASET, tokens_schema
@@ -36,24 +35,19 @@ BATCH_ROWS = 256
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TokenizationSettings, limits: TokenizationLimits
 ) -> Iterator[CheckBatch]:
-    """A few numbers per document, Parquet part by part, compared with its text; then the aggregates."""
+    """A few numbers per document, compared with its text, some thousand at a time; then the aggregates."""
     expected = read_split_documents(inputs["cleaned"], inputs["splits"])
     vocabulary = inputs["vocabulary"] / TOKENIZER
     token_bytes = np.array([len(token) for token in read_vocabulary(vocabulary).tokens])
     size = len(token_bytes)
     sums = []
-    for part in part_files(artifact / DATASET):
-        with pq.ParquetFile(part) as file:
-            frame = pd.DataFrame(
-                [
-                    row
-                    for batch in file.iter_batches(BATCH_ROWS)
-                    for row in _rows(batch, expected, token_bytes, settings.max_tokens)
-                ],
-                columns=ROW,
-            )
+    frames = (
+        pd.DataFrame(list(_rows(batch, expected, token_bytes, settings.max_tokens)), columns=ROW)
+        for batch in read_batches(artifact / DATASET, rows=BATCH_ROWS)
+    )
+    for number, frame in enumerate(gathered(frames, pd.DataFrame(columns=ROW))):
         sums.append(_sums(frame, settings.max_tokens))
-        yield CheckBatch(part.stem, frame, _row_expectations(size, settings), "doc_id")
+        yield CheckBatch(f"tokens {number}", frame, _row_expectations(size, settings), "doc_id")
     yield CheckBatch("splits", _per_split(sums), _split_expectations(limits), "split")
     missing = sum(1 for _ in expected)
     yield CheckBatch(

@@ -10,7 +10,7 @@ from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import ONE_FILE, PartWriter
-from tasks.shared.parts.make import collect, make_parts
+from tasks.shared.parts.make import collect, discard, make_parts
 from tasks.shared.parts.part import parts_of
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -45,6 +45,7 @@ def tokenize(
     rows, tokens = (sum(part[name] for part in counts) for name in ("rows", "tokens"))
     require_all(rows, cleaned, splits)
     collect(place, parts, ONE_FILE, out / DATASET)
+    discard(place)
     if not rows:
         with PartWriter(out / DATASET, tokens_schema(size, digest, labels)):
             pass  # a dataset without rows

@@ -12,7 +12,7 @@ from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.shared.parts.make import folder_of, make_parts
+from tasks.shared.parts.make import discard, folder_of, make_parts
 from tasks.shared.parts.part import parts_of
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -47,6 +47,7 @@ def learn_vocabulary(
     if training == 0:
         raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
     learner = Learner(*merged_counts([folder_of(place, part) / FILE for part in parts]))
+    discard(place)
     merges = learner.merge(merges_for(settings.size or default_size(training)))
     merges, counts = drop_rare_merges(merges, learner.token_counts(FIRST_MERGE + len(merges)), settings.min_count)
     vocabulary = Vocabulary(tuple(merges))

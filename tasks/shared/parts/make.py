@@ -16,8 +16,8 @@ from tasks.shared.parts.part import Part, current_document
 from tasks.shared.progress import progress
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
 
-SMALL_BYTES = 8 * 2**20
-"""A dataset of less takes about as long as the start of a worker, so the run's own process makes its parts."""
+SMALL_BYTES = 16 * 2**20
+"""A stage takes about a second for less, and a worker 0.7 to start, so the run's own process makes such parts."""
 DONE = "done.json"
 Counts = dict[str, Any]
 """What a part's function returns: small, and JSON."""
@@ -57,12 +57,24 @@ def folder_of(place: Path, part: Part) -> Path:
 
 
 def collect(place: Path, parts: Sequence[Part], name: str, out: Path) -> None:
-    """Moves the file `name` of each part that has it to the dataset `out`, as its part of the same number."""
+    """Moves the file `name` of each part that has written it to the dataset `out`, as its part of the same number.
+
+    Raises RunError if one is gone.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for part in parts:
-        file = folder_of(place, part) / name
-        if file.exists():
-            file.replace(out / f"part-{part.number:05d}.parquet")
+        folder = folder_of(place, part)
+        try:
+            if name in json.loads((folder / DONE).read_bytes())["files"]:
+                (folder / name).replace(out / f"part-{part.number:05d}.parquet")
+        except FileNotFoundError as error:
+            raise RunError(f"{error.filename}: is gone; if no other run makes the same artifact, run again") from error
+
+
+def discard(*places: Path) -> None:
+    """Deletes what is not needed once the output is complete."""
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def make_part(function: Callable[..., Counts], part: Part, place: Path, arguments: tuple[Any, ...]) -> Counts:

@@ -54,24 +54,25 @@ class Part:
 
 
 def parts_of(folder: Path) -> list[Part]:
-    """The parts of a dataset, in order; raises ArtifactError if a file cannot be read."""
+    """The parts of a dataset, in order, none without rows; raises ArtifactError if a file cannot be read."""
     files = [(path, _sizes(path)) for path in part_files(folder)]
     size = min(max(sum(sum(sizes) for _, sizes in files) // AT_MOST, SMALLEST), LARGEST)
     parts: list[Part] = []
     for path, sizes in files:
         for groups in _divided(sizes, size):
-            in_part = sum(sizes[group] for group in groups)
-            parts.append(Part(path, groups[0], groups[-1] + 1, len(parts), in_part))
+            if in_part := sum(sizes[group] for group in groups):
+                parts.append(Part(path, groups[0], groups[-1] + 1, len(parts), in_part))
     return parts
 
 
 def _sizes(path: Path) -> list[int]:
-    """The bytes of each row group, uncompressed."""
+    """The bytes of each row group, uncompressed; 0 if it has no rows."""
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
-    return [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return [group.total_byte_size if group.num_rows else 0 for group in groups]
 
 
 def _divided(sizes: Sequence[int], size: int) -> Iterator[list[int]]:
