@@ -32,7 +32,7 @@ bench: .venv/.installed  ## run the benchmarks and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks.all | tee docs/benchmarks.md
 
 lock: .venv/.installed  ## update requirements.lock from pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --extra dev --no-annotate --no-header \
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --extra dev --extra dask --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml
 	sed -i 's/+cpu$$//' requirements.lock  # the plain version exists for every machine, with CUDA on Linux
 	sed -i "/ ; /!s/^triton==.*/& ; sys_platform == 'linux' and platform_machine == 'x86_64'/" requirements.lock  # pip-compile drops the marker

@@ -62,3 +62,17 @@ def measure_part(part: Part, folder: Path, log: str, bad: str) -> dict[str, int]
         rows += 1
     (folder / "rows.txt").write_text(f"{rows} rows")
     return {"rows": rows}
+
+
+def slow_part(part: Part, folder: Path, log: str) -> dict[str, int]:
+    """Takes a third of a second."""
+    with Path(log).open("a") as file:
+        file.write(f"{part.number}\n")
+    time.sleep(0.3)
+    (folder / "number").write_text(str(part.number))
+    return {"number": part.number}
+
+
+def where(part: Part, folder: Path) -> dict[str, object]:
+    """The process of a call, and what it tells libraries about threads."""
+    return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}
