@@ -65,10 +65,14 @@ class Learner:
         return counts
 
     def _most_frequent(self) -> int | None:
+        """The pair whose turn it is. Its counts in the heap may be too large, and are corrected when they come up."""
         while self._heap:
             negative, pair = heapq.heappop(self._heap)
-            if self._counts.get(pair, 0) == -negative:  # the others are outdated
+            count = self._counts.get(pair, 0)
+            if count == -negative:
                 return pair
+            if 0 < count < -negative:
+                heapq.heappush(self._heap, (-count, pair))
         return None
 
     def _join(self, pair: int, left: int, right: int, new: int) -> None:
@@ -109,7 +113,6 @@ class Learner:
             left = self._counts[pair] - times
             if left:
                 self._counts[pair] = left
-                heapq.heappush(self._heap, (-left, pair))
             else:
                 del self._counts[pair]
 
