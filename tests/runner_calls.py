@@ -76,3 +76,11 @@ def slow_part(part: Part, folder: Path, log: str) -> dict[str, int]:
 def where(part: Part, folder: Path) -> dict[str, object]:
     """The process of a call, and what it tells libraries about threads."""
     return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

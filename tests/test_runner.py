@@ -122,20 +122,13 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
     return process, [int(path.name.rpartition("-")[2]) for path in found]
 
 
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_with_a_killed_run_without_a_word(tmp_path: Path) -> None:
     process, workers = start(tmp_path)
     process.kill()
     _, error = process.communicate(timeout=20)  # the workers hold standard error: they end too
     assert error == ""
-    assert all(gone(pid) for pid in workers)
+    assert all(runner_calls.gone(pid) for pid in workers)
 
 
 def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
@@ -146,7 +139,7 @@ def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
     assert time.monotonic() - started < 3
     assert error.count("Traceback") == 1
     assert error.rstrip().endswith("KeyboardInterrupt")
-    assert all(gone(pid) for pid in workers)
+    assert all(runner_calls.gone(pid) for pid in workers)
 
 
 def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ def open_cluster(workers: int | None, address: str | None) -> Iterator[Executor]
         if address is None:
             with _clean_children():
                 cluster = LocalCluster(
-                    n_workers=workers or usable_cores(), threads_per_worker=1, memory_limit=0, dashboard_address=None
+                    n_workers=workers or usable_cores(),
+                    threads_per_worker=1,
+                    memory_limit=0,  # none: the operating system decides, as it does without Dask
+                    dashboard_address="127.0.0.1:0",  # any port that is free
                 )
             stack.enter_context(cluster)
         try:
