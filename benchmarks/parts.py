@@ -4,7 +4,8 @@
 
 Texts of 20 labels, of words as frequent as in a language (Zipf), a fiftieth of them near duplicates; checks and
 splitting are not part of the time. Each number of workers, 0 for the run's own process, has a process of its own; the
-start of the workers counts. The digests of what is written are compared.
+start of the workers counts. The digests of what is written are compared. The processor seconds of the run's own process
+are those that more workers cannot divide.
 """
 
 from __future__ import annotations
@@ -113,37 +114,38 @@ def measure(documents: Path, out: Path, workers: int) -> dict[str, Any]:
     places = {name: out / name for name in (*STAGES, "splitting")}
     for place in places.values():
         place.mkdir(parents=True)
-    before, used = time.perf_counter(), _processor_seconds()
+    before, own, others = time.perf_counter(), *_processor_seconds()
     with open_executor("processes" if workers else "local", workers or None) as executor:
-        common = {"executor": executor}
-        clean.function(
-            CleaningSettings(), places["cleaning"], documents=documents, scratch=out / "scratch-cleaning", **common
-        )
+        scratch = out / "scratch"
+        clean.function(CleaningSettings(), places["cleaning"], documents=documents, scratch=scratch, executor=executor)
         seconds["cleaning"] = time.perf_counter() - before
-        paused, idle = time.perf_counter(), _processor_seconds()
+        paused, (own_before, _) = time.perf_counter(), _processor_seconds()
         split.function(SplittingSettings(), places["splitting"], cleaned=places["cleaning"])
-        between, idle = time.perf_counter() - paused, _processor_seconds() - idle
-        inputs = {"cleaned": places["cleaning"], "splits": places["splitting"], **common}
+        between, own_between = time.perf_counter() - paused, _processor_seconds()[0] - own_before
+        inputs = {
+            "cleaned": places["cleaning"],
+            "splits": places["splitting"],
+            "scratch": scratch,
+            "executor": executor,
+        }
         started = time.perf_counter()
-        learn_vocabulary.function(
-            VocabularySettings(), places["vocabulary"], **inputs, scratch=out / "scratch-vocabulary"
-        )
+        learn_vocabulary.function(VocabularySettings(), places["vocabulary"], **inputs)
         seconds["vocabulary"] = time.perf_counter() - started
         started = time.perf_counter()
-        inputs |= {"vocabulary": places["vocabulary"], "scratch": out / "scratch-tokens"}
-        tokenize.function(TokenizationSettings(), places["tokenization"], **inputs)
+        tokenize.function(TokenizationSettings(), places["tokenization"], **inputs, vocabulary=places["vocabulary"])
         seconds["tokenization"] = time.perf_counter() - started
     total = time.perf_counter() - before - between
+    own, others = _processor_seconds()[0] - own - own_between, _processor_seconds()[1] - others
     files = [path for place in places.values() for path in sorted(place.rglob("*")) if path.is_file()]
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
-    used = _processor_seconds() - used - idle
-    return {"workers": workers, **seconds, "seconds": total, "cpu_seconds": used, "digest": digest}
+    figures = {"seconds": total, "cpu_seconds": own + others, "own_cpu_seconds": own}
+    return {"workers": workers, **seconds, **figures, "digest": digest}
 
 
-def _processor_seconds() -> float:
+def _processor_seconds() -> tuple[float, float]:
     """Of this process, and of its workers that have ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, workers.ru_utime + workers.ru_stime
 
 
 if __name__ == "__main__":
