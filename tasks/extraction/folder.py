@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.extraction.document import Document
-from tasks.extraction.text_files import digest_files, is_system_file, read_text, unreadable, warn_of
+from tasks.extraction.text_files import decode, digest_files, is_system_file, read_text, unreadable, warn_of
+from tasks.shared import remote
 from tasks.shared.errors import CorpusError
+from tasks.shared.remote import RemoteFile
 from tasks.shared.store.known_files import KnownFiles
 
 
@@ -56,11 +58,14 @@ def _look_through(folder: Path) -> _Found:
     return found
 
 
-def documents(folder: Path, encoding: str = "utf-8") -> Iterator[Document]:
-    """The texts in the order of their ids; the label is the subfolder's name. One text is in memory at a time.
+def documents(folder: Path | str, encoding: str = "utf-8") -> Iterator[Document]:
+    """The texts in the order of their ids; the label is the subfolder's name. Few texts are in memory at a time.
 
-    Warns of labels without texts, and of files that were left out.
+    `folder` can be a URL. Warns of labels without texts, and of files that were left out.
     """
+    if isinstance(folder, str):
+        yield from _remote_documents(folder, encoding)
+        return
     found = _look_through(folder)
     warn_of("extraction", f"left out {len(found.left_out):,} files of systems and editors", found.left_out)
     warn_of("extraction", f"{len(found.empty):,} label folders without a text, so without a label", found.empty)
@@ -68,9 +73,41 @@ def documents(folder: Path, encoding: str = "utf-8") -> Iterator[Document]:
         yield Document(doc_id, file.parent.name, doc_id, read_text(file, encoding))
 
 
-def digest(folder: Path, known: KnownFiles | None = None) -> str:
-    """sha256 over the relative names and the contents of all text files; does not read those in `known`."""
+def digest(folder: Path | str, known: KnownFiles | None = None) -> str:
+    """sha256 over names (relative to `folder`) and contents of all text files; does not read those in `known`.
+
+    Of files behind a URL, the storage's checksums count instead of the contents.
+    """
+    if isinstance(folder, str):
+        return remote.digest(_remote_texts(folder)[0])
     return digest_files(text_files(folder), known)
+
+
+def _remote_documents(url: str, encoding: str) -> Iterator[Document]:
+    texts, left_out = _remote_texts(url)
+    warn_of("extraction", f"left out {len(left_out):,} files of systems and editors", left_out)
+    for file, content in remote.contents(texts):
+        text = decode(content, file.url, encoding, "set extraction.folder.encoding")
+        yield Document(file.name, file.name.partition("/")[0], file.name, text)
+
+
+def _remote_texts(url: str) -> tuple[list[RemoteFile], list[str]]:
+    """The texts below a URL, sorted by doc_id, which is `label/name`; and the names of those left out."""
+    texts, left_out = [], []
+    for file in remote.listed(url):
+        parts = file.name.split("/")
+        if not parts[-1] or any(part.startswith(".") for part in parts):
+            continue
+        if any(map(is_system_file, parts)):
+            left_out.append(file.name)
+        elif len(parts) != 2:
+            where = "outside the labels' subfolders" if len(parts) == 1 else "in a folder below its label's"
+            raise CorpusError(f"{file.url}: lies {where}; expected files like {url.rstrip('/')}/LABEL/NAME.txt")
+        else:
+            texts.append(file)
+    if not texts:
+        raise CorpusError(f"{url}: no text file found; expected files like {url.rstrip('/')}/LABEL/NAME.txt")
+    return texts, left_out
 
 
 def _visible(folder: Path, left_out: list[str], prefix: str = "") -> list[os.DirEntry[str]]:

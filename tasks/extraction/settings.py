@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.shared.section import LocalPath, Section
+from tasks.shared.section import LocalPath, Section, SourcePath
 
 
 def known_encoding(name: str) -> str:
@@ -23,7 +23,7 @@ def known_encoding(name: str) -> str:
 class _SourceWithPath(Section):
     """A source whose path must be set. The content of the files, not their path, goes into the fingerprint."""
 
-    path: LocalPath | None = None
+    path: SourcePath | None = None
 
     def cache_values(self) -> dict[str, Any]:
         """All values except the path."""
@@ -44,7 +44,7 @@ class BrownSource(Section):
 class FolderSource(_SourceWithPath):
     """Text files in one subfolder per label (the layout of scikit-learn's `load_files`)."""
 
-    path: LocalPath | None = Field(None, description="folder with one subfolder per label")
+    path: SourcePath | None = Field(None, description="folder with one subfolder per label, or its URL")
     encoding: Annotated[str, AfterValidator(known_encoding)] = Field("utf-8", description="encoding of every file")
 
 
@@ -59,8 +59,9 @@ def known_separator(value: str) -> str:
 class TableSource(_SourceWithPath):
     """A Parquet, CSV, TSV or JSON Lines file, all but Parquet also as .gz, or a folder of Parquet parts."""
 
-    path: LocalPath | None = Field(
-        None, description=".parquet, .csv, .tsv, .jsonl or .ndjson file (also .csv.gz, …), or folder of .parquet"
+    path: SourcePath | None = Field(
+        None,
+        description=".parquet, .csv, .tsv, .jsonl or .ndjson file (also .csv.gz, …), or folder of .parquet, or its URL",
     )
     encoding: Annotated[str, AfterValidator(known_encoding)] = Field(
         "utf-8", description="encoding of CSV, TSV and JSON Lines"

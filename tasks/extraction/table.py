@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote
 
 from tasks.extraction.csv_rows import read_csv
@@ -20,7 +20,9 @@ from tasks.extraction.ordering import sort_by_id
 from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_lines, read_parquet
 from tasks.extraction.text_files import digest_files
 from tasks.extraction.text_stream import COMPRESSED
+from tasks.shared import remote
 from tasks.shared.errors import CorpusError
+from tasks.shared.remote import RemoteFile
 from tasks.shared.store.known_files import KnownFiles
 
 UTF8 = TextFormat()
@@ -55,11 +57,11 @@ def table_files(path: Path, choose: str = CHOOSE) -> list[TableFile]:
     return [TableFile(path, path.name)]
 
 
-def _kind(path: Path) -> str:
+def _kind(path: PurePath) -> str:
     """The suffix that says how the file is read; empty if it is unknown."""
     suffix = path.suffix.lower()
     if suffix == COMPRESSED:
-        suffix = Path(path.stem).suffix.lower()
+        suffix = PurePath(path.stem).suffix.lower()
         return suffix if suffix in _READERS and suffix != ".parquet" else ""
     return suffix if suffix in _READERS else ""
 
@@ -74,15 +76,39 @@ def _parts(folder: Path, root: Path, constants: dict[str, str | None]) -> Iterat
         elif not entry.name.startswith("_"):  # _delta_log, _temporary
             key, equals, value = entry.name.partition("=")
             if equals:
-                known = None if value == _NULL_PARTITION else unquote(value)
-                yield from _parts(entry, root, constants | {unquote(key): known})
+                yield from _parts(entry, root, constants | {unquote(key): _partition_value(value)})
             elif any(entry.rglob("*.parquet")):
                 raise CorpusError(
                     f"{entry}: .parquet files in a subfolder that is not named KEY=VALUE; move them up, or away"
                 )
 
 
-def documents(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
+def _remote_files(url: str, choose: str) -> list[tuple[RemoteFile, dict[str, str | None]]]:
+    """The file at a URL, or the Parquet parts below it, each with the columns that Hive's folders name."""
+    files = remote.listed(url)
+    if len(files) == 1 and files[0].url == url and _kind(PurePosixPath(files[0].name)):
+        return [(files[0], {})]
+    found = []
+    for file in files:
+        *folders, name = file.name.split("/")
+        if not name.endswith(".parquet") or any(part.startswith((".", "_")) for part in (*folders, name)):
+            continue
+        pairs = [folder.partition("=") for folder in folders]
+        if not all(equals for _, equals, _ in pairs):
+            raise CorpusError(f"{file.url}: in a subfolder that is not named KEY=VALUE; move it up, or away")
+        found.append((file, {unquote(key): _partition_value(value) for key, _, value in pairs}))
+    if not found:
+        raise CorpusError(
+            f"{url}: no .parquet file there, and not a table in {', '.join(_READERS)}; {choose} another URL"
+        )
+    return found
+
+
+def _partition_value(value: str) -> str | None:
+    return None if value == _NULL_PARTITION else unquote(value)
+
+
+def documents(path: Path | str, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
     """The rows as documents, sorted by id. Raises CorpusError with file and row for anything unreadable."""
     documents = rows(path, columns, text_format)
     if columns.doc_id:
@@ -90,14 +116,25 @@ def documents(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> I
     return _number_repeats(sort_by_id(each._replace(doc_id=_hash(each.text)) for each in documents))
 
 
-def rows(path: Path, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
+def rows(path: Path | str, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
     """The rows in the order of the files; the doc_id is empty if no column has it."""
-    for file in table_files(path, columns.choose):
-        yield from _READERS[_kind(file.path)](file, columns, text_format)
+    if isinstance(path, str):
+        for remote_file, constants in _remote_files(path, columns.choose):
+            with remote.local_copy(remote_file) as copy:
+                file = TableFile(copy, remote_file.name, constants)
+                yield from _READERS[_kind(copy)](file, columns, text_format)
+    else:
+        for file in table_files(path, columns.choose):
+            yield from _READERS[_kind(file.path)](file, columns, text_format)
 
 
-def digest(path: Path, choose: str = CHOOSE, known: KnownFiles | None = None) -> str:
-    """sha256 over the files' names and contents; does not read those in `known`. `choose` as in `table_files`."""
+def digest(path: Path | str, choose: str = CHOOSE, known: KnownFiles | None = None) -> str:
+    """sha256 over names and contents of the files; does not read those in `known`. `choose` as in `table_files`.
+
+    Of files behind a URL, the storage's checksums count instead of the contents.
+    """
+    if isinstance(path, str):
+        return remote.digest(file for file, _ in _remote_files(path, choose))
     return digest_files(((file.name, file.path) for file in table_files(path, choose)), known)
 
 

@@ -73,7 +73,7 @@ def _brown(places: BrownSource) -> Path:
     return corpus
 
 
-def _path(settings: ExtractionSettings) -> Path:
+def _path(settings: ExtractionSettings) -> Path | str:
     path = settings.folder.path if settings.source == "folder" else settings.table.path
     if path is None:  # validation refuses this; only an unvalidated copy gets here
         raise SettingsError(f"extraction.{settings.source}.path is not set")

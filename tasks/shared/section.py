@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+from tasks.shared.remote import checked_url, is_url
 
 
 class _Location:
@@ -17,8 +20,22 @@ def _relative_to_settings(path: Path, info: ValidationInfo) -> Path:
     return path if root is None else Path(root, path.expanduser())
 
 
+def _local_or_remote(value: Any) -> Any:
+    if not is_url(value):
+        return Path(value) if isinstance(value, str) else value
+    return Path(unquote(urlsplit(value).path)) if value.lower().startswith("file://") else checked_url(value)
+
+
+def _relative_unless_remote(place: Path | str, info: ValidationInfo) -> Path | str:
+    return place if isinstance(place, str) else _relative_to_settings(place, info)
+
+
 LocalPath = Annotated[Path, AfterValidator(_relative_to_settings), _Location()]
 """A path in pipeline.yaml: relative to the folder of that file, and not part of a fingerprint."""
+SourcePath = Annotated[
+    Path | str, BeforeValidator(_local_or_remote), AfterValidator(_relative_unless_remote), _Location()
+]
+"""The same, or a URL, which stays a string."""
 
 
 class Section(BaseModel):
