@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pipeline": ("The whole pipeline on the Brown Corpus", ()),
     "extraction": ("Extraction", ()),
     "cleaning": ("Cleaning", ()),
+    "growth": ("What a text costs in each stage", ("--texts", "5000", "50000")),
     "vocabulary": ("Learning a vocabulary, and encoding with it", ("--documents", DOCUMENTS)),
     "cells": ("The recurrent layers alone, compared with the GRU and the floor", ()),
     "gradients": ("How far gradients reach through each cell", ("--picture", "docs/images/gradients.png")),

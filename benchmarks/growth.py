@@ -1,0 +1,131 @@
+"""What a text costs in each stage, by the number of texts: processor time, time, and peak memory.
+
+    python -m benchmarks.growth [--texts 5000 50000 …] [--to tokenization] [--check] [--folder F] [--json]
+
+The texts are those of `benchmarks.corpus`: 300 words, 20 labels. Each stage runs in a process of its own, with the
+settings of pipeline.yaml; a third of a second and some 150 MiB of each are Python and its libraries. `--check` adds the
+check of each stage. Processor seconds are those of the process and of the processes that it starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.corpus import write
+from flows.pipeline.settings import Pipeline, load_settings
+from flows.pipeline.stages import STAGES
+from tasks.shared.engine.stage import Stage
+from tasks.shared.store.fingerprint import PROJECT
+
+MADE_BY = {
+    "documents": "extraction",
+    "cleaned": "cleaning",
+    "splits": "splitting",
+    "tokens": "tokenization",
+    "model": "stacking",
+}
+"""The stage that makes an input, where it has another name."""
+LAST = "evaluation"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, nargs="+", default=[5000], metavar="N")
+    names = list(STAGES)
+    upto = names[: names.index(LAST) + 1]
+    parser.add_argument("--to", choices=upto, default="tokenization", help="the last stage")
+    parser.add_argument("--check", action="store_true", help="measure the checks, too")
+    parser.add_argument("--folder", type=Path, help="keep the texts and what the stages make here")
+    parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(arguments.one, arguments.folder, arguments.texts[0])))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch)
+        stages = upto[: upto.index(arguments.to) + 1]
+        rows = [row for texts in arguments.texts for row in _grow(folder / str(texts), texts, stages, arguments.check)]
+    if arguments.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(
+            f"{row['stage']:<22}{row['texts']:>9,} texts  {row['cpu_seconds_per_1000']:>7.3f} CPU s per 1,000"
+            f"  {row['seconds_per_1000']:>7.3f} s per 1,000  {row['peak_mib']:>7,.0f} MiB"
+        )
+
+
+def _grow(folder: Path, texts: int, stages: list[str], check: bool) -> Iterator[dict[str, Any]]:
+    write(folder / "texts", texts)
+    for name in stages:
+        for kind in (name, f"check of {name}") if check else (name,):
+            print(f"{texts:,} texts: {kind} …", file=sys.stderr)
+            command = [sys.executable, "-m", "benchmarks.growth", "--one", kind, "--folder", str(folder)]
+            done = subprocess.run(
+                [*command, "--texts", str(texts)], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
+            )
+            yield json.loads(done.stdout)
+
+
+def measure(kind: str, folder: Path, texts: int) -> dict[str, Any]:
+    """Runs a stage or its check in this process: `folder` has the texts and the output of the stages before."""
+    table = {"source": "table", "table": {"path": str(folder / "texts")}}
+    settings = load_settings(PROJECT / "pipeline.yaml", {"extraction": table})
+    stage = STAGES[kind.removeprefix("check of ")]
+    out = folder / stage.name
+    inputs = {name: folder / MADE_BY.get(name, name) for name in _inputs(stage)}
+    work = _check(stage, settings, out, inputs) if kind != stage.name else _stage(stage, settings, out, inputs)
+    started, before = time.monotonic(), _processor_seconds()
+    work()
+    seconds, used = time.monotonic() - started, _processor_seconds() - before
+    return {
+        "stage": kind,
+        "texts": texts,
+        "cpu_seconds_per_1000": round(1000 * used / texts, 4),
+        "seconds_per_1000": round(1000 * seconds / texts, 4),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+
+
+def _inputs(stage: Stage) -> list[str]:
+    parameters = inspect.signature(stage.function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in {"scratch", "previous"}]
+
+
+def _stage(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path]) -> Callable[[], object]:
+    out.mkdir()
+    places = dict(inputs)
+    if "scratch" in inspect.signature(stage.function).parameters:
+        places["scratch"] = out.with_name(f"{out.name}-scratch")
+        places["scratch"].mkdir()
+    return lambda: stage.function(settings.sections[stage.name], out, **places)
+
+
+def _check(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path]) -> Callable[[], object]:
+    from tasks.shared.checks.runner import run_contract
+
+    contract = importlib.import_module(stage.contract)
+    pages = out.with_name(f"{out.name}-check")
+    limits = settings.limits[stage.name]
+    return lambda: run_contract(contract, out, inputs, settings.sections[stage.name], limits, pages)
+
+
+def _processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+if __name__ == "__main__":
+    main()
