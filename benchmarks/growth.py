@@ -36,6 +36,7 @@ MADE_BY = {
     "model": "stacking",
 }
 """The stage that makes an input, where it has another name."""
+NOT_INPUTS = {"scratch", "previous", "executor"}
 LAST = "evaluation"
 
 
@@ -101,7 +102,7 @@ def measure(kind: str, folder: Path, texts: int) -> dict[str, Any]:
 
 def _inputs(stage: Stage) -> list[str]:
     parameters = inspect.signature(stage.function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in {"scratch", "previous"}]
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in NOT_INPUTS]
 
 
 def _stage(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path]) -> Callable[[], object]:
@@ -117,9 +118,8 @@ def _check(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path])
     from tasks.shared.checks.runner import run_contract
 
     contract = importlib.import_module(stage.contract)
-    pages = out.with_name(f"{out.name}-check")
     limits = settings.limits[stage.name]
-    return lambda: run_contract(contract, out, inputs, settings.sections[stage.name], limits, pages)
+    return lambda: run_contract(contract, out, inputs, settings.sections[stage.name], limits)
 
 
 def _processor_seconds() -> float:

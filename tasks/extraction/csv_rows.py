@@ -21,7 +21,7 @@ from tasks.shared.errors import CorpusError, one_line
 from tasks.shared.progress import logger
 
 BLOCK_BYTES = MAX_FIELD_BYTES
-"""A CSV is read in blocks of this size; a longer row is an error."""
+"""A CSV is read in blocks of this size. A row may lie in two of them; one that reaches into a third is an error."""
 WARNED_ROWS = 3
 TAB = "\t"
 SEPARATORS = {",": "commas", ";": "semicolons", TAB: "tabs", "|": "vertical bars"}
@@ -121,6 +121,11 @@ def _explained(error: Exception, table: _Table, columns: int, done: int) -> Corp
     path, advice = table.file.path, 'write a quote inside a text as "", and the whole text in quotes'
     if "invalid UTF8" in str(error):
         require_utf8(path, table.columns.advice("encoding"))
+    if "straddles two block boundaries" in str(error):
+        return CorpusError(
+            f"{path}: a row after row {done:,} is longer than {BLOCK_BYTES:,} bytes, the most that a CSV's reader "
+            "holds; shorten it, or give the table as Parquet"
+        )
     row, problem = _first_bad_row(table, columns)
     place = f"{path}: row {row}" if row else f"{path}: after row {done:,}"
     if isinstance(error, QuoteError):

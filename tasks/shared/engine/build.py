@@ -18,7 +18,7 @@ from tasks.shared.checks.report import CheckReport
 from tasks.shared.checks.words import sentence
 from tasks.shared.engine.continuation import PREVIOUS
 from tasks.shared.engine.stage import Stage
-from tasks.shared.errors import ArtifactError, CheckFailed, lacks_memory
+from tasks.shared.errors import ArtifactError, CheckFailed, CorpusError, lacks_memory
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -114,6 +114,7 @@ def _build(build: Build) -> Artifact:
     if "executor" in parameters:
         given["executor"] = build.executor
     summary = dict(build.stage.function(build.settings, build.staging, **given))
+    _require_source_at_rest(build)
     files = describe(build.staging)
     artifact = Artifact(
         stage=build.stage.name,
@@ -131,6 +132,16 @@ def _build(build: Build) -> Artifact:
     )
     build.store.seal(build.staging, artifact)
     return artifact
+
+
+def _require_source_at_rest(build: Build) -> None:
+    """Raises CorpusError if what the stage read outside the data folder is no longer what the recipe says.
+
+    The artifact would otherwise stand for contents that it was not, or not only, made from.
+    """
+    known = build.store.known_files(f"sources-{build.stage.name}")
+    if (digests := build.stage.external_digests) and digests(build.settings, known) != build.recipe.sources:
+        raise CorpusError(f"the source of {build.stage.name} changed while it was read; run again when it is at rest")
 
 
 def _lineage(build: Build) -> dict[str, Any]:
