@@ -85,7 +85,7 @@ def test_an_odd_corpus_gets_a_model_and_a_report(kind: str, tmp_path: Path) -> N
     train.function(TRAINING, folders["training"], **inputs, **unread, scratch=tmp_path / "scratch")
     stack.function(StackingSettings(), folders["model"], linear=folders["linear"], training=folders["training"])
     evaluate.function(SETTINGS, report, **inputs, **folders)
-    results = run_contract(contract, report, {**inputs, **folders}, SETTINGS, EvaluationLimits(), tmp_path / "pages")
+    results = run_contract(contract, report, {**inputs, **folders}, SETTINGS, EvaluationLimits())
     assert [result.reason for result in results if not result.success and result.severity == "critical"] == []
     predictions = pd.read_parquet(report / "predictions.parquet")
     assert np.isfinite(predictions.iloc[:, 3:].to_numpy()).all()

@@ -58,7 +58,7 @@ def test_what_is_left_out_can_be_checked_and_stacked(tmp_path: Path) -> None:
     summary = train.function(small(), tmp_path / "training", **inputs, scratch=tmp_path / "scratch", judged=judged)
     assert summary["rows"] == 0
     assert read_skipped(tmp_path / "training") == Verdict(90, 0.001, 0.002)
-    results = run_contract(contract, tmp_path / "training", {}, small(), TrainingLimits(), tmp_path / "pages")
+    results = run_contract(contract, tmp_path / "training", {}, small(), TrainingLimits())
     assert [result.reason for result in results if not result.success] == []
     texts = {"cleaned": inputs["cleaned"], "splits": inputs["splits"]}
     (tmp_path / "fits").mkdir()

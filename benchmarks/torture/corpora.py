@@ -102,13 +102,18 @@ def show(lab: Lab, folder: Path, _: random.Random) -> str | None:
 
 def open_pages(chromium: str, pages: list[Path]) -> str | None:
     """The first page that runs a script of a text or a label: it would open a dialog."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Dialog, sync_playwright
 
     ran: list[str] = []
+
+    def close(dialog: Dialog) -> None:
+        ran.append(f"{tab.url}: {dialog.message}")
+        dialog.dismiss()
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page()
-        tab.on("dialog", lambda dialog: (ran.append(f"{tab.url}: {dialog.message}"), dialog.dismiss()))
+        tab.on("dialog", close)
         for page in pages:
             tab.goto(page.as_uri(), wait_until="load")
             tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
