@@ -14,7 +14,7 @@ from tasks.shared.errors import TrainingError
 from tasks.shared.parts.part import Part
 from tasks.shared.progress import report_progress
 
-HEAVY = {"prefect", "great_expectations", "pandas", "torch", "sklearn", "numpy", "pytest"}
+HEAVY = {"prefect", "great_expectations", "pandas", "torch", "sklearn", "pytest"}
 
 
 def square(number: int) -> int:
