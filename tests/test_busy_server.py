@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ import pytest
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 
-from flows.ops.environment import explain_lost_server, failed_call
-from flows.pipeline.busy_server import be_patient
+from flows.ops.environment import explain_lost_server
+from flows.ops.log_lines import _is_unexpected
+from flows.pipeline.busy_server import be_patient, failed_call
 from tasks.shared.errors import RunError
 
 
@@ -67,6 +69,13 @@ def test_an_error_of_prefects_that_a_failed_call_caused_is_one_line():
     line = r"answers 503 \(Service Unavailable\); finished stages are kept: run again to continue$"
     with pytest.raises(RunError, match=line), explain_lost_server(None):
         raise ConcurrencySlotAcquisitionError("no slots") from status_error()
+
+
+def test_prefects_report_of_such_an_error_is_not_printed():
+    for error, printed in ((ConcurrencySlotAcquisitionError("no slots"), False), (ValueError("a bug"), True)):
+        error.__cause__ = status_error()
+        record = logging.makeLogRecord({"msg": "Encountered exception", "exc_info": (type(error), error, None)})
+        assert _is_unexpected(record) is printed
 
 
 def test_an_error_of_our_own_stays_what_it_is():

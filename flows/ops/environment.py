@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -18,11 +18,8 @@ from pydantic import ValidationError
 from flows.ops.ending import prompt_end, skip_exit_hooks
 from flows.ops.log_lines import configure_logging
 from flows.ops.temporary_server import TemporaryServer, temporary_server
-from flows.pipeline.busy_server import be_patient
+from flows.pipeline.busy_server import be_patient, failed_call
 from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_problem, one_line
-
-if TYPE_CHECKING:
-    from httpx import HTTPError
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -190,16 +187,6 @@ def explain_lost_server(temporary: TemporaryServer | None) -> Iterator[None]:
             reason = temporary.reason_of_loss() if temporary else str(failed) or type(failed).__name__
             what = f"stopped answering ({one_line(reason)})"
         raise RunError(f"{server} {what}; finished stages are kept: run again to continue") from None
-
-
-def failed_call(error: BaseException) -> HTTPError | None:
-    """The call to Prefect's server that has led to this error: itself, or the cause of one of Prefect's errors."""
-    from httpx import HTTPError
-
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, HTTPError):
-        cause = cause.__cause__ if type(cause).__module__.startswith("prefect.") else None
-    return cause
 
 
 @contextmanager

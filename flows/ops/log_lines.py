@@ -6,6 +6,7 @@ import logging
 
 from flows.ops.ending import code_of_signal
 from flows.ops.terminal import suit_hints
+from flows.pipeline.busy_server import failed_call
 from tasks.shared.errors import CorpusflowError
 
 
@@ -36,10 +37,10 @@ class _LogLine(logging.Formatter):
 
 def _is_unexpected(record: logging.LogRecord) -> bool:
     """Filters out the engine's report of an error, or of a signal, that the command explains anyway."""
-    from httpx import HTTPError
-
     error = record.exc_info[1] if record.exc_info else None
-    if code_of_signal() or isinstance(error, CorpusflowError | KeyboardInterrupt | HTTPError):
+    if code_of_signal() or isinstance(error, CorpusflowError | KeyboardInterrupt):
+        return False
+    if error is not None and failed_call(error) is not None:
         return False
     message = record.getMessage()
     return "Finished in state" not in message and "aborted by an interrupt signal" not in message

@@ -15,7 +15,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from httpx import Request, Response
+    from httpx import HTTPError, Request, Response
 
 BUSY = 503
 SECONDS_OF_PATIENCE = 5.0
@@ -66,3 +66,13 @@ def _patient_async(send: Callable[..., Awaitable[Response]]) -> Callable[..., Aw
 def _wait() -> float:
     """Seconds, drawn at random, so that two clients do not meet again."""
     return random.uniform(SHORTEST_WAIT, LONGEST_WAIT)  # noqa: S311  # nosec B311
+
+
+def failed_call(error: BaseException) -> HTTPError | None:
+    """The call to Prefect's server that has led to this error: itself, or the cause of one of Prefect's errors."""
+    from httpx import HTTPError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HTTPError):
+        cause = cause.__cause__ if type(cause).__module__.startswith("prefect.") else None
+    return cause
