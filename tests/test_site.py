@@ -345,3 +345,13 @@ def test_near_duplicates_show_where_they_differ():
     mine, theirs = compare("a b c d", "a x c d e")
     assert [(piece.text, piece.own) for piece in mine] == [("a", False), ("b", True), ("c d", False)]
     assert [(piece.text, piece.own) for piece in theirs] == [("a", False), ("x", True), ("c d", False), ("e", True)]
+
+
+def test_the_notebook_answers_its_questions(made: tuple[Pipeline, list[Result]]):
+    pipeline = made[0]
+    environment = pipeline.environment | {"DATA": str(pipeline.data)}
+    command = [sys.executable, str(PROJECT / "examples/questions.py")]
+    done = subprocess.run(command, cwd=pipeline.root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("dropped: 1 texts\nleaked: ")
+    assert "runs in the last week: 4\nlabels worth a second look: " in done.stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.drift.schema import FIGURES_FILE
-from tasks.evaluation.schema import METRICS, REPORT
+from tasks.evaluation.schema import DOUBTFUL, METRICS, MISTAKES, REPORT, WORDS
 from tasks.promotion.schema import DECISION
 from tasks.shared.store.artifacts import Artifact
 from tasks.site.charts import HALF, Chart, Value, line_chart
@@ -126,6 +126,7 @@ def _balances(tables: Sequence[Table], before: Sequence[Table]) -> list[Balance]
         _balance(table.name, column, counts, earlier.get(table.name, {}).get(column))
         for table in tables
         for column, counts in table.counts.items()
+        if table.name not in {DOUBTFUL, MISTAKES, WORDS}  # a list of the worst: its balance says nothing
     ]
 
 
