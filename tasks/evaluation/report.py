@@ -17,6 +17,7 @@ from tasks.evaluation.findings.words import StrongWord
 from tasks.evaluation.gradient_figures import gradient_pictures
 from tasks.evaluation.results import (
     MOST_LABELS_DRAWN,
+    MOST_LABELS_IN_MATRIX,
     Comparison,
     Evaluation,
     GradientProfile,
@@ -179,7 +180,9 @@ def _pictures(report: Report) -> dict[str, Picture]:
     scores = [evaluation.scores, *(comparison.scores for comparison in evaluation.baselines.values())]
     titles = ["Model", *(report.titles[name] for name in evaluation.baselines)]
     shares = [Series(split, counts / max(1, counts.sum())) for split, counts in report.counts.items()]
-    confusion = {"confusion": figures.confusion(names, evaluation.confusion)} if len(names) <= MOST_LABELS_DRAWN else {}
+    confusion = (
+        {"confusion": figures.confusion(names, evaluation.confusion)} if len(names) <= MOST_LABELS_IN_MATRIX else {}
+    )
     return confusion | {
         "forest": figures.forest(titles, [s.accuracy for s in scores], [s.macro_f1 for s in scores]),
         "labels": figures.label_scores(names, evaluation.f1, evaluation.per_label.support),

@@ -13,7 +13,9 @@ from tasks.shared.statistics.bootstrap import interval
 from tasks.shared.statistics.metrics import Floats, Ints, LabelScores
 
 MOST_LABELS_DRAWN = 100
-"""With more labels there is no picture of the confusion matrix, and the others show a hundred labels."""
+"""With more labels the pictures show a hundred of them."""
+MOST_LABELS_IN_MATRIX = 40
+"""With more labels the worst confusions are listed: the cells of a drawn matrix could not be read."""
 MOST_CONFUSIONS = 30
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
-from tasks.evaluation.results import MOST_LABELS_DRAWN, worst_confusions
+from tasks.evaluation.results import MOST_LABELS_IN_MATRIX, worst_confusions
 from tasks.evaluation.schema import DOUBTFUL, METRICS
 from tasks.evaluation.summary import read_confusion
 from tasks.shared.plots.drawing import opaque
@@ -54,7 +54,7 @@ def _doubtful(artifact: Path, counts: Mapping[str, int]) -> Markdown:
 
 def _confusion(found: Mapping[str, Any]) -> str:
     names, matrix = found["labels"], read_confusion(found)
-    if len(names) > MOST_LABELS_DRAWN:
+    if len(names) > MOST_LABELS_IN_MATRIX:
         rows = [
             (each.label, each.predicted, each.documents, f"{each.share:.0%}")
             for each in worst_confusions(names, matrix)
