@@ -121,17 +121,17 @@ def _explained(error: Exception, table: _Table, columns: int, done: int) -> Corp
     path, advice = table.file.path, 'write a quote inside a text as "", and the whole text in quotes'
     if "invalid UTF8" in str(error):
         require_utf8(path, table.columns.advice("encoding"))
-    if "straddles two block boundaries" in str(error):
-        return CorpusError(
-            f"{path}: a row after row {done:,} is longer than {BLOCK_BYTES:,} bytes, the most that a CSV's reader "
-            "holds; shorten it, or give the table as Parquet"
-        )
     row, problem = _first_bad_row(table, columns)
     place = f"{path}: row {row}" if row else f"{path}: after row {done:,}"
     if isinstance(error, QuoteError):
         return CorpusError(f"{place}: {error.problem}: {error.excerpt}; {advice}")
     if problem:
         return CorpusError(f"{place}: {problem}; {advice}")
+    if "straddles two block boundaries" in str(error):
+        return CorpusError(
+            f"{path}: a row after row {done:,} is longer than {BLOCK_BYTES:,} bytes, the most that a CSV's reader "
+            "holds; shorten it, or give the table as Parquet"
+        )
     return CorpusError(f"{place}: malformed CSV ({one_line(error)}); write the file again")
 
 
