@@ -63,9 +63,9 @@ def main() -> None:
         return
     for row in rows:
         stages = ", ".join(f"{name} {row[name]:.2f}" for name in STAGES)
-        print(
-            f"{row['workers']} workers: {row['seconds']:.2f} s ({stages}), {row['cpu_seconds']:.2f} processor seconds"
-        )
+        used, own = row["cpu_seconds"], row["own_cpu_seconds"]
+        print(f"{row['workers']} workers: {row['seconds']:.2f} s ({stages})")
+        print(f"    {used:.2f} processor seconds, {own:.2f} of them of the run's own process")
 
 
 def write_documents(folder: Path, texts: int, words: int) -> None:
