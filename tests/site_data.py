@@ -33,7 +33,11 @@ def make_site(root: Path, environment: dict[str, str]) -> tuple[Pipeline, list[R
     near = (root / "texts/label0/001.txt").read_text()
     (root / "texts/label0/near.txt").write_text(f"{near} more")
     pipeline = Pipeline(root, environment)
-    pipeline.configure(name="site-test")
+    pipeline.configure(
+        name="site-test",
+        linear={"members": ["words"]},
+        evaluation={"baselines": ["majority", "naive_bayes"], "bootstrap_samples": 100},
+    )
     results = [
         pipeline("run"),
         pipeline("run"),

@@ -32,6 +32,7 @@ from tasks.shared.checks.words import in_words, merged, sentence
 from tasks.shared.out_of_fold import OUT_OF_FOLD
 from tasks.shared.store.fingerprint import PROJECT, digest_of
 from tasks.shared.store.records import RunRecord
+from tasks.shared.ui.pages import about_run
 from tasks.site import glossary
 from tasks.site.dropped import compare
 from tasks.site.graph import HEIGHT, WIDTH, draw
@@ -39,6 +40,8 @@ from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.tokenization.schema import tokens_schema
 from tasks.training.schema import GRADIENTS, HISTORY
 from tasks.vocabulary.schema import TOKENS
+
+pytestmark = pytest.mark.timeout(900)  # four runs, on a machine that others use too
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +348,12 @@ def test_near_duplicates_show_where_they_differ():
     mine, theirs = compare("a b c d", "a x c d e")
     assert [(piece.text, piece.own) for piece in mine] == [("a", False), ("b", True), ("c d", False)]
     assert [(piece.text, piece.own) for piece in theirs] == [("a", False), ("x", True), ("c d", False), ("e", True)]
+
+
+def test_the_page_in_prefects_ui_links_to_a_site_that_is_served():
+    record = RunRecord(id="a", flow="retrain", started="", settings={"site_url": "https://site.example/x/"})
+    assert "(https://site.example/x/runs/a.html)" in about_run(record).text
+    assert "](" not in about_run(record.model_copy(update={"settings": {}})).text
 
 
 def test_the_notebook_answers_its_questions(made: tuple[Pipeline, list[Result]]):

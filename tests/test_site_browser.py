@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from site_data import HOSTILE_LABEL, make_site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # four runs, on a machine that others use too
 WIDTHS = (360, 1100, 2560)
 KINDS = (
     *("index.html", "runs/index.html", "runs/2*.html", "compare/index.html", "compare/*-*.html", "quarantine/*.html"),

@@ -61,6 +61,11 @@ class Pipeline(Section):
 
     name: str = Field("brown", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The pipeline's name in lists.")
     data: LocalPath = Field(Path("data"), validate_default=True, description="Folder for everything that runs write.")
+    site_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s()<>\"']+$",
+        description="where data/site/ is served; the pages of runs in Prefect's UI then link to it; null: nowhere",
+    )
     verify: Verify = Field(
         "stat",
         description="What a run does before it reuses artifacts and a source: stat hashes a file again only if its "

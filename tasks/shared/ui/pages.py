@@ -118,7 +118,10 @@ def about_run(record: RunRecord) -> Markdown:
         )
     last = record.stages[-1].path if record.stages else ""
     where = f"\nThe data is in {escape(Path(last).parents[1])}; `latest` in each folder is the newest artifact.\n"
-    return Markdown(record.flow, record.message, f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}")
+    address = record.settings.get("site_url")
+    site = f"\n[Its page, with the graph]({address.rstrip('/')}/runs/{record.id}.html)\n" if address else ""
+    text = f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}{site}"
+    return Markdown(record.flow, record.message, text)
 
 
 def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml") -> Markdown:
