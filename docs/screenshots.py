@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/ui.md: runs the pipeline on a server of its own and photographs Prefect's UI.
+"""Takes the pictures of README.md, docs/site.md and docs/ui.md.
 
-    python docs/screenshots.py [--set KEY=VALUE …]
+    python docs/screenshots.py [--set KEY=VALUE …]      runs the pipeline on a server of its own; all pictures
+    python docs/screenshots.py --site DATA              those of the site of a data folder alone
 
 Needs chromium. Server, database and artifacts lie in a temporary folder; `docs/images/` is what stays.
 """
@@ -199,11 +200,39 @@ def shoot_artifact(browser: Browser, url: str, key: str, height: int) -> None:
     browser.shoot(f"{url}/v2/artifacts/artifact/{artifact['id']}", name, "Created", height)
 
 
+def photograph_site(browser: Browser, site: Path) -> None:
+    """The first page, the newest run that a check stopped, the cleaned texts and the report, in light colours."""
+    light = [{"name": "prefers-color-scheme", "value": "light"}]
+    browser("Emulation.setEmulatedMedia", features=light)
+    browser.shoot((site / "index.html").as_uri(), "site-home", "The model in use", 1180)
+    failed = [path for path in sorted((site / "runs").glob("2*.html")) if "Stopped in" in path.read_text()]
+    browser.shoot(failed[-1].as_uri(), "site-run", "What ran", 1180)
+    browser.shoot((site / "stages/cleaning.html").as_uri() + "#dropped", "site-cleaning", "Dropped texts", 760)
+    report = max((site / "reports").glob("*.html"), key=lambda path: path.stat().st_mtime)
+    browser.shoot(report.as_uri(), "report", "accuracy", 1000)
+
+
+def photograph_site_of(data: Path) -> None:
+    """The pictures of an existing data folder's site."""
+    folder = Path(tempfile.mkdtemp(prefix="screenshots-"))
+    browser = Browser(folder)
+    try:
+        photograph_site(browser, data / "site")
+    finally:
+        browser.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     """Runs, photographs, and cleans up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for corpusflow run")
-    given = [word for value in parser.parse_args().set for word in ("--set", value)]
+    parser.add_argument("--site", type=Path, metavar="DATA", help="only the pictures of this data folder's site")
+    chosen = parser.parse_args()
+    if chosen.site:
+        photograph_site_of(chosen.site.resolve())
+        return
+    given = [word for value in chosen.set for word in ("--set", value)]
     folder = Path(tempfile.mkdtemp(prefix="screenshots-"))
     settings = ["--set", f"data={folder / 'data'}", *given]
     try:
@@ -211,9 +240,7 @@ def main() -> None:
             browser = Browser(folder / "browser")
             try:
                 photograph(url, environment, settings, browser)
-                report = next((folder / "data/08_reports/latest").resolve().glob("report.html"))
-                browser("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
-                browser.shoot(report.as_uri(), "report", "accuracy", 1000)
+                photograph_site(browser, folder / "data/site")
             finally:
                 browser.close()
     finally:
