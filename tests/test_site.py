@@ -268,6 +268,13 @@ def test_every_stage_and_every_column_is_explained():
     assert glossary.meaning("vocabulary", "tokens", "text") != glossary.meaning("cleaning", "documents", "text")
 
 
+def test_the_docs_explain_columns_in_the_same_words():
+    written = (PROJECT / "docs/columns.md").read_text()
+    lines = [f"| `{name}` | {words} |" for name, words in glossary.COLUMNS.items()]
+    lines += [f"| {' '.join(key[:-1])} | `{key[-1]}` | {words} |" for key, words in glossary.OTHERS.items()]
+    assert [line for line in lines if line not in written] == []
+
+
 def test_a_graph_has_no_overlapping_boxes_and_runs_to_the_right():
     edges = [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("a", "d"), ("x", "d"), ("d", "d"), ("gone", "d")]
     drawn = draw(["a", "b", "c", "d", "x"], edges)
