@@ -47,7 +47,6 @@ FAILING = ("--set", "checks.extraction.documents=501", "--set", "checks.extracti
 WIDTH, HEIGHT = 1360, 860
 ARTIFACTS = {
     f"{PIPELINE}-extraction": 1250,
-    f"{PIPELINE}-cleaning": 1250,
     f"{PIPELINE}-check-tokenization": HEIGHT,
     f"{PIPELINE}-training-curve": 1100,
     f"{PIPELINE}-evaluation-metrics": 1300,

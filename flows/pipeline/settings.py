@@ -186,7 +186,7 @@ def _read(path: Path) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _parse(path: Path, *version: int) -> Any:
     """The file parsed once for each version of it: a command and the parts of its flow all ask for the settings."""
-    return yaml.load(path.read_bytes(), Loader=_Loader)  # a SafeLoader  # noqa: S506
+    return yaml.load(path.read_bytes(), Loader=_Loader)  # a SafeLoader  # noqa: S506  # nosec B506
 
 
 def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
