@@ -102,7 +102,8 @@ def line_chart(
 
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Round values from at or below `low` to at or above `high`."""
-    span = (high - low) or abs(high) or 1.0
+    size = max(abs(low), abs(high), 1e-3)
+    span = high - low if high - low > 1e-6 * size else size  # less is a rounding error
     raw = span / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)

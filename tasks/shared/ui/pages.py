@@ -117,7 +117,8 @@ def about_run(record: RunRecord) -> Markdown:
             "see doubtful\\_labels.parquet beside the report\n"
         )
     last = record.stages[-1].path if record.stages else ""
-    where = f"\nThe data is in {escape(Path(last).parents[1])}; `latest` in each folder is the newest artifact.\n"
+    folder = escape(Path(last).parents[1]) if last else ""
+    where = f"\nThe data is in {folder}; `latest` in each folder is the newest artifact.\n"
     address = record.settings.get("site_url")
     site = f"\n[Its page, with the graph]({address.rstrip('/')}/runs/{record.id}.html)\n" if address else ""
     text = f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}{site}"
