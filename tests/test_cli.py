@@ -24,7 +24,7 @@ from flows.pipeline.stages import STAGES as STAGE_NAMES
 from tasks.prediction.model import load_model
 from tasks.shared.errors import ArtifactError, InputError
 from tasks.shared.files import file_digest
-from tasks.shared.store import artifacts
+from tasks.shared.store import known_files
 
 STAGES = "extraction cleaning splitting vocabulary tokenization linear training stacking evaluation".split()
 FOLDERS = dict(
@@ -191,7 +191,7 @@ def test_a_model_loads_neither_prefect_nor_what_only_training_needs(done: Pipeli
 
 def test_predict_hashes_the_model_once(done: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     hashed = []
-    monkeypatch.setattr(artifacts, "file_digest", lambda path: hashed.append(path.name) or file_digest(path))
+    monkeypatch.setattr(known_files, "file_digest", lambda path: hashed.append(path.name) or file_digest(path))
     (tmp_path / "a.txt").write_text("apple1 river1 stone1")
     config = ["--config", str(done.root / "pipeline.yaml")]
     for arguments in (config, ["--model", str(done.stage_path("stacking"))]):

@@ -21,7 +21,7 @@ from tasks.linear.settings import LinearSettings
 from tasks.linear.task import fit_linear
 from tasks.shared.errors import RunError, TrainingError
 from tasks.shared.progress import progress_listener
-from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
+from tasks.shared.runner.calls import IN_PROCESS, SMALL_CHARACTERS, Call, run_calls, worth_workers
 from tasks.shared.runner.cores import usable_cores
 from tasks.shared.runner.pool import WorkerPool, open_executor
 from tasks.training.task import train
@@ -30,7 +30,7 @@ PARENT = """
 import sys
 from pathlib import Path
 import runner_calls
-from tasks.shared.runner.calls import Call, run_calls
+from tasks.shared.runner.calls import IN_PROCESS, SMALL_CHARACTERS, Call, run_calls, worth_workers
 from tasks.shared.runner.pool import WorkerPool, open_executor
 calls = [Call(f"call {number}", runner_calls.sleep, (sys.argv[1],)) for number in range(3)]
 with open_executor("processes", 2) as executor:
@@ -193,3 +193,11 @@ def test_any_number_of_workers_fits_the_same_linear_members(tmp_path: Path) -> N
         found.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert len(found[0]) == 9
     assert found[1:] == found[:1] * 3
+
+
+def test_a_small_corpus_needs_no_workers_unless_they_are_asked_for() -> None:
+    with open_executor("processes", 2) as asked:
+        assert worth_workers(asked, 10) is asked
+    by_default = WorkerPool(2, by_default=True)
+    assert worth_workers(by_default, SMALL_CHARACTERS - 1) is IN_PROCESS
+    assert worth_workers(by_default, SMALL_CHARACTERS) is by_default

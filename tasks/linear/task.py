@@ -14,7 +14,7 @@ from tasks.linear.settings import LinearSettings
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger, report_progress
-from tasks.shared.runner.calls import IN_PROCESS
+from tasks.shared.runner.calls import IN_PROCESS, worth_workers
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -46,6 +46,7 @@ def fit_linear(
     known = read_labelled_texts(cleaned, splits)
     write_text(out / LABELS, json.dumps(list(known.label_names), ensure_ascii=False, indent=1) + "\n")
     options = {name: make_options(settings, name, len(known)) for name in settings.members}
+    executor = worth_workers(executor, sum(map(len, known.texts)))
     known = replace(known, texts=())  # workers read them, each when it needs them
     read, count = partial(read_texts, cleaned, splits), len(known.label_names)
     summaries: dict[str, dict[str, JsonValue]] = {}

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.progress import logger, report_progress
-from tasks.shared.runner.calls import IN_PROCESS
+from tasks.shared.runner.calls import IN_PROCESS, worth_workers
 from tasks.training.schema import (
     GRADIENTS,
     GRADIENTS_FILE,
@@ -76,6 +76,7 @@ def train(
     device, recipe, options = choose_device(settings.device), make_recipe(settings), _evidence_options(settings)
     reader, ids = _encode(settings, known, tokens, vocabulary)
     check_memory(recipe, options, reader.size, len(known.label_names), device)
+    executor = worth_workers(executor, sum(map(len, known.texts)))
     at_once = min(getattr(executor, "workers", 1), int(known.folds.max()) + 1)
     if device.type != "cpu":
         executor = IN_PROCESS

@@ -21,6 +21,8 @@ from tasks.shared.runner.cores import one_thread
 from tasks.shared.runner.messages import Messages, run_remotely
 
 SECONDS_BETWEEN_READS = 0.5
+SMALL_CHARACTERS = 500_000
+"""Models of fewer characters of text take seconds; so does the start of workers, which import torch or scikit-learn."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class InProcess(Executor):
 
 
 IN_PROCESS = InProcess()
+
+
+def worth_workers(executor: Executor, characters: int) -> Executor:
+    """`executor`, or the run's own process for a small corpus, unless the settings ask for a number of workers."""
+    by_default = getattr(executor, "by_default", False)
+    return IN_PROCESS if by_default and characters < SMALL_CHARACTERS else executor
 
 
 def run_calls(

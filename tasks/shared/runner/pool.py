@@ -58,7 +58,7 @@ def _open(kind: str, workers: int | None, address: str | None) -> Iterator[Execu
     if kind == "local" or (workers is None and number == 1):
         yield IN_PROCESS
         return
-    pool = WorkerPool(number)
+    pool = WorkerPool(number, by_default=workers is None)
     try:
         yield pool
     finally:
@@ -68,8 +68,9 @@ def _open(kind: str, workers: int | None, address: str | None) -> Iterator[Execu
 class WorkerPool(Executor):
     """Starts its workers when there is work, and again after `stop_workers`."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, by_default: bool = False) -> None:
+        """`by_default`: no setting asks for them (see `worth_workers`)."""
+        self.workers, self.by_default = workers, by_default
         self._pool: ProcessPoolExecutor | None = None
         self._processes: list[SpawnProcess] = []
 
