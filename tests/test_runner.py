@@ -30,7 +30,7 @@ PARENT = """
 import sys
 from pathlib import Path
 import runner_calls
-from tasks.shared.runner.calls import IN_PROCESS, SMALL_CHARACTERS, Call, run_calls, worth_workers
+from tasks.shared.runner.calls import Call, run_calls
 from tasks.shared.runner.pool import WorkerPool, open_executor
 calls = [Call(f"call {number}", runner_calls.sleep, (sys.argv[1],)) for number in range(3)]
 with open_executor("processes", 2) as executor:
