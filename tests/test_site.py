@@ -26,7 +26,7 @@ from tasks.cleaning import schema as cleaning
 from tasks.evaluation.schema import DOUBTFUL_SCHEMA, MISTAKES_SCHEMA, WORDS_SCHEMA
 from tasks.evaluation.summary import confusion_values
 from tasks.extraction import schema as extraction
-from tasks.promotion.schema import COMPARISON_SCHEMA
+from tasks.promotion.schema import COMPARISON_SCHEMA, certainty
 from tasks.shared.checks.report import Expected
 from tasks.shared.checks.words import in_words, merged, sentence
 from tasks.shared.out_of_fold import OUT_OF_FOLD
@@ -34,13 +34,16 @@ from tasks.shared.store.fingerprint import PROJECT, digest_of
 from tasks.shared.store.records import RunRecord
 from tasks.shared.ui.pages import about_run
 from tasks.site import glossary
+from tasks.site.artifact_page import confused_labels
 from tasks.site.charts import nice_ticks
 from tasks.site.dropped import compare
 from tasks.site.graph import HEIGHT, WIDTH, draw
+from tasks.site.render import breaks
 from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.tokenization.schema import tokens_schema
 from tasks.training.schema import GRADIENTS, HISTORY
 from tasks.vocabulary.schema import TOKENS
+from tasks.vocabulary.tokenizer_file import token_text
 
 pytestmark = pytest.mark.timeout(900)  # four runs, on a machine that others use too
 
@@ -66,7 +69,7 @@ def page(pipeline: Pipeline, name: str) -> str:
     """A page's text without markup."""
     html = (pipeline.data / "site" / name).read_text()
     body = re.sub(r"<(script|style)>.*?</\1>", " ", html.partition("<main")[2], flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body.replace("<wbr>", "")))
 
 
 def run_pages(pipeline: Pipeline) -> list[str]:
@@ -94,7 +97,10 @@ def test_the_pages_answer_what_people_ask(made: tuple[Pipeline, list[Result]]):
     assert "characters : at least 0 and at most 20,000" in page(pipeline, failed)
     assert "hostile-3" in page(pipeline, failed)
     quarantined = next((pipeline.data / "quarantine").iterdir()).name
-    assert "Its check failed" in page(pipeline, f"quarantine/{quarantined}.html")
+    rejected = page(pipeline, f"quarantine/{quarantined}.html")
+    assert "Its check failed" in rejected
+    assert "Failed expectations: 1 " in rejected
+    assert "no results of a check" not in rejected
     dropped = page(pipeline, "stages/cleaning.html")
     assert "same text as label0/000.txt" in dropped
     assert "nearly the text of label0/001.txt" in dropped
@@ -103,9 +109,41 @@ def test_the_pages_answer_what_people_ask(made: tuple[Pipeline, list[Result]]):
     assert "The newest run failed in extraction" in home
     assert "more frequent" not in home
     assert "Labels that are confused most" in page(pipeline, "stages/evaluation.html")
+    assert "macro-F1 out of fold" in page(pipeline, "stages/stacking.html")
+    compared = page(pipeline, "compare/index.html")
+    assert compared.count(" champion ") - compared.count("the champion ") == 1
     comparison = next(path.name for path in (pipeline.data / "site/compare").iterdir() if path.name != "index.html")
     assert "texts that both were tested on" in page(pipeline, f"compare/{comparison}")
     assert "training.seed 0 3" in page(pipeline, f"compare/{comparison}")
+
+
+def test_anchors_of_a_page_are_unique_and_lead_somewhere(made: tuple[Pipeline, list[Result]]):
+    for path in (made[0].data / "site").glob("[!r]*/*.html"):
+        html = path.read_text()
+        anchors = re.findall(r' id="([^"]*)"', html)
+        assert len(anchors) == len(set(anchors)), path
+        assert set(re.findall(r'href="#([^"]*)"', html)) <= set(anchors), path
+
+
+def test_a_run_names_the_model_that_its_comparison_shows(made: tuple[Pipeline, list[Result]]):
+    pipeline, _ = made
+    html = (pipeline.data / "site" / run_pages(pipeline)[2]).read_text()
+    (link, model), *_ = re.findall(r'href="../(compare/[^"]*)">Compared with ([0-9a-f]+)<', html)
+    assert f"Before: {model}" in page(pipeline, link)
+
+
+def test_drift_from_a_former_champion_needs_no_attention(copied: Pipeline):
+    (results,) = (copied.data / "checks/drift").glob("*.json")
+    report = json.loads(results.read_text())
+    report["results"][0] |= {"success": False, "severity": "warning"}
+    results.write_text(json.dumps(report))
+    write(copied)
+    assert "Check of drift" in page(copied, "index.html")
+    assert copied("champion", "--set", (copied.data / "07_models/latest").resolve().name).code == 0
+    write(copied)
+    home = page(copied, "index.html")
+    assert "Check of drift" not in home
+    assert "None from those of the present champion" in home
 
 
 def test_no_text_of_the_corpus_becomes_markup(made: tuple[Pipeline, list[Result]]):
@@ -296,6 +334,33 @@ def test_a_graph_has_no_overlapping_boxes_and_runs_to_the_right():
     }
     assert all(places[line.source][0] < places[line.target][0] for line in drawn.lines)
     assert draw([], []).lines == []
+
+
+def test_figures_have_names():
+    assert glossary.figure("training", "out_of_fold_log_loss") == "log-loss out of fold"
+    assert glossary.figure("linear", "words_out_of_fold_accuracy") == "accuracy out of fold, words"
+    assert glossary.figure("cleaning", "anything_else") == "anything else"
+
+
+def test_pairs_of_labels_are_counted_in_both_directions():
+    matrix = np.array([[9, 1, 2], [4, 9, 0], [2, 0, 9]])
+    found = confused_labels({"confusion": confusion_values(["a", "b", "c"], matrix)})
+    assert [(each.label, each.other, each.documents, each.there, each.back) for each in found] == [
+        ("a", "b", 5, 1, 4),
+        ("a", "c", 4, 2, 2),
+    ]
+
+
+def test_tokens_are_shown_as_text():
+    assert [token_text(token) for token in ("Ġb", "Ċ", "âĤ", "[PAD]", "é")] == ["␣b", "⏎", "‹e2›‹82›", "[PAD]", "‹e9›"]
+
+
+def test_settings_break_at_dots_and_underscores():
+    assert breaks("a.b_c<") == "a.<wbr>b_<wbr>c&lt;"
+
+
+def test_no_confidence_is_whole():
+    assert [certainty(value) for value in (0.9532, 0.9995, 1.0)] == ["95.3 %", "over 99.9 %", "over 99.9 %"]
 
 
 def expected(kind: str, observed: object, success: bool = True, **arguments: object) -> Expected:

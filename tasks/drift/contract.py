@@ -39,5 +39,5 @@ def _within(limits: DriftLimits) -> Iterator[gxe.Expectation]:
             column=name,
             max_value=getattr(limits, f"max_{name}"),
             severity="critical" if limits.beyond == "stop" else "warning",
-            notes=f"{title}: today's texts differ from the champion's training texts (checks.drift.max_{name})",
+            notes=f"{title}: today's texts against the champion's training texts (checks.drift.max_{name})",
         )

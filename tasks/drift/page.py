@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.drift.schema import FIGURES
+from tasks.vocabulary.tokenizer_file import token_text
 
 
 def page(drift: Mapping[str, Any]) -> str:
@@ -27,11 +28,11 @@ def page(drift: Mapping[str, Any]) -> str:
         *(f"| characters, {name} | {then['lengths'][name]:,} | {now['lengths'][name]:,} |" for name in now["lengths"]),
         f"| rare tokens | {then['rare_share']:.2%} | {now['rare_share']:.2%} |",
         "",
-        "The tokens that contribute most, in occurrences per thousand:",
+        "The tokens that contribute most, in occurrences per thousand. A token is a piece of text; ␣ is a space:",
         "",
         "| token | then | now |",
         "| --- | ---: | ---: |",
-        *(f"| {_cell(t['token'])} | {t['then']:.2f} | {t['now']:.2f} |" for t in drift["tokens"]),
+        *(f"| {_cell(token_text(t['token']))} | {t['then']:.2f} | {t['now']:.2f} |" for t in drift["tokens"]),
     ]
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from tasks.promotion.schema import certainty
 from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar
 from tasks.shared.statistics.metrics import Floats, Ints, measures
 
@@ -67,16 +68,16 @@ def decide(rule: Rule, labels: Sequence[str], candidate: Sequence[str], champion
     ahead = score - other > rule.min_gain
     sure = confidence is None or confidence >= rule.confidence
     figures = f"{TITLES[rule.metric]} {score:.3f} against the champion's {other:.3f} on {_documents(documents)}"
-    certainty = "" if confidence is None else f", confidence {confidence:.1%} ({rule.test})"
+    sure_by = "" if confidence is None else f", confidence {certainty(confidence)} ({rule.test})"
     if not ahead:
         margin = f" by more than {rule.min_gain:g}" if rule.min_gain else ""
         reason = f"not ahead{margin}: {figures}"
     elif not sure:
         reason = (
-            f"ahead, but with too little confidence (promotion.confidence is {rule.confidence:g}): {figures}{certainty}"
+            f"ahead, but with too little confidence (promotion.confidence is {rule.confidence:g}): {figures}{sure_by}"
         )
     else:
-        reason = f"better than the champion: {figures}{certainty}"
+        reason = f"better than the champion: {figures}{sure_by}"
     return Decision(ahead and sure, reason, documents, score, other, gain_interval, confidence)
 
 

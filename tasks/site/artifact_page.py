@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tasks.cleaning.schema import DROPPED_DATASET
 from tasks.drift.schema import FIGURES_FILE
 from tasks.evaluation.schema import DOUBTFUL, METRICS, MISTAKES, REPORT, WORDS
-from tasks.promotion.schema import DECISION
+from tasks.promotion.schema import DECISION, certainty
+from tasks.shared.checks.words import number
 from tasks.shared.store.artifacts import Artifact
 from tasks.site.charts import HALF, Chart, Value, line_chart
 from tasks.site.checks import read_failure, read_verdicts
 from tasks.site.dropped import read_pairs
-from tasks.site.glossary import STAGES
+from tasks.site.glossary import STAGES, figure
 from tasks.site.run_page import why_words
 from tasks.site.shelf import Entry, Shelf, attempt
 from tasks.site.tables import Table, read_tables
@@ -65,7 +69,7 @@ def artifact_content(shelf: Shelf, stage: str, entry: Entry, newest: bool) -> di
         "artifact": manifest,
         "newest": newest,
         "facts": list(_facts(manifest)) if manifest else [],
-        "figures": list(_figures(manifest.summary, tables.value or ())) if manifest else [],
+        "figures": list(_figures(manifest.stage, manifest.summary, tables.value or ())) if manifest else [],
         "tables": tables,
         "balances": _balances(tables.value or (), before),
         "compared": other is not None and bool(before),
@@ -75,7 +79,9 @@ def artifact_content(shelf: Shelf, stage: str, entry: Entry, newest: bool) -> di
         "curves": attempt(_curves, entry.path).value or {},
         "decision": _json(entry.path / DECISION),
         "drift": _json(entry.path / FIGURES_FILE),
-        "confusions": attempt(_confusions, entry.path / METRICS).value or [],
+        "confusions": attempt(_confusions, entry.path / METRICS, worst_pairs).value or [],
+        "pairs_confused": attempt(_confusions, entry.path / METRICS, confused_labels).value or [],
+        "dropped": next((table.rows for table in tables.value or () if table.name == DROPPED_DATASET), None),
         "report": (entry.path / REPORT).exists(),
         "earlier": _earlier(shelf, stage, entry.path.name) if newest else [],
         "why": why_words(_reasons(shelf, stage, entry.path.name)),
@@ -106,18 +112,24 @@ def _facts(artifact: Artifact) -> Iterator[tuple[str, Any]]:
     yield "rows", f"{artifact.rows:,}"
     yield "size", artifact.bytes
     yield "made in", f"{artifact.seconds:.1f} s"
-    yield "made", artifact.created[:16].replace("T", " ") + " UTC"
+    yield "made", artifact.created[:19].replace("T", " ") + " UTC"
 
 
-def _figures(summary: Mapping[str, Any], tables: Sequence[Table]) -> Iterator[tuple[str, Any]]:
+def _figures(stage: str, summary: Mapping[str, Any], tables: Sequence[Table]) -> Iterator[tuple[str, Any]]:
     """The stage's own figures, except the counts that the balances show."""
     counted = [counts for table in tables for counts in table.counts.values()]
     for key, value in summary.items():
         if isinstance(value, Mapping):
             if value not in counted and value:
-                yield key.replace("_", " "), dict(list(value.items())[:LABELS_SHOWN])
+                ours = key in {"dropped", "baselines"}  # other keys are labels and documents
+                first = list(value.items())[:LABELS_SHOWN]
+                yield figure(stage, key), {figure(stage, k) if ours else k: v for k, v in first}
+        elif key == "confidence" and value is not None:
+            yield figure(stage, key), certainty(value)
+        elif isinstance(value, list) and value and all(isinstance(each, float) for each in value):
+            yield figure(stage, key), " to ".join(map(number, value))
         elif value is not None and key not in {"promote", "reason"}:  # the decision has its own section
-            yield key.replace("_", " "), value
+            yield figure(stage, key), value
 
 
 def _balances(tables: Sequence[Table], before: Sequence[Table]) -> list[Balance]:
@@ -168,10 +180,8 @@ def _curves(path: Path) -> dict[str, Chart]:
     return charts
 
 
-def _confusions(metrics: Path) -> list[Any]:
-    if not metrics.exists():
-        return []
-    return worst_pairs(json.loads(metrics.read_text(encoding="utf-8")))
+def _confusions(metrics: Path, choose: Callable[[Mapping[str, Any]], list[Any]]) -> list[Any]:
+    return choose(json.loads(metrics.read_text(encoding="utf-8"))) if metrics.exists() else []
 
 
 def worst_pairs(metrics: Mapping[str, Any], limit: int = 20) -> list[Any]:
@@ -181,6 +191,33 @@ def worst_pairs(metrics: Mapping[str, Any], limit: int = 20) -> list[Any]:
 
     found = metrics["confusion"]
     return worst_confusions(found["labels"], read_confusion(found), limit)
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Two labels, and how many documents of the one were taken for the other, `there` and `back`."""
+
+    label: str
+    other: str
+    there: int
+    back: int
+
+    @property
+    def documents(self) -> int:
+        """Both directions together."""
+        return self.there + self.back
+
+
+def confused_labels(metrics: Mapping[str, Any], limit: int = 10) -> list[Confused]:
+    """The pairs of labels that are confused most in metrics.json; ties in the order of the labels."""
+    from tasks.evaluation.results import worst_confusions
+    from tasks.evaluation.summary import read_confusion
+
+    names, matrix = metrics["confusion"]["labels"], read_confusion(metrics["confusion"])
+    place = {name: number for number, name in enumerate(names)}
+    both = worst_confusions(names, np.triu(matrix + matrix.T, 1), limit)
+    ends = [(place[each.label], place[each.predicted]) for each in both]
+    return [Confused(names[a], names[b], int(matrix[a, b]), int(matrix[b, a])) for a, b in ends]
 
 
 def _earlier(shelf: Shelf, stage: str, but: str) -> list[Entry]:

@@ -75,6 +75,7 @@ def comparison_content(shelf: Shelf, before: str, after: str, links: Mapping[str
     """What the template `comparison.html` shows; the models are named by the fingerprints of their reports."""
     sides = [shelf.of_stage("evaluation", name) for name in (before, after)]
     manifests = [side.manifest for side in sides]
+    champion = shelf.champion.current.model if shelf.champion else ""
     metrics = [attempt(_metrics, side.path).value for side in sides]
     labels = [set(each["labels"]) if each else set() for each in metrics]
     answers = attempt(_answers, shelf, sides[0].path, sides[1].path, manifests)
@@ -82,7 +83,8 @@ def comparison_content(shelf: Shelf, before: str, after: str, links: Mapping[str
     return {
         "sides": sides,
         "manifests": manifests,
-        "models": [_model(manifest) for manifest in manifests],
+        "models": [_model(manifest)[:10] for manifest in manifests],
+        "in_use": [bool(name := _model(m)) and name == champion for m in manifests],
         "reports": [links.get(f"report/{name}", "") for name in (before, after)],
         "metrics": metrics,
         "gained": sorted(labels[1] - labels[0]),
@@ -98,7 +100,7 @@ def comparison_content(shelf: Shelf, before: str, after: str, links: Mapping[str
 
 
 def _model(manifest: Artifact | None) -> str:
-    return str(manifest.lineage.get("stacking", {}).get("fingerprint", ""))[:10] if manifest else ""
+    return str(manifest.lineage.get("stacking", {}).get("fingerprint", "")) if manifest else ""
 
 
 def _metrics(report: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tasks.drift.schema import FIGURES
+
 STAGES = {
     "extraction": "Reads the labelled texts from the corpus, a folder or a table.",
     "cleaning": "Normalises texts and labels, and drops empty and duplicate texts, each with a reason.",
@@ -80,6 +82,41 @@ OTHERS = {
 }
 """The meaning where it differs: by stage and column, or by stage, table and column."""
 
+SUMMARIES = {
+    "cleaning": {
+        "grouped": "texts in groups of near duplicates",
+        "conflicting_labels": "texts under more than one label",
+        "conflicts": "under more than one label",
+        "exact_duplicate": "exact duplicates",
+        "near_duplicate": "near duplicates",
+    },
+    "splitting": {"moved": "texts that changed their split"},
+    "vocabulary": {"used": "tokens in use", "training_tokens": "tokens in the training texts"},
+    "stacking": {
+        "weights": "weights of the members",
+        "accuracy": "accuracy out of fold",
+        "macro_f1": "macro-F1 out of fold",
+        "log_loss": "log-loss out of fold, nats",
+    },
+    "evaluation": {
+        "accuracy": "accuracy on the test split",
+        "macro_f1": "macro-F1 on the test split",
+        "baselines": "accuracy of the baselines",
+        "doubtful_labels": "labels worth a second look",
+    },
+    "promotion": {
+        "documents": "documents compared",
+        "candidate": "score of the new model",
+        "rival": "score that it must beat",
+        "gain_interval": "interval of the gain",
+        "confidence": "confidence that it is better",
+        "new_labels": "documents of labels that the champion does not know",
+        "test_documents": "documents of the test split",
+    },
+    "drift": {"new_documents": "texts that the champion’s corpus lacks", **FIGURES},
+}
+"""The names of a summary's figures, by stage."""
+
 PATTERNS = {
     "probability_": "probability of this label; those of a row sum to one",
     "log_probability_": "logarithm of the probability of this label",
@@ -97,3 +134,13 @@ def meaning(stage: str, table: str, column: str) -> str:
     if table == "baselines.parquet":
         return "label by this baseline"
     return next((words for start, words in PATTERNS.items() if column.startswith(start)), "")
+
+
+def figure(stage: str, key: str) -> str:
+    """The name of a figure in a stage's summary; a key without one is spelled out."""
+    known = SUMMARIES.get(stage, {}).get(key)
+    if known is not None:
+        return known
+    member, _, measure = key.rpartition("out_of_fold_")
+    words = f"{measure} out of fold" + (f", {member.rstrip('_')}" if member else "") if _ else key
+    return words.replace("macro_f1", "macro-F1").replace("log_loss", "log-loss").replace("_", " ")

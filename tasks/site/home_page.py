@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.drift.schema import FIGURES
+from tasks.shared.store.artifacts import Artifact
 from tasks.shared.store.champion import Promotion
 from tasks.shared.store.records import RunRecord
 from tasks.site.charts import HALF, Chart, Value, line_chart
@@ -26,6 +28,8 @@ class Notice:
     level: str
     text: str
     link: str
+    since: str = ""
+    """When what it is about was made; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def home_content(shelf: Shelf, links: Mapping[str, str]) -> dict[str, Any]:
         "runs": shelf.records[:RUNS_SHOWN],
         "run_count": len(shelf.records),
         "drift": drift_chart(shelf),
+        "drift_from": drift_champions(shelf),
         "disk": disk_use(shelf.store.root),
         "notices": list(_notices(shelf)),
         "report": next((entry for entry in _newest_stages(shelf) if folder_of(entry) == "08_reports"), None),
@@ -106,7 +111,7 @@ def scores_chart(shelf: Shelf, scored: Sequence[tuple[RunRecord, str]]) -> Chart
             Value(
                 float(number),
                 float(record.metrics[key]),
-                f"{title} {record.metrics[key]:.3f}, {record.started[:16].replace('T', ' ')}, model {model[:10]}"
+                f"{title} {record.metrics[key]:.3f}, {record.started[:19].replace('T', ' ')}, model {model[:10]}"
                 + (", became champion" if model in crowned else ""),
                 f"runs/{record.id}.html",
                 model in crowned,
@@ -126,28 +131,53 @@ def _dates(records: Sequence[RunRecord], most: int = 6) -> list[tuple[float, str
     return [(float(i), records[i].started[part]) for i in range(0, len(records), step)]
 
 
-def drift_chart(shelf: Shelf) -> Chart | None:
-    """The figures of every measured drift, in order."""
-    measured: dict[str, tuple[RunRecord, Mapping[str, Any]]] = {}
+def _drifts(shelf: Shelf) -> list[tuple[RunRecord, Mapping[str, Any], str]]:
+    """Every measured drift, oldest first: its run, its figures, and the champion that it was measured from."""
+    measured: dict[str, tuple[RunRecord, Mapping[str, Any], str]] = {}
     for record in reversed(shelf.records):
         for entry in record.stages:
             if entry.stage == "drift" and entry.fingerprint not in measured:
                 manifest = shelf.entry(Path(entry.path)).manifest
                 if manifest is not None:
-                    measured[entry.fingerprint] = (record, manifest.summary)
-    points = list(measured.values())[-DRIFTS_DRAWN:]
+                    measured[entry.fingerprint] = (record, manifest.summary, _champion_at(shelf, record.started))
+    return list(measured.values())[-DRIFTS_DRAWN:]
+
+
+def _champion_at(shelf: Shelf, moment: str) -> str:
+    """The model that was the champion then; empty if that is not known."""
+    history = shelf.champion.history if shelf.champion else ()
+    return next((p.model for p in sorted(history, key=lambda p: p.since, reverse=True) if p.since < moment), "")
+
+
+def drift_champions(shelf: Shelf) -> list[tuple[str, int, bool]]:
+    """The champions that the drifts were measured from, newest first: model, number of points, whether it is in use."""
+    present = shelf.champion.current.model if shelf.champion else ""
+    counts = Counter(model for _, _, model in reversed(_drifts(shelf)) if model)
+    return [(model, count, model == present) for model, count in counts.items()]
+
+
+def drift_chart(shelf: Shelf) -> Chart | None:
+    """The figures of every measured drift, in order; those from the present champion's texts are marked."""
+    points = _drifts(shelf)
+    present = shelf.champion.current.model if shelf.champion else ""
     series = [
         (
             title,
             [
-                Value(float(i), float(summary[name]), f"{title} {summary[name]:.3f}", f"runs/{record.id}.html")
-                for i, (record, summary) in enumerate(points)
+                Value(
+                    float(i),
+                    float(summary[name]),
+                    f"{title} {summary[name]:.3f}, from the champion {model[:10] or 'of then'}",
+                    f"runs/{record.id}.html",
+                    bool(model) and model == present,
+                )
+                for i, (record, summary, model) in enumerate(points)
                 if name in summary
             ],
         )
         for name, title in FIGURES.items()
     ]
-    return line_chart(series, _dates([record for record, _ in points]), floor=0.0, width=HALF)
+    return line_chart(series, _dates([record for record, *_ in points]), floor=0.0, width=HALF)
 
 
 def disk_use(root: Path) -> list[tuple[str, int]]:
@@ -174,7 +204,9 @@ def _notices(shelf: Shelf) -> Iterator[Notice]:
     if newest is not None and newest.status in {"failed", "interrupted"}:
         ended = "failed" if newest.status == "failed" else "was interrupted"
         text = f"The newest run {ended} in {newest.current_stage}"
-        yield Notice("bad", f"{text}: {newest.message}" if newest.message else text, f"runs/{newest.id}.html")
+        yield Notice(
+            "bad", f"{text}: {newest.message}" if newest.message else text, f"runs/{newest.id}.html", newest.started
+        )
     if shelf.read_champion.problem:
         yield Notice("bad", f"The champion cannot be read: {shelf.read_champion.problem}", "index.html")
     yield from _of_checks(shelf)
@@ -183,42 +215,67 @@ def _notices(shelf: Shelf) -> Iterator[Notice]:
 
 
 def _of_checks(shelf: Shelf) -> Iterator[Notice]:
-    """The expectations that the newest artifacts do not meet."""
+    """The expectations that the newest artifacts do not meet; drift counts only if it is the present champion's."""
     for stage, fingerprint in shelf.latest.items():
+        manifest = shelf.of_stage(stage, fingerprint).manifest
+        if stage == "drift" and not (manifest and _is_current(shelf, manifest)):
+            continue
         found = attempt(read_verdicts, shelf.store, stage, fingerprint).value
         for line in found.lines if found else ():
             if line.verdict != "holds":
                 about = f"{line.column} {line.limit}" if line.column else line.limit
                 text = f"Check of {stage}: expected {about}, found {line.found} ({line.reason})"
-                yield Notice("warn", text, f"stages/{stage}.html#check")
+                yield Notice("warn", text, f"stages/{stage}.html#check", manifest.created if manifest else "")
 
 
 def _of_decision(shelf: Shelf) -> Iterator[Notice]:
     """A better model that waits for a person, and labels that the champion cannot predict."""
-    summary = _summary(shelf, "promotion")
+    summary, made = _summary(shelf, "promotion")
     champion = shelf.champion.current.model if shelf.champion else ""
     newest = shelf.latest.get("stacking", "")
     if summary.get("promote") and newest and newest != champion:
         text = f"A better model waits for a person: `corpusflow champion --set {newest[:10]}`"
-        yield Notice("warn", text, "stages/promotion.html")
+        yield Notice("warn", text, "stages/promotion.html", made)
     if summary.get("new_labels") and newest != champion:
         names = ", ".join(list(summary["new_labels"])[:10])
-        yield Notice("warn", f"Labels that the champion does not know: {names}", "stages/promotion.html")
+        yield Notice("warn", f"Labels that the champion does not know: {names}", "stages/promotion.html", made)
 
 
 def _of_labels(shelf: Shelf) -> Iterator[Notice]:
-    conflicts = _summary(shelf, "cleaning").get("conflicting_labels")
+    summary, made = _summary(shelf, "cleaning")
+    conflicts = summary.get("conflicting_labels")
     if conflicts:
         text = f"{conflicts:,} text{'' if conflicts == 1 else 's'} under more than one label"
-        yield Notice("warn", f"{text}: see the table conflicts", "stages/cleaning.html#conflicts")
-    measured = next((record.metrics for record in shelf.records if record.metrics), None) or {}
-    doubtful = measured.get("doubtful_labels")
+        yield Notice("warn", f"{text}: see the table conflicts", "stages/cleaning.html#table-conflicts", made)
+    measured = next((record for record in shelf.records if record.metrics), None)
+    doubtful = ((measured and measured.metrics) or {}).get("doubtful_labels")
     if isinstance(doubtful, Mapping) and doubtful.get("documents") and "evaluation" in shelf.latest:
+        _, made = _summary(shelf, "evaluation")
         text = f"{doubtful['documents']:,} of {doubtful['labelled']:,} labels are worth a second look"
-        yield Notice("warn", text, "stages/evaluation.html#doubtful_labels.parquet")
+        yield Notice("warn", text, "stages/evaluation.html#table-doubtful_labels.parquet", made)
 
 
-def _summary(shelf: Shelf, stage: str) -> Mapping[str, Any]:
+def _summary(shelf: Shelf, stage: str) -> tuple[Mapping[str, Any], str]:
+    """The summary of a stage's newest artifact, and when it was made; a decision about a former champion has none."""
+    manifest = _newest(shelf, stage)
+    if manifest is None or (stage == "promotion" and not _is_current(shelf, manifest)):
+        return {}, ""
+    return manifest.summary, manifest.created
+
+
+def _newest(shelf: Shelf, stage: str) -> Artifact | None:
     fingerprint = shelf.latest.get(stage)
-    manifest = shelf.of_stage(stage, fingerprint).manifest if fingerprint else None
-    return manifest.summary if manifest else {}
+    return shelf.of_stage(stage, fingerprint).manifest if fingerprint else None
+
+
+def _is_current(shelf: Shelf, manifest: Artifact) -> bool:
+    """Whether a drift or a decision is about the present champion and the newest texts."""
+    inputs, cleaned = manifest.recipe.inputs, _newest(shelf, "cleaning")
+    if cleaned is None or inputs.get("cleaned") != cleaned.digest:
+        return False
+    if manifest.stage == "promotion":
+        return inputs.get("champion") == (shelf.champion.current.digest if shelf.champion else None)
+    splits = shelf.champions("splitting")
+    return (
+        splits is not None and splits.manifest is not None and inputs.get("champion_splits") == splits.manifest.digest
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,7 @@ class Side:
     title: str
     accuracy: float | None
     macro_f1: float | None
+    champion: bool = False
 
 
 def report_of(record: RunRecord) -> str | None:
@@ -45,7 +46,18 @@ def pairs(shelf: Shelf, site: Path) -> list[Pair]:
         if champions is not None and champions != after and champions in there and (after, champions) not in found:
             found[champions, after] = None
     asked = [pair for pair in read_asked(site) if set(pair) <= there]
-    return list(dict.fromkeys([*asked, *found]))
+    measured = first_runs(shelf)
+    return list(dict.fromkeys(_older_first(pair, measured) for pair in [*asked, *found]))
+
+
+def first_runs(shelf: Shelf) -> dict[str, RunRecord]:
+    """The run that measured each report: the first that names it."""
+    return {name: record for record in shelf.records if record.metrics and (name := report_of(record))}
+
+
+def _older_first(pair: Pair, measured: Mapping[str, RunRecord]) -> Pair:
+    one, other = ((measured[name].id if name in measured else "", name) for name in pair)
+    return pair if one <= other else pair[::-1]
 
 
 def _champions(shelf: Shelf) -> str | None:
@@ -58,13 +70,18 @@ def _champions(shelf: Shelf) -> str | None:
 
 def side(shelf: Shelf, report: str) -> Side:
     """A report's model and scores, from the runs' records."""
-    for record in shelf.records:
-        if report_of(record) == report and record.metrics:
-            model = model_of(record)
-            name = model.fingerprint[:10] if model else report[:10]
-            title = f"{name}, {record.started[:16].replace('T', ' ')}"
-            return Side(title, record.metrics.get("accuracy"), record.metrics.get("macro_f1"))
-    return Side(report[:10], None, None)
+    record = first_runs(shelf).get(report)
+    if record is None or not record.metrics:
+        return Side(report[:10], None, None)
+    title = f"{model_name(record)}, {record.started[:19].replace('T', ' ')}"
+    is_champion = report == _champions(shelf)
+    return Side(title, record.metrics.get("accuracy"), record.metrics.get("macro_f1"), is_champion)
+
+
+def model_name(record: RunRecord) -> str:
+    """The beginning of the fingerprint of a run's model, by which all pages name it."""
+    model = model_of(record)
+    return model.fingerprint[:10] if model else ""
 
 
 def path_of(pair: Pair) -> str:
@@ -72,12 +89,15 @@ def path_of(pair: Pair) -> str:
     return f"compare/{pair[0][:10]}-{pair[1][:10]}.html"
 
 
-def links_for(record: RunRecord, chosen: Sequence[Pair]) -> Iterator[tuple[str, str]]:
-    """The comparisons of a run's model: their titles and pages."""
+def links_for(
+    record: RunRecord, chosen: Sequence[Pair], measured: Mapping[str, RunRecord]
+) -> Iterator[tuple[str, str]]:
+    """The comparisons of a run's model with those before it: their titles and pages."""
     report = report_of(record)
     for before, after in chosen:
         if report == after:
-            yield f"Compared with {before[:10]}", path_of((before, after))
+            name = model_name(measured[before]) if before in measured else ""
+            yield f"Compared with {name or before[:10]}", path_of((before, after))
 
 
 def read_asked(site: Path) -> list[Pair]:
@@ -89,11 +109,12 @@ def read_asked(site: Path) -> list[Pair]:
 
 
 def ask(shelf: Shelf, site: Path, one: str, other: str) -> Pair:
-    """Adds a pair to the site; each is named by the start of a run's id, a model's or a report's fingerprint.
+    """Adds a pair to the site, the older one first.
 
-    Raises InputError if a name fits no measured run.
+    Each is named by the start of a run's id, of a model's or of a report's fingerprint. Raises InputError if a name
+    fits no measured run.
     """
-    pair = (_find(shelf, one), _find(shelf, other))
+    pair = _older_first((_find(shelf, one), _find(shelf, other)), first_runs(shelf))
     write_text(site / ASKED, json.dumps(list(dict.fromkeys([pair, *read_asked(site)]))[:20]) + "\n")
     return pair
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from tasks.shared.checks.words import number
 from tasks.shared.ui.markdown import size
 from tasks.site.shelf import Frame
+from tasks.vocabulary.tokenizer_file import token_text
 
 TEMPLATES = Path(__file__).with_name("templates")
 JOINERS = "\u200c\u200d"
@@ -30,6 +32,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"size": size, "number": number, "shown": shown, "when": when, "percent": percent}
+    made.filters |= {"breaks": breaks, "token_text": token_text}
     return made
 
 
@@ -75,8 +78,13 @@ def shown(value: object, most: int = 200) -> str:
 
 
 def when(moment: str) -> str:
-    """A moment in UTC, to the minute."""
-    return f"{moment[:10]} {moment[11:16]}"
+    """A moment in UTC, to the second: two runs may begin in one minute."""
+    return f"{moment[:10]} {moment[11:19]}"
+
+
+def breaks(key: str) -> Markup:
+    """A setting's key, whose lines break after dots and underscores alone."""
+    return Markup(str(escape(key)).replace(".", ".<wbr>").replace("_", "_<wbr>"))  # noqa: S704 escaped
 
 
 def percent(share: float | None) -> str:

@@ -21,7 +21,7 @@ from tasks.site.artifact_page import artifact_content, quarantine_content
 from tasks.site.comparison import comparison_content
 from tasks.site.glossary import STAGES
 from tasks.site.home_page import home_content
-from tasks.site.pairs import Pair, ask, links_for, pairs, path_of, report_of, side
+from tasks.site.pairs import Pair, ask, first_runs, links_for, pairs, path_of, report_of, side
 from tasks.site.render import TEMPLATES, render
 from tasks.site.run_page import link_key, run_content
 from tasks.site.shelf import Frame, Shelf, artifact_stamp, champion_stamp, quarantine_of, stamp
@@ -130,7 +130,11 @@ def plan(shelf: Shelf) -> Iterator[Page]:
     yield Page("index.html", "home.html", everything, partial(home_content, shelf, links))
     yield from _run_lists(shelf)
     chosen = pairs(shelf, site_folder(shelf.store))
-    yield from (_run_page(shelf, record, before, links, chosen) for record, before in _with_former(shelf.records))
+    compared = partial(links_for, chosen=chosen, measured=first_runs(shelf))
+    yield from (
+        _run_page(shelf, record, before, links, list(compared(record)))
+        for record, before in _with_former(shelf.records)
+    )
     yield from _comparisons(shelf, chosen, links)
     yield from _artifact_pages(shelf, shown)
     yield from _empty_stages(shelf)
@@ -187,11 +191,12 @@ def _with_former(records: list[RunRecord]) -> Iterator[tuple[RunRecord, str]]:
     return zip(records, former, strict=True)
 
 
-def _run_page(shelf: Shelf, record: RunRecord, before: str, links: Mapping[str, str], chosen: list[Pair]) -> Page:
+def _run_page(
+    shelf: Shelf, record: RunRecord, before: str, links: Mapping[str, str], compared: list[tuple[str, str]]
+) -> Page:
     where = quarantine_of(record)
     names = [*map(link_key, record.stages), f"report/{report_of(record)}"]
     mine = {name: links[name] for name in names if name in links}
-    compared = list(links_for(record, chosen))
     key = [
         stamp(_record_file(shelf, record)),
         record.status,
@@ -213,7 +218,8 @@ def _comparisons(shelf: Shelf, chosen: list[Pair], links: Mapping[str, str]) -> 
     for pair in chosen:
         paths = [shelf.store.place(shelf.folders["evaluation"], name) for name in pair]
         reports = [links.get(f"report/{name}", "") for name in pair]
-        key = [[artifact_stamp(shelf, "evaluation", path) for path in paths], reports]
+        champion = shelf.champion.current.model if shelf.champion else None
+        key = [[artifact_stamp(shelf, "evaluation", path) for path in paths], reports, champion]
         yield Page(path_of(pair), "comparison.html", key, partial(comparison_content, shelf, *pair, links))
 
 

@@ -75,12 +75,23 @@ def _printable_bytes() -> dict[int, str]:
 
 
 _PRINTABLE = _printable_bytes()
+_BYTES = {character: byte for byte, character in _PRINTABLE.items()}
+_VISIBLE = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 
 
 def printable_tokens(vocabulary: Vocabulary) -> list[str]:
     """The tokens by id as tokenizer.json writes them: one printable character per byte."""
     learned = ("".join(map(_PRINTABLE.__getitem__, token)) for token in vocabulary.tokens[FIRST_BYTE:])
     return [*SPECIAL_TOKENS, *learned]
+
+
+def token_text(printable: str) -> str:
+    """The text of a token in its printable form; spaces as ␣, line breaks as ⏎, parts of characters as ‹e2›."""
+    if printable in SPECIAL_TOKENS or not all(character in _BYTES for character in printable):
+        return printable
+    text = bytes(map(_BYTES.__getitem__, printable)).decode(errors="surrogateescape")
+    shown = (f"‹{ord(c) - 0xDC00:02x}›" if "\udc80" <= c <= "\udcff" else c for c in text)
+    return "".join(shown).translate(_VISIBLE)
 
 
 def tokenizer_json(vocabulary: Vocabulary) -> str:

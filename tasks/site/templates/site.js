@@ -22,6 +22,7 @@ for (const box of document.querySelectorAll("[data-filter]")) {
   });
   update();
 }
+for (const box of document.querySelectorAll(".scroll.newest")) box.scrollLeft = box.scrollWidth;
 document.addEventListener("click", async event => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
