@@ -315,6 +315,20 @@ def test_report_without_mistakes_history_or_lineage() -> None:
     assert "no record of the stages" in html
 
 
+def test_a_single_member_has_no_columns_about_the_others() -> None:
+    assert all(words in render(make_report()) for words in ("Stack without it", "Holm"))
+    alone = render(replace(make_report(), members={"rnn": MemberScores(0.6, 0.5, 1.2, 1.0, None)}))
+    assert not any(
+        words in alone
+        for words in ("Stack without it", "rises by", "Holm", "<td></td><td></td><td></td></tr>\n</tbody>")
+    )
+
+
+def test_the_report_names_its_model() -> None:
+    lineage = {"stacking": {"fingerprint": "0123456789abcdef", "settings": {}}}
+    assert "Model <code>0123456789</code>" in render(replace(make_report(), stages=stages(lineage)))
+
+
 def test_gradient_pictures_name_axes_and_the_clipping_level() -> None:
     history = {name: np.array([3.0, 0.5]) for name in ("gradient_norm_mean", "gradient_norm_max")}
     both = [profile(1, state, layer) for layer in (1, 2) for state in ("h", "c")]
@@ -365,7 +379,7 @@ def test_settings_are_shown_as_they_are_written_in_yaml() -> None:
         (Estimate(0.1, 0.02, 0.2), "more accurate than the best baseline"),
         (Estimate(-0.1, -0.2, -0.02), "best baseline (SVM) is more accurate"),
         (Estimate(0.01, -0.1, 0.1), "1.0 points ahead of the best baseline"),
-        (Estimate(0.0, -0.1, 0.1), "equals the best baseline"),
+        (Estimate(0.0, -0.1, 0.1), "and the best baseline (SVM) are equally accurate on these documents."),
     ],
 )
 def test_verdict_follows_from_the_interval(lead: Estimate, sentence: str) -> None:

@@ -102,6 +102,8 @@ def render(report: Report) -> str:
     return environment.get_template(TEMPLATE.name).render(
         report=report,
         e=evaluation,
+        model=next((stage.fingerprint for stage in report.stages if stage.name == "stacking"), ""),
+        several=any(member.without for member in report.members.values()),
         best=best_baseline(evaluation.baselines),
         verdict=verdict(evaluation.baselines, report.titles),
         share=rnn_share(report.members, evaluation.scores.accuracy.value, report.not_trained) if report.members else "",
@@ -155,8 +157,10 @@ def verdict(baselines: Mapping[str, Comparison], titles: Mapping[str, str]) -> s
         return f"The model is more accurate than the best baseline ({name}), by {points}."
     if lead.high < 0:
         return f"The best baseline ({name}) is more accurate than the model, by {points}."
-    side = "equals" if lead.value == 0 else f"is {points} {'ahead of' if lead.value > 0 else 'behind'}"
-    return f"The model {side} the best baseline ({name}); with this number of documents the difference may be chance."
+    if lead.value == 0:
+        return f"The model and the best baseline ({name}) are equally accurate on these documents."
+    side = "ahead of" if lead.value > 0 else "behind"
+    return f"The model is {points} {side} the best baseline ({name}), which may be chance with so few documents."
 
 
 def rnn_share(members: Mapping[str, MemberScores], accuracy: float, not_trained: str) -> str:

@@ -136,7 +136,7 @@ def plan(shelf: Shelf) -> Iterator[Page]:
         for record, before in _with_former(shelf.records)
     )
     yield from _comparisons(shelf, chosen, links)
-    yield from _artifact_pages(shelf, shown)
+    yield from _artifact_pages(shelf, shown, links)
     yield from _empty_stages(shelf)
     yield from _quarantine_pages(shelf)
 
@@ -223,7 +223,7 @@ def _comparisons(shelf: Shelf, chosen: list[Pair], links: Mapping[str, str]) -> 
         yield Page(path_of(pair), "comparison.html", key, partial(comparison_content, shelf, *pair, links))
 
 
-def _artifact_pages(shelf: Shelf, shown: Mapping[str, list[str]]) -> Iterator[Page]:
+def _artifact_pages(shelf: Shelf, shown: Mapping[str, list[str]], links: Mapping[str, str]) -> Iterator[Page]:
     for stage, names in shown.items():
         for name in names:
             entry_path = shelf.store.place(shelf.folders[stage], name)
@@ -231,7 +231,13 @@ def _artifact_pages(shelf: Shelf, shown: Mapping[str, list[str]]) -> Iterator[Pa
             make = partial(_artifact, shelf, stage, name)
             yield Page(artifact_path(stage, name), "artifact.html", key, partial(make, newest=False))
             if stage == "evaluation" and (entry_path / REPORT).exists():
-                yield Page(report_path(name), "", key, partial(_report, shelf.frame, entry_path / REPORT))
+                runs = [r.id for r in shelf.records if report_of(r) == name][-1:]
+                yield Page(
+                    report_path(name),
+                    "",
+                    [key, runs, sorted(_in_lineage(shelf, name, links))],
+                    partial(_report, shelf, name, links),
+                )
             if name == shelf.latest.get(stage):
                 champions = shelf.champions(stage)
                 other = artifact_stamp(shelf, stage, champions.path) if champions else None
@@ -264,9 +270,20 @@ def _quarantined(shelf: Shelf, path: Path) -> dict[str, Any]:
     return quarantine_content(shelf, path) | {"linked": []}
 
 
-def _report(frame: Frame, file: Path) -> dict[str, str]:
-    """The report in the frame of the site."""
-    nav = render("nav.html", "reports/x", frame, {"title": "Report"})
+def _in_lineage(shelf: Shelf, report: str, links: Mapping[str, str]) -> dict[str, str]:
+    """The pages of the artifacts that a report was made from, by stage; what has no page is left out."""
+    manifest = shelf.of_stage("evaluation", report).manifest
+    made = {stage: shelf.in_lineage(manifest, stage) for stage in manifest.lineage} if manifest else {}
+    found = {stage: links.get(f"{shelf.folders.get(stage)}/{e.path.name}", "") for stage, e in made.items() if e}
+    return {stage: link for stage, link in found.items() if link}
+
+
+def _report(shelf: Shelf, name: str, links: Mapping[str, str]) -> dict[str, str]:
+    """The report in the frame of the site, with links to its run and to the artifacts that it was made from."""
+    run = next((record for record in reversed(shelf.records) if report_of(record) == name), None)
+    made = {"run": run, "made_from": _in_lineage(shelf, name, links)}
+    nav = render("nav.html", "reports/x", shelf.frame, made)
+    file = shelf.of_stage("evaluation", name).path / REPORT
     html = file.read_text(encoding="utf-8")
     reachable = html.replace('<div class="scroll">', '<div class="scroll" tabindex="0">')  # scrolled by keyboard
     return {"html": reachable.replace("<body>", f"<body>\n{nav}", 1)}
