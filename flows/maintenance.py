@@ -12,6 +12,7 @@ from flows.ops.housekeeping import prune_quarantine, prune_store
 from flows.ops.prefect_records import delete_flow_runs, delete_results
 from flows.pipeline.parameters import Config
 from flows.pipeline.runs import explain_failure, open_pipeline, run_name
+from flows.pipeline.site import refresh_after
 from tasks.shared.progress import logger
 
 
@@ -44,4 +45,5 @@ def maintenance(
         "%(flow_runs)d flow runs",
         counts,
     )
+    refresh_after(settings)
     return counts

@@ -30,9 +30,10 @@ from tasks.promotion.schema import COMPARISON_SCHEMA, certainty
 from tasks.shared.checks.report import Expected
 from tasks.shared.checks.words import in_words, merged, sentence
 from tasks.shared.out_of_fold import OUT_OF_FOLD
+from tasks.shared.store.artifacts import read_manifest
 from tasks.shared.store.fingerprint import PROJECT, digest_of
 from tasks.shared.store.records import RunRecord
-from tasks.shared.ui.pages import about_run
+from tasks.shared.ui.pages import RUN_NOTE, about_artifact, about_failure, about_run
 from tasks.site import glossary
 from tasks.site.artifact_page import confused_labels
 from tasks.site.charts import nice_ticks
@@ -139,8 +140,7 @@ def test_drift_from_a_former_champion_needs_no_attention(copied: Pipeline):
     results.write_text(json.dumps(report))
     write(copied)
     assert "Check of drift" in page(copied, "index.html")
-    assert copied("champion", "--set", (copied.data / "07_models/latest").resolve().name).code == 0
-    write(copied)
+    assert copied("champion", "--set", (copied.data / "07_models/latest").resolve().name).code == 0  # writes the site
     home = page(copied, "index.html")
     assert "Check of drift" not in home
     assert "None from those of the present champion" in home
@@ -435,6 +435,29 @@ def test_the_page_in_prefects_ui_links_to_a_site_that_is_served():
     record = RunRecord(id="a", flow="retrain", started="", settings={"site_url": "https://site.example/x/"})
     assert "(https://site.example/x/runs/a.html)" in about_run(record).text
     assert "](" not in about_run(record.model_copy(update={"settings": {}})).text
+
+
+def test_the_pages_of_stages_and_failures_link_to_it_too(made: tuple[Pipeline, list[Result]]):
+    path = (made[0].data / "03_splits/latest").resolve()
+    shown = about_artifact(read_manifest(path), path, path, [], None, "https://site.example").text
+    assert f"(https://site.example/artifacts/splitting-{path.name}.html)" in shown
+    assert (made[0].data / f"site/artifacts/splitting-{path.name}.html").exists()
+    error = ValueError("x")
+    error.add_note("training")
+    error.add_note(f"{RUN_NOTE}20260101-000000-abcd")
+    shown = about_failure("retrain", error, site="https://site.example").text
+    assert "(https://site.example/runs/20260101-000000-abcd.html)" in shown
+    assert "](" not in about_failure("retrain", error).text
+
+
+def test_a_report_in_the_site_links_to_its_run_and_its_artifacts(made: tuple[Pipeline, list[Result]]):
+    pipeline, _ = made
+    model = (pipeline.data / "07_models/latest").resolve().name
+    report = (pipeline.data / "08_reports/latest").resolve().name
+    html = (pipeline.data / f"site/reports/{report}.html").read_text()
+    assert f'href="../artifacts/stacking-{model}.html"' in html
+    assert f'href="../{run_pages(pipeline)[2]}"' in html
+    assert f"Model <code>{model[:10]}</code>" in html
 
 
 def test_the_notebook_answers_its_questions(made: tuple[Pipeline, list[Result]]):

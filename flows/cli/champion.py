@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.options import config_option, json_option, open_store, print_result
+from flows.cli.options import config_option, json_option, open_store, print_result, refresh_site
 from flows.ops.terminal import suit_hints
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def champion(chosen: str | None, rollback: bool, config: Path, as_json: bool) ->
             set_champion(store, model, "hand", "chosen by hand")
     elif rollback:
         roll_back(store)
+    if chosen is not None or rollback:
+        refresh_site(config)
     current = read_champion(store)
     print_result(_as_json(store, current), as_json, _show, store, current)
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from flows.cli.options import StageName, config_option, json_option, open_store, print_result, stage_argument
+from flows.cli.options import (
+    StageName,
+    config_option,
+    json_option,
+    open_store,
+    print_result,
+    refresh_site,
+    stage_argument,
+)
 
 
 @click.command()
@@ -121,6 +129,8 @@ def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool)
     from flows.ops.housekeeping import prune_store
 
     removed = prune_store(open_store(config), keep, dry_run, champions)
+    if removed and not dry_run:
+        refresh_site(config)
     print_result({"dry_run": dry_run, "removed": removed}, as_json, tables.show_pruned, removed, dry_run)
 
 

@@ -57,6 +57,14 @@ def open_store(config: Path) -> Any:
     return Store(load_settings(config).data)
 
 
+def refresh_site(config: Path) -> None:
+    """Writes the site's pages that changed; a failure only warns."""
+    from flows.pipeline.settings import load_settings
+    from flows.pipeline.site import refresh_after
+
+    refresh_after(load_settings(config))
+
+
 def print_result(value: Any, as_json: bool, show: Any, *arguments: Any) -> None:
     """Prints `value` as JSON, or calls `show` with the arguments."""
     if as_json:

@@ -30,15 +30,18 @@ from tasks.shared.progress import logger
 from tasks.shared.runner.pool import open_executor
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
+from tasks.shared.ui.pages import RUN_NOTE
 from tasks.shared.ui.publish import publish_failure, publish_run
 
 SECONDS_TO_ANSWER, SECONDS_TO_RESTART = 3.0, 4.0
+UNKNOWN = "unknown"
 
 
 def run_name() -> str:
     """`retrain-brown-2026-11-22`: the flow, the pipeline's name, the date."""
     current = runtime.flow_run
-    return f"{current.flow_name}-{_pipeline_name(current.parameters)}-{datetime.now().astimezone():%Y-%m-%d}"
+    settings = _settings(current.parameters)
+    return f"{current.flow_name}-{settings.name if settings else UNKNOWN}-{datetime.now().astimezone():%Y-%m-%d}"
 
 
 def explain_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -46,18 +49,19 @@ def explain_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) 
     error = state.result(raise_on_failure=False)
     if not isinstance(error, BaseException):
         error = RuntimeError(state.message or "failed")
-    pipeline = _pipeline_name(flow_run.parameters)
+    settings = _settings(flow_run.parameters)
+    pipeline, site = (settings.name, settings.site_url) if settings else (UNKNOWN, None)
     config = str(flow_run.parameters.get("config", "pipeline.yaml"))
-    if key := publish_failure(pipeline, flow.name, error, flow_run.id, config):
+    if key := publish_failure(pipeline, flow.name, error, flow_run.id, config, site):
         logger("flow").info("%s: what to do next is in the artifact %s", flow.name, key)
 
 
-def _pipeline_name(parameters: Mapping[str, Any]) -> str:
-    """The name in the settings that a flow was called with; `unknown` if they cannot be read."""
+def _settings(parameters: Mapping[str, Any]) -> Pipeline | None:
+    """The settings that a flow was called with; None if they cannot be read."""
     try:
-        return load_settings(Path(parameters.get("config", "pipeline.yaml")), parameters.get("overrides")).name
+        return load_settings(Path(parameters.get("config", "pipeline.yaml")), parameters.get("overrides"))
     except CorpusflowError:
-        return "unknown"
+        return None
 
 
 @contextmanager
@@ -92,6 +96,8 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.quarantine = str(getattr(error, "quarantine", None) or "")
         interrupted = not isinstance(error, Exception)
         error.add_note(record.current_stage)
+        if latest:  # a fold has no page
+            error.add_note(f"{RUN_NOTE}{record.id}")
         if _identity(store) != folder:
             raise ArtifactError(
                 f"{store.root}: the storage disappeared during the run; make it available and run again, "

@@ -64,7 +64,7 @@ class Pipeline(Section):
     site_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s()<>\"']+$",
-        description="where data/site/ is served; the pages of runs in Prefect's UI then link to it; null: nowhere",
+        description="where data/site/ is served; pages in Prefect's UI then link to it; null: nowhere",
     )
     verify: Verify = Field(
         "stat",

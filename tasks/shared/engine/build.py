@@ -53,6 +53,8 @@ class Build:
     """The name that its pages are published under; None publishes nothing."""
     executor: Executor = IN_PROCESS
     """What the stage computes its parts on."""
+    site: str | None = None
+    """The address of the site where it is served, to which its pages link."""
     existing: Artifact | None = None
     """The artifact, if the store has it undamaged."""
     reasons: list[str] = field(default_factory=list)

@@ -90,7 +90,7 @@ def build(order: Build) -> Artifact:
     with explain_storage_errors(order.store.root):
         with show_progress(order.pipeline, order.stage.name):
             artifact = build_artifact(order)
-        publish_artifact(order.pipeline, order.store, artifact, order.reasons, order.stage.show)
+        publish_artifact(order.pipeline, order.store, artifact, order.reasons, order.stage.show, order.site)
         return artifact
 
 
@@ -142,6 +142,7 @@ class Run:
         known.save()
         name = self.record.settings["name"] if self._latest else None  # a fold is not part of the pipeline's history
         order = Build(stage, self.store, settings, self.limits[stage.name], recipe, inputs, name, self.executor)
+        order = replace(order, site=self.record.settings.get("site_url"))
         with _lock(order):
             order = self._look_up(order)
             with transaction():

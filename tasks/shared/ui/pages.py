@@ -20,13 +20,23 @@ AGAIN = {
     "predict": "corpusflow predict-batch SOURCE",
     "maintenance": "corpusflow prune --keep 5",
 }
+RUN_NOTE = "run "
+"""How the note of an error begins that names its run."""
 SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 
 
 def about_artifact(
-    artifact: Artifact, folder: Path, place: Path, reasons: Sequence[str], decode: Decode | None
+    artifact: Artifact,
+    folder: Path,
+    place: Path,
+    reasons: Sequence[str],
+    decode: Decode | None,
+    site: str | None = None,
 ) -> Markdown:
-    """A stage's output, and why it was built. `folder` is where it is now, `place` where it will be after the check."""
+    """A stage's output, and why it was built. `folder` is where it is now, `place` where it will be after the check.
+
+    `site` is the address of the site where it is served.
+    """
     facts = {
         "rows": f"{artifact.rows:,}",
         "size": size(artifact.bytes),
@@ -41,6 +51,7 @@ def about_artifact(
         table(("", ""), facts.items()),
         *_summary({key: value for key, value in artifact.summary.items() if value not in counted}),
         *(part for name, files, columns in found for part in _dataset(name, files, columns, decode)),
+        _link("Its page in the site", site, f"artifacts/{artifact.stage}-{artifact.fingerprint}.html"),
     ]
     return Markdown(artifact.stage, f"{artifact.rows:,} rows, {size(artifact.bytes)}", "\n".join(parts))
 
@@ -119,14 +130,18 @@ def about_run(record: RunRecord) -> Markdown:
     last = record.stages[-1].path if record.stages else ""
     folder = escape(Path(last).parents[1]) if last else ""
     where = f"\nThe data is in {folder}; `latest` in each folder is the newest artifact.\n"
-    address = record.settings.get("site_url")
-    site = f"\n[Its page, with the graph]({address.rstrip('/')}/runs/{record.id}.html)\n" if address else ""
+    site = _link("Its page, with the graph", record.settings.get("site_url"), f"runs/{record.id}.html")
     text = f"## Run {record.id}\n\n{overview}{decision}{where if last else ''}{site}"
     return Markdown(record.flow, record.message, text)
 
 
-def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml") -> Markdown:
-    """What failed, in which stage, and what to do next; `config` is the run's settings file."""
+def _link(words: str, site: str | None, page: str) -> str:
+    """A link to a page of the site; empty if the site is not served."""
+    return f"\n[{words}]({site.rstrip('/')}/{page})\n" if site else ""
+
+
+def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml", site: str | None = None) -> Markdown:
+    """What failed, in which stage, and what to do next; `config` is the run's settings file, `site` as above."""
     stage = _stage(error)
     facts: dict[str, object] = {"stage": stage} if stage else {}
     if isinstance(error, CheckFailed) and error.quarantine:
@@ -142,6 +157,7 @@ def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml"
         table(("", ""), facts.items()) if facts else "",
         f"**Next:** {advice}\n\n    {command}\n",
         "Nothing is half-written, and finished stages are reused.\n",
+        _link("The run's page in the site", site, f"runs/{_run(error) or 'index'}.html"),
     ]
     return Markdown("failure", plain(message), "\n".join(lines))
 
@@ -151,6 +167,16 @@ def _stage(error: BaseException | None) -> str:
     while error is not None:
         if notes := getattr(error, "__notes__", []):
             return str(notes[0])
+        error = error.__cause__
+    return ""
+
+
+def _run(error: BaseException | None) -> str:
+    """The id of the run that failed: another note."""
+    while error is not None:
+        for note in getattr(error, "__notes__", []):
+            if str(note).startswith(RUN_NOTE):
+                return str(note).removeprefix(RUN_NOTE)
         error = error.__cause__
     return ""
 

@@ -41,18 +41,24 @@ log = logger("publish")
 
 
 def publish_artifact(
-    pipeline: str | None, store: Store, artifact: Artifact, reasons: Sequence[str], show: ModuleType | None
+    pipeline: str | None,
+    store: Store,
+    artifact: Artifact,
+    reasons: Sequence[str],
+    show: ModuleType | None,
+    site: str | None,
 ) -> None:
     """Publishes a stage's output, inside its task. Without a pipeline's name nothing is published.
 
     `show` is the stage's module of that name: `decoder(store, artifact)` and `pages(folder)`, if it has them.
+    `site` is the address of the site where it is served.
     """
     if pipeline is None:
         return
     folder, place = store.locate(artifact), store.place(artifact.folder, artifact.fingerprint)
     decoder, pages = getattr(show, "decoder", None), getattr(show, "pages", None)
     decode = decoder(store, artifact) if decoder else None
-    _publish(pipeline, about_artifact(artifact, folder, place, reasons, decode))
+    _publish(pipeline, about_artifact(artifact, folder, place, reasons, decode, site))
     for page in pages(folder) if pages else ():
         _publish(pipeline, page)
 
@@ -70,11 +76,13 @@ def publish_run(record: RunRecord) -> None:
     _publish(record.settings["name"], about_run(record))
 
 
-def publish_failure(pipeline: str, flow: str, error: BaseException, flow_run_id: UUID, config: str) -> str | None:
+def publish_failure(
+    pipeline: str, flow: str, error: BaseException, flow_run_id: UUID, config: str, site: str | None
+) -> str | None:
     """Publishes what to do after a failure; returns the artifact's key if there is a UI that shows it."""
     if _Pause.is_paused():
         return None
-    page = about_failure(flow, error, config)
+    page = about_failure(flow, error, config, site)
     key = f"{pipeline}-{page.key}"
     with _only_logged(key), get_client(sync_client=True) as client:
         client.create_artifact(
