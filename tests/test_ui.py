@@ -144,7 +144,7 @@ def test_a_failing_check_is_shown_and_what_to_do_next(runs: Runs):
     rows = runs.server.rows("check-extraction")
     assert rows[0]["holds"] == "✗ stops"
     assert rows[0]["observed"] == "38"
-    assert "35" in rows[0]["given"]
+    assert "35" in rows[0]["expectation"]
     assert all(row["holds"] != "✗ stops" for row in rows[1:])
     (quarantined,) = (runs.pipeline.data / "quarantine").iterdir()
     page = runs.server.page("failure")
