@@ -448,6 +448,7 @@ def test_the_pages_of_stages_and_failures_link_to_it_too(made: tuple[Pipeline, l
     shown = about_failure("retrain", error, site="https://site.example").text
     assert "(https://site.example/runs/20260101-000000-abcd.html)" in shown
     assert "](" not in about_failure("retrain", error).text
+    assert "](" not in about_failure("predict", ValueError("no run"), site="https://site.example").text
 
 
 def test_a_report_in_the_site_links_to_its_run_and_its_artifacts(made: tuple[Pipeline, list[Result]]):

@@ -157,7 +157,7 @@ def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml"
         table(("", ""), facts.items()) if facts else "",
         f"**Next:** {advice}\n\n    {command}\n",
         "Nothing is half-written, and finished stages are reused.\n",
-        _link("The run's page in the site", site, f"runs/{_run(error) or 'index'}.html"),
+        _link("The run's page in the site", site if (run := _run(error)) else None, f"runs/{run}.html"),
     ]
     return Markdown("failure", plain(message), "\n".join(lines))
 
