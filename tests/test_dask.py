@@ -140,6 +140,7 @@ def test_tls_follows_the_configuration_of_dask(dask: DaskProcesses, parts: list[
     dask.protocol, dask.settings = "tls", {"DASK_CONFIG": str(tmp_path / "config")}
     address = dask.start(workers=1)
     assert address.startswith("tls://")
+    import_module("distributed")  # its defaults would go with the setting if they came within the block
     with (
         import_module("dask.config").set({"distributed.comm.tls": tls}),
         open_executor("dask", None, address) as executor,

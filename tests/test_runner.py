@@ -191,7 +191,7 @@ def test_any_number_of_workers_fits_the_same_linear_members(tmp_path: Path) -> N
             scratch = tmp_path / f"scratch-{workers}"
             fit_linear.function(LinearSettings(), out, **paths, scratch=scratch, executor=executor)
         found.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
-    assert len(found[0]) == 9
+    assert len(found[0]) == 1 + 4 * len(LinearSettings().members)  # the labels; each member's files and predictions
     assert found[1:] == found[:1] * 3
 
 
