@@ -142,7 +142,7 @@ def test_tls_follows_the_configuration_of_dask(dask: DaskProcesses, parts: list[
     assert address.startswith("tls://")
     import_module("distributed")  # its defaults would go with the setting if they came within the block
     with (
-        import_module("dask.config").set({"distributed.comm.tls": tls}),
+        import_module("dask.config").set({f"distributed.comm.tls.{name}": value for name, value in tls.items()}),
         open_executor("dask", None, address) as executor,
     ):
         counts = make_parts("cleaning", runner_calls.where, parts, (), tmp_path / "place", executor)
