@@ -84,7 +84,7 @@ def when(moment: str) -> str:
 
 def breaks(key: str) -> Markup:
     """A setting's key, whose lines break after dots and underscores alone."""
-    return Markup(str(escape(key)).replace(".", ".<wbr>").replace("_", "_<wbr>"))  # noqa: S704 escaped
+    return Markup(str(escape(key)).replace(".", ".<wbr>").replace("_", "_<wbr>"))  # noqa: S704 escaped  # nosec B704
 
 
 def percent(share: float | None) -> str:
