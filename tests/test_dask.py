@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +19,7 @@ import runner_calls
 from conftest import Pipeline
 from dask_processes import DaskProcesses
 from part_artifacts import cut_finely, make_all, write_extracted
+from sleeping_run import start_sleeping_run
 
 from tasks.shared.errors import RunError
 from tasks.shared.parquet import PartWriter
@@ -189,34 +189,9 @@ def test_the_flow_makes_the_same_artifacts_on_a_cluster(pipeline: Pipeline, dask
     assert digests[0] == digests[1]
 
 
-PARENT = """
-import sys
-from pathlib import Path
-import runner_calls
-from tasks.shared.runner.calls import Call, run_calls
-from tasks.shared.runner.pool import open_executor
-calls = [Call(f"call {number}", runner_calls.sleep, (sys.argv[1],)) for number in range(3)]
-with open_executor("dask", 2) as executor:
-    list(run_calls(executor, calls, Path(sys.argv[1]) / "messages"))
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_cluster_of_its_own_ends_with_an_interrupted_run(tmp_path: Path, number: signal.Signals) -> None:
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
-    until = time.monotonic() + 60
-    while len(asleep := list(tmp_path.glob("asleep-*"))) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    process, workers = start_sleeping_run("dask", tmp_path)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
     else:
@@ -226,5 +201,4 @@ def test_a_cluster_of_its_own_ends_with_an_interrupted_run(tmp_path: Path, numbe
     assert time.monotonic() - started < 15
     if number == signal.SIGINT:
         assert error.rstrip().endswith("KeyboardInterrupt"), error
-    pids = [int(path.name.rpartition("-")[2]) for path in asleep]
-    assert all(map(runner_calls.gone, pids))
+    assert all(map(runner_calls.gone, workers))

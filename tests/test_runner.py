@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import runner_calls
+from sleeping_run import start_sleeping_run
 from training_texts import small, write_inputs
 
 from tasks.linear.settings import LinearSettings
@@ -25,17 +25,6 @@ from tasks.shared.runner.calls import IN_PROCESS, SMALL_CHARACTERS, Call, run_ca
 from tasks.shared.runner.cores import usable_cores
 from tasks.shared.runner.pool import WorkerPool, open_executor
 from tasks.training.task import train
-
-PARENT = """
-import sys
-from pathlib import Path
-import runner_calls
-from tasks.shared.runner.calls import Call, run_calls
-from tasks.shared.runner.pool import WorkerPool, open_executor
-calls = [Call(f"call {number}", runner_calls.sleep, (sys.argv[1],)) for number in range(3)]
-with open_executor("processes", 2) as executor:
-    list(run_calls(executor, calls, Path(sys.argv[1]) / "messages"))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -102,29 +91,9 @@ def test_a_killed_worker_is_one_line_that_names_the_call(pool: Executor, tmp_pat
     assert squares(pool, tmp_path, 2) == [0, 1]
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
-    """A run with two workers that sleep, and their process ids."""
-    here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder)],
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
-    until = time.monotonic() + 60
-    while len(found := list(folder.glob("asleep-*"))) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return process, [int(path.name.rpartition("-")[2]) for path in found]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_with_a_killed_run_without_a_word(tmp_path: Path) -> None:
-    process, workers = start(tmp_path)
+    process, workers = start_sleeping_run("processes", tmp_path)
     process.kill()
     _, error = process.communicate(timeout=20)  # the workers hold standard error: they end too
     assert error == ""
@@ -132,7 +101,7 @@ def test_workers_end_with_a_killed_run_without_a_word(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
-    process, workers = start(tmp_path)
+    process, workers = start_sleeping_run("processes", tmp_path)
     started = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=20)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tasks.splitting.labelled import LabelledTexts
     from tasks.training.input.vocabulary import Ids, Vocabulary
-    from tasks.training.loop.cross_fit import EvidenceOptions
+    from tasks.training.loop.cross_fit import CrossFitted, EvidenceOptions
     from tasks.training.loop.recipe import Recipe
 
 log = logger("training")
@@ -65,38 +65,44 @@ def train(
     """
     if judged is not None:
         return _skip(out, judged)
-    from tasks.shared.out_of_fold import write_out_of_fold
-    from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.splitting.labelled import read_labelled_texts
     from tasks.training.loop.cross_fit import Workplace, cross_fit  # torch takes a second to import
-    from tasks.training.preflight import check_memory, fit_at_once
+    from tasks.training.preflight import check_memory
     from tasks.training.runtime.device import choose_device
 
     known = read_labelled_texts(cleaned, splits)
     device, recipe, options = choose_device(settings.device), make_recipe(settings), _evidence_options(settings)
     reader, ids = _encode(settings, known, tokens, vocabulary)
     check_memory(recipe, options, reader.size, len(known.label_names), device)
-    executor = worth_workers(executor, sum(map(len, known.texts)))
-    at_once = min(getattr(executor, "workers", 1), int(known.folds.max()) + 1)
-    if device.type != "cpu":
-        executor = IN_PROCESS
-    elif at_once > 1 and not fit_at_once(at_once, recipe, options, reader.size, len(known.label_names)):
-        log.info("training: too little memory for %d networks at once; one after the other", at_once)
-        executor = IN_PROCESS
+    executor = _choose_executor(executor, known, recipe, options, reader.size) if device.type == "cpu" else IN_PROCESS
     log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
     report_progress(0)
     place = Workplace(device, executor, scratch, _identity(settings, known))
     fitted = cross_fit(
-        recipe,
-        settings.windows,
-        options,
-        reader,
-        ids,
-        known.labels,
-        len(known.label_names),
-        known.folds,
-        place,
+        recipe, settings.windows, options, reader, ids, known.labels, len(known.label_names), known.folds, place
     )
+    return _write(out, known, fitted)
+
+
+def _choose_executor(
+    executor: Executor, known: LabelledTexts, recipe: Recipe, options: EvidenceOptions | None, tokens: int
+) -> Executor:
+    """`executor`, or this process for a small corpus or if there is too little memory for several networks at once."""
+    from tasks.training.preflight import fit_at_once
+
+    executor = worth_workers(executor, sum(map(len, known.texts)))
+    at_once = min(getattr(executor, "workers", 1), int(known.folds.max()) + 1)
+    if at_once > 1 and not fit_at_once(at_once, recipe, options, tokens, len(known.label_names)):
+        log.info("training: too little memory for %d networks at once; one after the other", at_once)
+        return IN_PROCESS
+    return executor
+
+
+def _write(out: Path, known: LabelledTexts, fitted: CrossFitted) -> dict[str, JsonValue]:
+    """Writes the artifact; returns its summary."""
+    from tasks.shared.out_of_fold import write_out_of_fold
+    from tasks.shared.statistics.log_probabilities import log_loss
+
     (out / MEMBER).mkdir()
     fitted.member.save(out / MEMBER)
     write_out_of_fold(

@@ -28,7 +28,7 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, numpy's and torch's products use one thread, so that their last bits do not depend on the machine."""
+    """Inside, numpy's and torch's products use one thread, so that their last bits do not depend on the number of cores."""
     from threadpoolctl import threadpool_limits
 
     torch = sys.modules.get("torch")
