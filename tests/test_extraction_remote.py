@@ -30,7 +30,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 SECRET = "not-to-be-seen"
 COLUMNS = Columns("text", "label", "id")
 CSV = 'id,label,text\n1,x,"One, and more"\n2,y,Two\n'
-TEXTS = {"a/1.txt": "Ünø", "a/2.txt": "Zwei", "b/1.txt": "Three", "b/Thumbs.db": "x", ".hidden/1.txt": "x"}
+TEXTS = {
+    "a/1.txt": "Ünø",
+    "a/2.txt": "Zwei",
+    "b/1.txt": "Three",
+    "b/[2] *.txt": "Four",
+    "b/Thumbs.db": "x",
+    ".hidden/1.txt": "x",
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +95,11 @@ def test_a_folder_on_s3_is_read_as_one_on_disk(bucket, tmp_path: Path, caplog) -
     expected = list(folder.documents(tmp_path / "texts"))
     with caplog.at_level(logging.DEBUG):
         assert list(folder.documents("s3://corpus/texts/")) == expected
-        assert [document.doc_id for document in expected] == ["a/1.txt", "a/2.txt", "b/1.txt"]
+        assert [document.doc_id for document in expected] == ["a/1.txt", "a/2.txt", "b/1.txt", "b/[2] *.txt"]
         chosen = settings("folder", "s3://corpus/texts")
         (tmp_path / "out").mkdir()
-        assert extract.function(chosen, tmp_path / "out")["rows"] == 3
-    assert read_table(tmp_path / "out" / "documents")["text"].to_pylist() == ["Ünø", "Zwei", "Three"]
+        assert extract.function(chosen, tmp_path / "out")["rows"] == 4
+    assert read_table(tmp_path / "out" / "documents")["text"].to_pylist() == ["Ünø", "Zwei", "Three", "Four"]
     assert SECRET not in "".join(r.getMessage() for r in caplog.records if r.name.startswith("corpusflow"))
     assert SECRET not in str(chosen.model_dump(mode="json"))
     assert "left out 1 files" in caplog.text

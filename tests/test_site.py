@@ -30,16 +30,18 @@ from tasks.promotion.schema import COMPARISON_SCHEMA, certainty
 from tasks.shared.checks.report import Expected
 from tasks.shared.checks.words import in_words, merged, sentence
 from tasks.shared.out_of_fold import OUT_OF_FOLD
-from tasks.shared.store.artifacts import read_manifest
+from tasks.shared.store.artifacts import Store, read_manifest
 from tasks.shared.store.fingerprint import PROJECT, digest_of
 from tasks.shared.store.records import RunRecord
-from tasks.shared.ui.pages import RUN_NOTE, about_artifact, about_failure, about_run
+from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE, about_artifact, about_failure, about_run
 from tasks.site import glossary
 from tasks.site.artifact_page import confused_labels
 from tasks.site.charts import nice_ticks
 from tasks.site.dropped import compare
 from tasks.site.graph import HEIGHT, WIDTH, draw
 from tasks.site.render import breaks
+from tasks.site.run_page import graph_of
+from tasks.site.shelf import Frame, Shelf
 from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.tokenization.schema import tokens_schema
 from tasks.training.schema import GRADIENTS, HISTORY
@@ -265,7 +267,10 @@ def test_a_comparison_is_added_by_name(copied: Pipeline):
     assert Path(result.json["comparison"]).exists()
     refused = copied("site", "--compare", "nothing", records[0].id)
     assert refused.code == 2
-    assert "no measured run or model starts with it" in refused.err
+    assert "no measured run or model with a report starts with it" in refused.err
+    same = copied("site", "--compare", records[1].id, records[0].id)
+    assert same.code == 2
+    assert "name the same model" in same.err
 
 
 def test_a_site_that_cannot_be_written_only_warns(copied: Pipeline, caplog: pytest.LogCaptureFixture):
@@ -275,6 +280,28 @@ def test_a_site_that_cannot_be_written_only_warns(copied: Pipeline, caplog: pyte
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert warning.getMessage().startswith("site: could not be written (")
     assert "\n" not in warning.getMessage()
+
+
+def test_a_damaged_index_removes_nothing_outside_the_site(copied: Pipeline):
+    index = copied.data / "site" / ".pages.json"
+    for text in ("null", json.dumps({"../../pipeline.yaml": "x", "runs/gone.html": "y"})):
+        index.write_text(text)
+        write(copied)
+        assert (copied.root / "pipeline.yaml").exists()
+    assert "runs/gone.html" not in json.loads(index.read_text())
+
+
+def test_a_run_that_fails_in_its_first_stage_has_a_graph(tmp_path: Path):
+    record = RunRecord(
+        id="one",
+        flow="retrain",
+        started="2026-01-01T00:00:00",
+        status="failed",
+        settings={},
+        current_stage="extraction",
+    )
+    shelf = Shelf(Store(tmp_path), Frame("x", tuple(STAGES), {}))
+    assert graph_of(shelf, record)[1] == ["extraction"]
 
 
 def test_the_site_loads_no_heavy_library():
@@ -391,6 +418,7 @@ def expected(kind: str, observed: object, success: bool = True, **arguments: obj
             "not so in 2 of 9 rows",
         ),
         (expected("expect_column_values_to_be_in_set", True, column="n", value_set=[True]), "true", "true"),
+        (expected("expect_column_values_to_be_in_set", 0, column="n", value_set=[0]), "0", "0"),
         (expected("expect_column_values_to_be_unique", "0 of 0 rows", column="n"), "unique", "no rows"),
         (expected("expect_table_row_count_to_be_between", 3, min_value=1, max_value=1), "exactly 1 rows", "3"),
         (
@@ -443,7 +471,7 @@ def test_the_pages_of_stages_and_failures_link_to_it_too(made: tuple[Pipeline, l
     assert f"(https://site.example/artifacts/splitting-{path.name}.html)" in shown
     assert (made[0].data / f"site/artifacts/splitting-{path.name}.html").exists()
     error = ValueError("x")
-    error.add_note("training")
+    error.add_note(f"{STAGE_NOTE}training")
     error.add_note(f"{RUN_NOTE}20260101-000000-abcd")
     shown = about_failure("retrain", error, site="https://site.example").text
     assert "(https://site.example/runs/20260101-000000-abcd.html)" in shown

@@ -14,7 +14,8 @@ from benchmarks.torture.hostile_dialects import (
     dialect_cases,
     folder_dialect_cases,
     json_dialect_cases,
-    parquet_dialect_cases,
+    parquet_file_cases,
+    parquet_folder_cases,
 )
 from benchmarks.torture.hostile_folders import Case, folder_cases
 from benchmarks.torture.hostile_tables import csv_cases, json_cases, parquet_cases
@@ -30,7 +31,13 @@ STOP = "checks.extraction.documents=999999"
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
     plain = (folder_cases(), csv_cases(), json_cases(), parquet_cases())
-    dialects = (folder_dialect_cases(), dialect_cases(), json_dialect_cases(), parquet_dialect_cases())
+    dialects = (
+        folder_dialect_cases(),
+        dialect_cases(),
+        json_dialect_cases(),
+        parquet_folder_cases(),
+        parquet_file_cases(),
+    )
     cases = list(chain(*plain, *dialects))
     step = max(1, round(1 / share))
     for case in cases[::step]:

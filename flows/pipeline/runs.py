@@ -30,7 +30,7 @@ from tasks.shared.progress import logger
 from tasks.shared.runner.pool import open_executor
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
-from tasks.shared.ui.pages import RUN_NOTE
+from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE
 from tasks.shared.ui.publish import publish_failure, publish_run
 
 SECONDS_TO_ANSWER, SECONDS_TO_RESTART = 3.0, 4.0
@@ -95,7 +95,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.status, record.message = "failed", str(error) or type(error).__name__
         record.quarantine = str(getattr(error, "quarantine", None) or "")
         interrupted = not isinstance(error, Exception)
-        error.add_note(record.current_stage)
+        error.add_note(f"{STAGE_NOTE}{record.current_stage}")
         if latest:  # a fold has no page
             error.add_note(f"{RUN_NOTE}{record.id}")
         if _identity(store) != folder:

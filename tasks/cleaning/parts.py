@@ -33,9 +33,6 @@ HASHES, OFFSETS, BANDS = "shingles.u64", "offsets.npy", "bands.npy"
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-_FACTS_OF_DOCUMENT = ("doc_id", "label", "digest")
-
-
 def prepare_part(
     part: Part, folder: Path, normalization: Mapping[str, bool], min_characters: int, signing: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def prepare_part(
             too_short = [_too_short(document.text, min_characters) for document in batch]
             rows = document_rows(batch, UNGROUPED_SCHEMA)
             texts.write_batch(rows)
-            columns = [*(rows[name] for name in _FACTS_OF_DOCUMENT), *map(pa.array, zip(*too_short, strict=True))]
+            columns = [*(rows[name] for name in FACTS_SCHEMA.names[:3]), *map(pa.array, zip(*too_short, strict=True))]
             facts.write_batch(pa.RecordBatch.from_arrays([c.cast(pa.string()) for c in columns], schema=FACTS_SCHEMA))
             if signing is not None:
                 kept = [document.text for document, (reason, _) in zip(batch, too_short, strict=True) if not reason]

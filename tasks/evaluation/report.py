@@ -172,9 +172,10 @@ def rnn_share(members: Mapping[str, MemberScores], accuracy: float, not_trained:
         return "The RNN did not join the stack: out of fold it did not lower the log-loss clearly."
     if rnn.without is None:
         return "The RNN is the only member of the stack: no other one lowered the out-of-fold log-loss clearly."
+    change = 100 * (rnn.without.accuracy - accuracy)
     return (
-        f"Without the RNN the accuracy would be {100 * (accuracy - rnn.without.accuracy):+.1f} points lower "
-        f"(McNemar p = {rnn.without.p_value:.2g}), and the log-loss {rnn.without.log_loss_rise:+.4f} nats higher "
+        f"Without the RNN the accuracy would change by {change:+.1f} points "
+        f"(McNemar p = {rnn.without.p_value:.2g}), and the log-loss by {rnn.without.log_loss_rise:+.4f} nats "
         f"(standard error {rnn.without.rise_standard_error:.4f})."
     )
 

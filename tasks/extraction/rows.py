@@ -117,10 +117,10 @@ def _json_object(line: bytes, place: str, file: TableFile, columns: Columns) -> 
         require_utf8(file.path, columns.advice("encoding"))
         raise
     except json.JSONDecodeError as error:
-        array = (
-            "the beginning of an array" if line.lstrip().startswith(b"[") else f"{error.msg}, character {error.pos + 1}"
-        )
-        raise CorpusError(f"{place} is not JSON ({array}); write one object per line") from error
+        problem = f"{error.msg}, character {error.pos + 1}"
+        if line.lstrip().startswith(b"["):
+            problem = "the beginning of an array"
+        raise CorpusError(f"{place} is not JSON ({problem}); write one object per line") from error
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{place} is not JSON ({error}); write one object per line") from error
     if not isinstance(fields, dict):

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tasks.linear import logistic, ngrams
-from tasks.linear.member import COUNTERS, Choice, Kind, weigh
+from tasks.linear.member import COUNTERS, Choice, weigh
+from tasks.linear.schema import Kind
 from tasks.shared.statistics.metrics import Ints
 
 MAX_WEIGHTS = 2**25

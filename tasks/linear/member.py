@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +20,12 @@ from scipy.sparse import csr_array
 
 from tasks.linear import ngrams
 from tasks.linear.explain import divide
-from tasks.linear.schema import MEMBER, TERMS, WEIGHTS
+from tasks.linear.schema import MEMBER, TERMS, WEIGHTS, Kind
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 from tasks.shared.member import Evidence
 from tasks.shared.statistics.log_probabilities import Scores, log_softmax
 
-Kind = Literal["words", "characters", "counts"]
 COUNTERS = {
     "words": ngrams.count_words,
     "characters": ngrams.count_characters,

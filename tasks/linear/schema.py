@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Kind = Literal["words", "characters", "counts"]
+"""The linear members."""
 WEIGHTS, TERMS, MEMBER = "weights.safetensors", "terms.parquet", "member.json"
 LABELS = "labels.json"
 """The label names, in the order of the log-probabilities."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from tasks.linear.schema import Kind
 from tasks.shared.section import Section
 
 
 class LinearSettings(Section):
     """The linear members of the stack."""
 
-    members: tuple[Literal["words", "characters", "counts"], ...] = Field(
+    members: tuple[Kind, ...] = Field(
         ("words", "characters", "counts"),
         min_length=1,
         description="words: TF-IDF of words and word pairs, a linear support vector machine; characters: the same of "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from tasks.linear.fit import Options
-    from tasks.linear.member import Kind
+    from tasks.linear.schema import Kind
 
 COUNTED = (3_000, 16_000)
 """Terms of counts, at least and at most, if `counts_max_terms` is null; between them `COUNTED_PER_TEXT` per text."""

@@ -66,7 +66,6 @@ def artifact_content(shelf: Shelf, stage: str, entry: Entry, newest: bool) -> di
         "stage": stage,
         "sentence": STAGES.get(stage, ""),
         "entry": entry,
-        "artifact": manifest,
         "newest": newest,
         "facts": list(_facts(manifest)) if manifest else [],
         "figures": list(_figures(manifest.stage, manifest.summary, tables.value or ())) if manifest else [],

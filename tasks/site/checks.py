@@ -68,7 +68,6 @@ def _line(result: Expected) -> Line:
 class Failure:
     """Why an artifact is in quarantine: the failed expectations with the rows that they name, or its damage."""
 
-    folder: Path
     damage: str
     lines: Sequence[Line]
     columns: Sequence[str]
@@ -80,9 +79,7 @@ def read_failure(folder: Path) -> Failure:
     why = json.loads((folder / QUARANTINE_FILE).read_text(encoding="utf-8"))
     failures = [Expected.model_validate(each) for each in why.get("failures", ())]
     rows = attempt(_named_rows, folder, failures).value or []
-    return Failure(
-        folder, str(why.get("damage", "")), verdicts(failures).lines, list(rows[0])[:VALUES] if rows else (), rows
-    )
+    return Failure(str(why.get("damage", "")), verdicts(failures).lines, list(rows[0])[:VALUES] if rows else (), rows)
 
 
 def _named_rows(folder: Path, failures: Sequence[Expected]) -> list[dict[str, Any]]:

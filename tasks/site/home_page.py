@@ -57,12 +57,7 @@ def home_content(shelf: Shelf, links: Mapping[str, str]) -> dict[str, Any]:
         "drift_from": drift_champions(shelf),
         "disk": disk_use(shelf.store.root),
         "notices": list(_notices(shelf)),
-        "report": next((entry for entry in _newest_stages(shelf) if folder_of(entry) == "08_reports"), None),
     }
-
-
-def _newest_stages(shelf: Shelf) -> Sequence[Any]:
-    return next((record.stages for record in shelf.records if record.metrics), [])
 
 
 def _scored(shelf: Shelf) -> list[tuple[RunRecord, str]]:
@@ -137,7 +132,7 @@ def _drifts(shelf: Shelf) -> list[tuple[RunRecord, Mapping[str, Any], str]]:
     for record in reversed(shelf.records):
         for entry in record.stages:
             if entry.stage == "drift" and entry.fingerprint not in measured:
-                manifest = shelf.entry(Path(entry.path)).manifest
+                manifest = shelf.of_stage(entry.stage, entry.fingerprint).manifest
                 if manifest is not None:
                     measured[entry.fingerprint] = (record, manifest.summary, _champion_at(shelf, record.started))
     return list(measured.values())[-DRIFTS_DRAWN:]
@@ -203,7 +198,8 @@ def _notices(shelf: Shelf) -> Iterator[Notice]:
     newest = next(iter(shelf.records), None)
     if newest is not None and newest.status in {"failed", "interrupted"}:
         ended = "failed" if newest.status == "failed" else "was interrupted"
-        text = f"The newest run {ended} in {newest.current_stage}"
+        where = f"in {newest.current_stage}" if newest.current_stage else "before its first stage"
+        text = f"The newest run {ended} {where}"
         yield Notice(
             "bad", f"{text}: {newest.message}" if newest.message else text, f"runs/{newest.id}.html", newest.started
         )

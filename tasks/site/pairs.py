@@ -104,7 +104,7 @@ def read_asked(site: Path) -> list[Pair]:
     """The pairs that were asked for."""
     try:
         return [(str(one), str(other)) for one, other in json.loads((site / ASKED).read_text(encoding="utf-8"))]
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return []
 
 
@@ -112,9 +112,11 @@ def ask(shelf: Shelf, site: Path, one: str, other: str) -> Pair:
     """Adds a pair to the site, the older one first.
 
     Each is named by the start of a run's id, of a model's or of a report's fingerprint. Raises InputError if a name
-    fits no measured run.
+    fits no measured run whose report is still there, or if both name the same model.
     """
     pair = _older_first((_find(shelf, one), _find(shelf, other)), first_runs(shelf))
+    if pair[0] == pair[1]:
+        raise InputError(f"{shelf.store.root}: {one!r} and {other!r} name the same model")
     write_text(site / ASKED, json.dumps(list(dict.fromkeys([pair, *read_asked(site)]))[:20]) + "\n")
     return pair
 
@@ -123,6 +125,10 @@ def _find(shelf: Shelf, name: str) -> str:
     for record in shelf.records:
         report, model = report_of(record), model_of(record)
         names = (record.id, report, model.fingerprint if model else None)
-        if report and any(each is not None and each.startswith(name) for each in names):
-            return report
-    raise InputError(f"{shelf.store.root}: {name!r}: no measured run or model starts with it; see `corpusflow runs`")
+        if report in shelf.present.get("evaluation", ()) and any(
+            each is not None and each.startswith(name) for each in names
+        ):
+            return str(report)
+    raise InputError(
+        f"{shelf.store.root}: {name!r}: no measured run or model with a report starts with it; see `corpusflow runs`"
+    )

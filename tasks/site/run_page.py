@@ -6,13 +6,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.site.checks import read_failure
 from tasks.site.glossary import STAGES
-from tasks.site.graph import Drawing, draw
+from tasks.site.graph import draw
 from tasks.site.shelf import Shelf, attempt, folder_of, quarantine_of
 
 CHAMPION = "champion"
@@ -74,7 +73,7 @@ def run_content(shelf: Shelf, record: RunRecord, links: Mapping[str, str]) -> di
     return {
         "record": record,
         "before": before,
-        "drawing": drawing(nodes, edges),
+        "drawing": draw(list(nodes), edges),
         "nodes": nodes,
         "entries": [(entry, why_words(entry.reasons), links.get(link_key(entry), "")) for entry in record.stages],
         "failure": attempt(read_failure, where) if where else None,
@@ -100,6 +99,8 @@ def graph_of(shelf: Shelf, record: RunRecord) -> tuple[list[tuple[str, str]], li
     edges = edges_of(shelf, record)
     if record.status != "completed":
         stages += [entry.stage for entry in furthest.stages if entry.stage not in stages and entry.stage != "drift"]
+        if record.current_stage and record.current_stage not in stages:
+            stages.append(record.current_stage)
         reached = {target for _, target in edges}
         edges += [edge for edge in edges_of(shelf, furthest) if edge[1] not in reached]
     if any(source == CHAMPION for source, _ in edges):
@@ -121,10 +122,10 @@ def edges_of(shelf: Shelf, record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _inputs_by_digest(shelf: Shelf, record: RunRecord, entry: StageRecord) -> dict[str, str]:
-    manifest = shelf.entry(Path(entry.path)).manifest
+    manifest = shelf.of_stage(entry.stage, entry.fingerprint).manifest
     if manifest is None:
         return {}
-    others = [(shelf.entry(Path(each.path)).manifest, each) for each in record.stages]
+    others = [(shelf.of_stage(each.stage, each.fingerprint).manifest, each) for each in record.stages]
     by_digest = {other.digest: each.fingerprint for other, each in others if other is not None}
     return {name: by_digest.get(digest, "") for name, digest in manifest.recipe.inputs.items()}
 
@@ -142,11 +143,6 @@ def _nodes(record: RunRecord, stages: Sequence[str], links: Mapping[str, str]) -
         else:
             stopped = stage == record.current_stage and record.status != "completed"
             yield Node(stage, record.status if stopped else "missing", sentence, None, None, "")
-
-
-def drawing(nodes: Mapping[str, Node], edges: Sequence[tuple[str, str]]) -> Drawing:
-    """The graph, laid out."""
-    return draw(list(nodes), edges)
 
 
 def changed_settings(record: RunRecord, defaults: Mapping[str, Any], before: RunRecord | None) -> list[Setting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.evaluation.schema import REPORT
+from tasks.shared.checks import words
 from tasks.shared.errors import one_line
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
@@ -27,8 +29,10 @@ from tasks.site.run_page import link_key, run_content
 from tasks.site.shelf import Frame, Shelf, artifact_stamp, champion_stamp, quarantine_of, stamp
 
 FOLDER, INDEX = "site", ".pages.json"
-ARTIFACTS_KEPT, RUNS_ON_PAGE, QUARANTINED_KEPT = 5, 100, 20
+ARTIFACTS_KEPT, RUNS_ON_PAGE = 5, 100
 """Artifacts of each stage that have a page, the newest and the champion's; runs on a page of the list."""
+PAGE = re.compile(r"(\w+/)?[\w-]+\.html")
+"""A path in the index of pages; nothing else is removed, whatever the index says."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,6 @@ def site_folder(store: Store) -> Path:
     return store.root / FOLDER
 
 
-def page_of_run(store: Store, run_id: str) -> Path:
-    """Where the page of a run lies."""
-    return site_folder(store) / "runs" / f"{run_id}.html"
-
-
 def refresh(store: Store, frame: Frame) -> Written:
     """Writes the pages that changed and removes those that are no longer part of the site.
 
@@ -84,11 +83,11 @@ def _refresh(shelf: Shelf) -> Written:
     keys: dict[str, str] = {}
     written = []
     for page in plan(shelf):
-        keys[page.path] = digest_of([version(), shelf.frame.name, shelf.frame.stages, page.key])
+        keys[page.path] = digest_of([version(), shelf.frame.name, shelf.frame.stages, shelf.frame.defaults, page.key])
         if known.get(page.path) != keys[page.path] or not (root / page.path).exists():
             write_text(root / page.path, _html(page, shelf.frame))
             written.append(page.path)
-    removed = [path for path in known if path not in keys]
+    removed = [path for path in known if path not in keys and PAGE.fullmatch(path)]
     for path in removed:
         (root / path).unlink(missing_ok=True)
     if written or removed:
@@ -110,14 +109,14 @@ def _html(page: Page, frame: Frame) -> str:
 def _read_index(root: Path) -> dict[str, str]:
     try:
         return dict(json.loads((root / INDEX).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 
 @cache
 def version() -> str:
     """Digest of the templates and of the code that fills them."""
-    files = [*sorted(TEMPLATES.parent.glob("*.py")), *sorted(TEMPLATES.iterdir())]
+    files = [*sorted(TEMPLATES.parent.glob("*.py")), *sorted(TEMPLATES.iterdir()), Path(words.__file__)]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:20]
 
 
@@ -126,7 +125,8 @@ def plan(shelf: Shelf) -> Iterator[Page]:
     shown = dict(_shown_artifacts(shelf))
     links = _links(shelf, shown)
     state = [[record.id, record.status, stamp(_record_file(shelf, record))] for record in shelf.records]
-    everything = [state, champion_stamp(shelf), shelf.latest, {k: sorted(v) for k, v in links.items()}]
+    present = {stage: sorted(names) for stage, names in shelf.present.items()}  # of these the disk use depends
+    everything = [state, champion_stamp(shelf), shelf.latest, links, present]
     yield Page("index.html", "home.html", everything, partial(home_content, shelf, links))
     yield from _run_lists(shelf)
     chosen = pairs(shelf, site_folder(shelf.store))
@@ -186,9 +186,13 @@ def _run_lists(shelf: Shelf) -> Iterator[Page]:
 
 
 def _with_former(records: list[RunRecord]) -> Iterator[tuple[RunRecord, str]]:
-    """Each run with the id of the run before it."""
-    former = [record.id for record in records[1:]] + [""]
-    return zip(records, former, strict=True)
+    """Each run with the id of the run of the same flow before it."""
+    former: dict[str, str] = {}
+    found = []
+    for record in reversed(records):
+        found.append((record, former.get(record.flow, "")))
+        former[record.flow] = record.id
+    return reversed(found)
 
 
 def _run_page(
@@ -228,7 +232,7 @@ def _artifact_pages(shelf: Shelf, shown: Mapping[str, list[str]], links: Mapping
         for name in names:
             entry_path = shelf.store.place(shelf.folders[stage], name)
             key = artifact_stamp(shelf, stage, entry_path)
-            make = partial(_artifact, shelf, stage, name)
+            make = partial(_artifact, shelf, stage, name, names)
             yield Page(artifact_path(stage, name), "artifact.html", key, partial(make, newest=False))
             if stage == "evaluation" and (entry_path / REPORT).exists():
                 runs = [r.id for r in shelf.records if report_of(r) == name][-1:]
@@ -253,14 +257,12 @@ def _empty_stages(shelf: Shelf) -> Iterator[Page]:
             yield Page(f"stages/{stage}.html", "empty.html", content, partial(dict, content))
 
 
-def _artifact(shelf: Shelf, stage: str, name: str, newest: bool) -> dict[str, Any]:
-    shown = dict(_shown_artifacts(shelf)).get(stage, [])
-    return artifact_content(shelf, stage, shelf.of_stage(stage, name), newest) | {"linked": shown}
+def _artifact(shelf: Shelf, stage: str, name: str, linked: list[str], newest: bool) -> dict[str, Any]:
+    return artifact_content(shelf, stage, shelf.of_stage(stage, name), newest) | {"linked": linked}
 
 
 def _quarantine_pages(shelf: Shelf) -> Iterator[Page]:
-    found = sorted((shelf.store.root / "quarantine").glob("*/"), key=lambda path: stamp(path) or [0])
-    for path in found[-QUARANTINED_KEPT:]:
+    for path in sorted((shelf.store.root / "quarantine").glob("*/")):
         key = [stamp(path / "quarantine.json"), stamp(path / "artifact.json")]
         content = partial(_quarantined, shelf, path)
         yield Page(f"quarantine/{path.name}.html", "artifact.html", key, content)

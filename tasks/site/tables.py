@@ -145,7 +145,7 @@ def _lengths(table: pa.Table, column: str) -> Lengths:
 def rows_with(
     files: Sequence[Path], column: str, values: Sequence[Any], columns: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The rows in which a column has one of the values; row groups that cannot have them are not read."""
+    """The first 200 rows in which a column has one of the values; row groups that cannot have them are not read."""
     import pyarrow.dataset as ds
 
     table = ds.dataset([str(file) for file in files]).to_table(

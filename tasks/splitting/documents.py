@@ -39,8 +39,6 @@ def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:
 def read_split_part(part: Part, splits: Path) -> Iterator[Document]:
     """Those documents of a part of the cleaned ones that are in a split, in order, with their texts."""
     ids = part.table(["doc_id"])["doc_id"]
-    if not len(ids):
-        return
     columns = ("doc_id", "label", "split")
     rows = read_between(splits / DATASET, columns, ids[0].as_py(), ids[-1].as_py())
     assigned = {

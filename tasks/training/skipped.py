@@ -18,7 +18,7 @@ from tasks.shared.out_of_fold import OUT_OF_FOLD
 from tasks.training.schema import GRADIENTS, GRADIENTS_FILE, HISTORY, HISTORY_FILE, MEMBER, OUT_OF_FOLD_FILE
 
 SKIPPED = "skipped.json"
-JUDGED = "model.json"
+MODEL_FILE = "model.json"
 """Of the model folder that the stacking stage leaves."""
 
 
@@ -44,7 +44,7 @@ def judged_useless(model: Path) -> Verdict | None:
     Raises ArtifactError for a folder that is not a model.
     """
     try:
-        values = json.loads((model / JUDGED).read_text(encoding="utf-8"))
+        values = json.loads((model / MODEL_FILE).read_text(encoding="utf-8"))
         if MEMBER in values["weights"] or MEMBER not in values["members"]:
             return None
         candidates = [some for some in values["candidates"] if some["member"] == MEMBER]

@@ -57,7 +57,7 @@ def _bounds(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 def _one_of(values: list[Any]) -> str:
     if len(values) == 1:
-        return {True: "true", False: "false"}.get(values[0], str(values[0])) if values else "nothing"
+        return number(values[0])
     return f"one of {_listed(values)}"
 
 

@@ -77,7 +77,7 @@ class Build:
 
 
 def build_artifact(build: Build) -> Artifact:
-    """The artifact, in staging: left complete by an interrupted run, or made now."""
+    """The artifact, in staging: left complete by a run that ended while this one waited for its lock, or made now."""
     for place in (build.staging, *build.store.abandoned(build.stage.folder, build.recipe.fingerprint)):
         if (finished := _finished(build, place)) is not None:
             return finished

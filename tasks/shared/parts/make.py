@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +98,10 @@ def make_part(function: Callable[..., Counts], part: Part, place: Path, argument
 
 def _finished(folder: Path) -> Counts | None:
     """The counts of a part whose files are all there; removes what is damaged."""
-    try:
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # not made yet, or damaged
         done = json.loads((folder / DONE).read_bytes())
         if all((folder / name).stat().st_size == size for name, size in done["files"].items()):
             return dict(done["counts"])
-    except (OSError, ValueError, KeyError):
-        pass
     shutil.rmtree(folder, ignore_errors=True)
     return None
 

@@ -6,18 +6,16 @@ The workers need this version of corpusflow, and the data folder at the same pat
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import ExitStack, contextmanager, suppress
-from types import ModuleType
+from threading import Lock
 from typing import Any
 
 from tasks.shared.errors import RunError, SettingsError, one_line
 from tasks.shared.runner.calls import CallLost
-from tasks.shared.runner.cores import ONE_THREAD, one_thread, usable_cores
+from tasks.shared.runner.cores import ONE_THREAD, clean_children, one_thread, usable_cores
 
 RETRIES = 2
 SECONDS_TO_CONNECT, SECONDS_BETWEEN_COUNTS = 30, 10.0
@@ -40,7 +38,7 @@ def open_cluster(workers: int | None, address: str | None) -> Iterator[Executor]
         ) from None
     with ExitStack() as stack:
         if address is None:
-            with _clean_children():
+            with clean_children():
                 cluster = LocalCluster(
                     n_workers=workers or usable_cores(),
                     threads_per_worker=1,
@@ -48,8 +46,9 @@ def open_cluster(workers: int | None, address: str | None) -> Iterator[Executor]
                     dashboard_address="127.0.0.1:0",  # any port that is free
                 )
             stack.enter_context(cluster)
+            address = cluster.scheduler_address
         try:
-            client = Client(address or cluster, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+            client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
                 f"runner.address: {address} cannot be reached ({one_line(error)}); "
@@ -59,7 +58,9 @@ def open_cluster(workers: int | None, address: str | None) -> Iterator[Executor]
         try:
             client.wait_for_workers(1, timeout=SECONDS_TO_CONNECT)
         except TimeoutError as error:
-            raise RunError(f"runner.address: {address} has no worker; start `dask worker {address}`") from error
+            raise RunError(
+                f"runner.address: {address} has no worker; start `dask worker {address} --nthreads 1`"
+            ) from error
         yield Cluster(client)
 
 
@@ -78,7 +79,7 @@ class Cluster(Executor):
         now = time.monotonic()
         if now - self._counted >= SECONDS_BETWEEN_COUNTS:
             self._counted = now
-            with suppress(OSError, RuntimeError, TimeoutError):  # what is lost says so itself
+            with suppress(OSError, RuntimeError):  # what is lost says so itself
                 self._workers = max(1, CALLS_PER_THREAD * sum(self._client.nthreads().values()))
         return self._workers
 
@@ -115,20 +116,12 @@ class Cluster(Executor):
         return error
 
 
+_ONE_CALL = Lock()
+"""The limits of threads and torch's random numbers belong to the process: a worker's other threads wait."""
+
+
 def _call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """In a worker of Dask, in one of its threads."""
+    """In a worker of Dask, one call at a time."""
     os.environ |= ONE_THREAD  # for libraries that are loaded later
-    with one_thread():
+    with _ONE_CALL, one_thread():
         return function(*arguments, **named)
-
-
-@contextmanager
-def _clean_children() -> Iterator[None]:
-    """Processes that start meanwhile do not import the main module, nor do they get a terminal's Ctrl-C."""
-    main, mask = sys.modules["__main__"], signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,12 +1,14 @@
-"""How many cores this process may use, and how it is kept to one thread."""
+"""How many cores this process may use, how it is kept to one thread, and how its children start."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 CGROUP = Path("/sys/fs/cgroup")
 ONE_THREAD = {
@@ -28,7 +30,7 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, numpy's and torch's products use one thread, so that their last bits do not depend on the number of cores."""
+    """Inside, numpy and torch use one thread: the last bits of products would depend on the number of cores."""
     from threadpoolctl import threadpool_limits
 
     torch = sys.modules.get("torch")
@@ -41,3 +43,15 @@ def one_thread() -> Iterator[None]:
     finally:
         if torch:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def clean_children() -> Iterator[None]:
+    """Processes that start meanwhile do not import the main module, nor do they get a terminal's Ctrl-C."""
+    main, mask = sys.modules["__main__"], signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

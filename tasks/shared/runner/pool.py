@@ -8,8 +8,6 @@ stops it), and ends when the run's process dies.
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -18,12 +16,11 @@ from contextvars import ContextVar
 from multiprocessing import parent_process, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
 from typing import Any
 
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.cluster import open_cluster
-from tasks.shared.runner.cores import ONE_THREAD, usable_cores
+from tasks.shared.runner.cores import ONE_THREAD, clean_children, usable_cores
 
 NO_TRACKER_WARNING = "ignore::UserWarning:multiprocessing.resource_tracker"
 """A killed run leaves semaphores that the tracker removes; it would say so on standard error."""
@@ -102,13 +99,8 @@ class _Worker(SpawnProcess):
 
     def start(self) -> None:
         """See Process."""
-        main, mask = sys.modules["__main__"], signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
+        with clean_children():
             super().start()
-        finally:
-            sys.modules["__main__"] = main
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class _Context(SpawnContext):

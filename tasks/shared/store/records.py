@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import InputError
 from tasks.shared.files import write_text
@@ -39,7 +39,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str
+    id: str = Field(pattern=r"^[\w-]+$")
     flow: str
     started: str
     status: Literal["running", "completed", "failed", "interrupted"] = "running"

@@ -20,7 +20,7 @@ AGAIN = {
     "predict": "corpusflow predict-batch SOURCE",
     "maintenance": "corpusflow prune --keep 5",
 }
-RUN_NOTE = "run "
+STAGE_NOTE, RUN_NOTE = "stage ", "run "
 """How the note of an error begins that names its run."""
 SAMPLE_ROWS, SAMPLE_CHARACTERS, SAMPLE_COLUMNS, VALUES_SHOWN = 3, 80, 6, 30
 
@@ -142,7 +142,7 @@ def _link(words: str, site: str | None, page: str) -> str:
 
 def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml", site: str | None = None) -> Markdown:
     """What failed, in which stage, and what to do next; `config` is the run's settings file, `site` as above."""
-    stage = _stage(error)
+    stage = _note(error, STAGE_NOTE)
     facts: dict[str, object] = {"stage": stage} if stage else {}
     if isinstance(error, CheckFailed) and error.quarantine:
         facts["quarantine"] = error.quarantine
@@ -157,26 +157,17 @@ def about_failure(flow: str, error: BaseException, config: str = "pipeline.yaml"
         table(("", ""), facts.items()) if facts else "",
         f"**Next:** {advice}\n\n    {command}\n",
         "Nothing is half-written, and finished stages are reused.\n",
-        _link("The run's page in the site", site if (run := _run(error)) else None, f"runs/{run}.html"),
+        _link("The run's page in the site", site if (run := _note(error, RUN_NOTE)) else None, f"runs/{run}.html"),
     ]
     return Markdown("failure", plain(message), "\n".join(lines))
 
 
-def _stage(error: BaseException | None) -> str:
-    """The stage that failed: the run adds it to the error as a note."""
-    while error is not None:
-        if notes := getattr(error, "__notes__", []):
-            return str(notes[0])
-        error = error.__cause__
-    return ""
-
-
-def _run(error: BaseException | None) -> str:
-    """The id of the run that failed: another note."""
+def _note(error: BaseException | None, prefix: str) -> str:
+    """The rest of the first note that begins so, of the error or of its causes; empty if there is none."""
     while error is not None:
         for note in getattr(error, "__notes__", []):
-            if str(note).startswith(RUN_NOTE):
-                return str(note).removeprefix(RUN_NOTE)
+            if str(note).startswith(prefix):
+                return str(note).removeprefix(prefix)
         error = error.__cause__
     return ""
 
