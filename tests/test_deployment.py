@@ -104,12 +104,12 @@ def test_a_run_whose_worker_and_process_were_killed_is_crashed_and_the_next_cont
     checkpoints = server.data / "06_rnn"
     with server.worker() as worker:
         run = server.start("retrain/brown", overrides=MANY)
-        wait_until(lambda: len(list(checkpoints.glob(".scratch-*/fold-0/epoch-*.safetensors"))) > 1)
+        wait_until(lambda: len(list(checkpoints.glob(".scratch-*/fold-*/epoch-*.safetensors"))) > 1)
         kill([worker.pid, *descendants(worker.pid)])
     assert server.state(run)["type"] == "RUNNING"
     state = server.end(run)
     assert (state["type"], state["message"][:12]) == ("CRASHED", "No heartbeat")
-    (scratch,) = {path.parent for path in checkpoints.glob(".scratch-*/fold-0/epoch-*")}
+    (scratch,) = {path.parent for path in checkpoints.glob(".scratch-*/fold-*/epoch-*")}
     with server.worker() as worker:
         next_run = server.start("retrain/brown", overrides=MANY)
         resumed = f"resuming from checkpoint {scratch}"
