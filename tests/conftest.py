@@ -6,11 +6,8 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,8 @@ from typing import Any
 import hypothesis
 import pytest
 import yaml
+
+from benchmarks.torture.server import Server
 
 PROJECT = Path(__file__).resolve().parents[1]
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -127,42 +126,17 @@ class Pipeline:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A real Prefect server with a home of its own, on a free port; yields the environment that selects it."""
-    home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "WARNING",
     }
-    environment.pop("PREFECT_API_URL", None)
-    with (home / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}/api"
+    server = Server(Path(environment["PREFECT_HOME"]), environment)
     try:
-        _wait_for(f"{url}/health", server, home / "server.log")
-        yield environment | {"PREFECT_API_URL": url}
+        server.start()
+        yield environment | {"PREFECT_API_URL": server.url}
     finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 180
-    while time.monotonic() < until:
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(f"the server did not answer: {log.read_text()}")
+        server.stop()
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from runner_calls import importable
 
 
 class DaskProcesses:
@@ -56,13 +55,12 @@ class DaskProcesses:
     def _run(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         own = self.folder / f"{kind}-{self._started}-{len(self.workers)}"
         own.mkdir(parents=True)
-        paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
         command = [sys.executable, "-m", "dask", kind, "--host", "127.0.0.1", "--no-dashboard", *arguments]
         with (own / "log").open("w") as log:
             return subprocess.Popen(
                 command,
                 cwd=own,
-                env=os.environ | self.settings | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                env=importable(**self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

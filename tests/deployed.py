@@ -6,40 +6,22 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from conftest import PROJECT, TINY, Result, write_corpus
+from conftest import TINY, Result, write_corpus
 
-T = TypeVar("T")
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(ask: Callable[[], T | None], seconds: float = 150) -> T:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if answer := ask():
-            return answer
-        time.sleep(0.3)
-    raise AssertionError(f"{ask}: still false after {seconds} seconds")
+from benchmarks.torture.processes import descendants, free_port, kill, wait_until
+from benchmarks.torture.served import FINAL, copy_project
 
 
 @dataclass
@@ -161,31 +143,10 @@ def statuses(record: dict[str, Any]) -> set[str]:
 
 def make_site(root: Path, **extra: str) -> Site:
     """The project's files as in a clone, with a small corpus."""
-    for name in ("flows", "tasks", "automations"):
-        shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("prefect.yaml", "prefect.toml"):
-        shutil.copy(PROJECT / name, root / name)
+    copy_project(root)
     (root / "data").mkdir()
-    (root / "examples").mkdir()
     write_corpus(root / "texts")
     (root / "pipeline.yaml").write_text(yaml.safe_dump(TINY))
     same = TINY | {"data": "../data", "extraction": {"source": "folder", "folder": {"path": "../texts"}}}
     (root / "examples/own-texts.yaml").write_text(yaml.safe_dump(same))
     return Site(root, extra=extra)
-
-
-def descendants(pid: int) -> list[int]:
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in listing.splitlines()]
-    pids: list[int] = []
-    generation = {pid}
-    while generation:
-        generation = {child for child, parent in pairs if parent in generation}
-        pids += generation
-    return pids
-
-
-def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)

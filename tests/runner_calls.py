@@ -14,6 +14,7 @@ from tasks.shared.errors import TrainingError
 from tasks.shared.parts.part import Part
 from tasks.shared.progress import report_progress
 
+HERE = Path(__file__).resolve().parent
 HEAVY = {"prefect", "great_expectations", "pandas", "torch", "sklearn", "pytest"}
 
 
@@ -78,9 +79,7 @@ def where(part: Part, folder: Path) -> dict[str, object]:
     return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+def importable(**own: str) -> dict[str, str]:
+    """The environment of a process that imports this module and the project, with `own` variables."""
+    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    return os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from runner_calls import importable
 
 SCRIPT = """
 import sys
@@ -23,11 +24,9 @@ with open_executor(sys.argv[1], 2) as executor:
 
 def start_sleeping_run(kind: str, folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """The process, in a session of its own, once its two workers sleep, and their process ids."""
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, kind, str(folder)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=importable(),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -21,6 +21,7 @@ from dask_processes import DaskProcesses
 from part_artifacts import cut_finely, make_all, write_extracted
 from sleeping_run import start_sleeping_run
 
+from benchmarks.torture.processes import gone
 from tasks.shared.errors import RunError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.parts.make import make_parts
@@ -156,7 +157,7 @@ def test_a_cluster_of_its_own_ends_with_the_run(parts: list[Part], tmp_path: Pat
     assert os.getpid() not in pids
     assert {part["threads"] for part in counts} == {"1"}
     until = time.monotonic() + 10
-    while not all(map(runner_calls.gone, pids)):
+    while not all(map(gone, pids)):
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -201,4 +202,4 @@ def test_a_cluster_of_its_own_ends_with_an_interrupted_run(tmp_path: Path, numbe
     assert time.monotonic() - started < 15
     if number == signal.SIGINT:
         assert error.rstrip().endswith("KeyboardInterrupt"), error
-    assert all(map(runner_calls.gone, workers))
+    assert all(map(gone, workers))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from deployed import Site, descendants, given, kill, make_site, statuses, wait_until
+from deployed import Site, given, make_site, statuses
+
+from benchmarks.torture.processes import descendants, kill, wait_until
 
 pytestmark = pytest.mark.slow
 MANY = {"training": {"epochs": 2000, "batch_size": 4}}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Pipeline, write_corpus
-from deployed import descendants, wait_until
+
+from benchmarks.torture.processes import descendants, gone, wait_until
 
 INTERRUPTED = "corpusflow: interrupted; no file is half-written, and the next run continues from here"
 STARTING = "starting"
@@ -44,13 +45,6 @@ def unfinished(pipeline: Pipeline) -> list[Path]:
     return [path for path in pipeline.data.glob("0*/[0-9a-f]*") if not (path / "artifact.json").exists()]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [STARTING, *FOLDERS])
 def test_ctrl_c_in_a_terminal_ends_the_run_at_once_with_one_line(alone: Pipeline, where: str) -> None:
@@ -67,7 +61,7 @@ def test_ctrl_c_in_a_terminal_ends_the_run_at_once_with_one_line(alone: Pipeline
     *lines, last = filter(None, err.splitlines())  # click ends the line with the terminal's ^C
     assert last == INTERRUPTED
     assert [line for line in lines if not re.match(LOG_LINE, line)] == []
-    wait_until(lambda: not any(map(alive, family)))
+    wait_until(lambda: all(map(gone, family)))
     assert unfinished(alone) == []
 
 
@@ -81,7 +75,7 @@ def test_sigterm_ends_the_run_and_its_server(alone: Pipeline):
     assert process.returncode == 143
     assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", "terminated")
     assert "Traceback" not in err
-    wait_until(lambda: not any(map(alive, family)))
+    wait_until(lambda: all(map(gone, family)))
     assert unfinished(alone) == []
 
 
@@ -93,7 +87,7 @@ def test_a_killed_run_takes_its_server_with_it(alone: Pipeline):
     assert family
     process.kill()
     process.communicate(timeout=20)
-    wait_until(lambda: not any(map(alive, family)))
+    wait_until(lambda: all(map(gone, family)))
 
 
 @pytest.mark.slow

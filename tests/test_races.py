@@ -151,3 +151,15 @@ def test_the_staging_folder_of_a_killed_process_is_removed(tmp_path: Path) -> No
         (folder / "documents/part-00000.parquet").write_bytes(b"half")
     remove_abandoned(tmp_path)
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_the_new_link_of_a_process_that_was_killed_before_it_was_renamed_is_removed(tmp_path: Path) -> None:
+    machine, _, token = process_name().split("-")
+    stage = tmp_path / "02_cleaned"
+    (stage / "artifact").mkdir(parents=True)
+    (stage / "artifact/part.parquet").write_bytes(b"whole")
+    link = stage / f".latest-{machine}-99999999-{token}"
+    link.symlink_to("artifact")
+    remove_abandoned(tmp_path)
+    assert not link.is_symlink()
+    assert (stage / "artifact/part.parquet").exists()

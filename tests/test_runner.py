@@ -17,6 +17,7 @@ import runner_calls
 from sleeping_run import start_sleeping_run
 from training_texts import small, write_inputs
 
+from benchmarks.torture.processes import gone
 from tasks.linear.settings import LinearSettings
 from tasks.linear.task import fit_linear
 from tasks.shared.errors import RunError, TrainingError
@@ -97,7 +98,7 @@ def test_workers_end_with_a_killed_run_without_a_word(tmp_path: Path) -> None:
     process.kill()
     _, error = process.communicate(timeout=20)  # the workers hold standard error: they end too
     assert error == ""
-    assert all(runner_calls.gone(pid) for pid in workers)
+    assert all(map(gone, workers))
 
 
 def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_ctrl_c_reaches_the_run_alone(tmp_path: Path) -> None:
     assert time.monotonic() - started < 3
     assert error.count("Traceback") == 1
     assert error.rstrip().endswith("KeyboardInterrupt")
-    assert all(runner_calls.gone(pid) for pid in workers)
+    assert all(map(gone, workers))
 
 
 def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:

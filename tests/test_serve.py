@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from deployed import Site, descendants, make_site, wait_until
+from deployed import Site, make_site
+
+from benchmarks.torture.processes import descendants, wait_until
 
 MANY = {"training": {"epochs": 2000, "batch_size": 4}}
 

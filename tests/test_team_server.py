@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import Site, descendants, free_port, kill, make_site, statuses, wait_until
+from deployed import Site, make_site, statuses
+
+from benchmarks.torture.processes import descendants, free_port, kill, wait_until
 
 LOGIN = "admin:sesame"
 

@@ -56,19 +56,18 @@ def main() -> None:
             for trial in importlib.import_module(f"benchmarks.torture.{group}").plan(lab, arguments.share)
             if re.search(arguments.trial, trial.name)
         ]
-        lines = Trials(lab, planned, arguments.seed, arguments.keep, group_ended).run(arguments.jobs)
+        lines: list[Line] | None = Trials(lab, planned, arguments.seed, arguments.keep, group_ended).run(arguments.jobs)
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        lab.stop()
-        if not arguments.keep:
-            shutil.rmtree(root, ignore_errors=True)
-        print("interrupted; --only and the groups that are not done continue", file=sys.stderr)
-        os._exit(130)  # without the trials that run
+        lines = None
     finally:
         lab.stop()
         if not arguments.keep:
             shutil.rmtree(root, ignore_errors=True)
+    if lines is None:
+        print("interrupted; --only and the groups that are not done continue", file=sys.stderr)
+        os._exit(130)  # without the trials that run
     print(as_json(lines) if arguments.json else as_markdown(lines))
     sys.exit(any(line.right < line.trials for line in lines))
 

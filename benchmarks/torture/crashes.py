@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Reference, Trial
-from benchmarks.torture.launcher import Done, descendants, in_session
+from benchmarks.torture.launcher import Done
+from benchmarks.torture.processes import descendants, in_session, kill
 from benchmarks.torture.state import champion, digests, one_line, temporary_files
 from flows.ops.housekeeping import verify_store
 from tasks.shared.store.artifacts import MANIFEST, Store
@@ -105,8 +104,7 @@ def kill_worker(lab: Lab, folder: Path, rng: random.Random) -> str | None:
         workers = [pid for pid in descendants(command.pid) if "spawn_main" in command_line(pid)]
     time.sleep(rng.random() * 3)
     if workers:
-        with suppress(ProcessLookupError):
-            os.kill(rng.choice(workers), signal.SIGKILL)
+        kill([rng.choice(workers)])
     done = command.wait()
     if not workers:
         return "no worker process was seen"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,25 +127,3 @@ def run_cold(
     except subprocess.TimeoutExpired:
         return Done(124, "", "", seconds)
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
-
-
-def descendants(pid: int) -> Sequence[int]:
-    """The process ids of a process's descendants."""
-    pairs = _processes("ppid")
-    found: list[int] = []
-    generation = {pid}
-    while generation:
-        generation = {child for child, parent in pairs if parent in generation}
-        found += generation
-    return found
-
-
-def in_session(number: int) -> Sequence[int]:
-    """The processes of a session."""
-    return [pid for pid, session in _processes("sid") if session == number]
-
-
-def _processes(column: str) -> list[tuple[int, int]]:
-    """Each process with one of its numbers."""
-    listing = subprocess.run(["ps", "-A", "-o", f"pid=,{column}="], capture_output=True, text=True, check=True).stdout
-    return [(int(pid), int(number)) for pid, number in map(str.split, listing.splitlines())]

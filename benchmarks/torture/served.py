@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from benchmarks.torture.lab import Lab
-from benchmarks.torture.launcher import descendants
-from benchmarks.torture.server import free_port
+from benchmarks.torture.processes import descendants, free_port, kill, wait_until
 from tasks.shared.store.fingerprint import PROJECT
 
-T = TypeVar("T")
 DEPLOYMENT = "retrain/own-texts"
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 HEARTBEATS = 45
@@ -34,14 +29,10 @@ class Served:
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.root, self.data, self.port = folder, folder / "data", free_port()
-        for name in ("flows", "tasks", "automations"):
-            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("prefect.yaml", "prefect.toml"):
-            shutil.copy(PROJECT / name, folder)
+        copy_project(folder)
         crashed = folder / "automations/crashed.yaml"
         crashed.write_text(crashed.read_text().replace("within: 90 ", f"within: {HEARTBEATS} "))
         lab.reference_run().texts_to(folder)
-        (folder / "examples").mkdir()
         settings = yaml.safe_load((folder / "pipeline.yaml").read_text())
         settings |= {"data": "../data", "extraction": {"source": "folder", "folder": {"path": "../texts"}}}
         (folder / "examples/own-texts.yaml").write_text(yaml.safe_dump(settings))
@@ -110,16 +101,10 @@ class Served:
             kill(family)
 
 
-def wait_until(ask: Callable[[], T | None], seconds: float) -> T:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if answer := ask():
-            return answer
-        time.sleep(0.3)
-    raise TimeoutError(f"{getattr(ask, '__qualname__', ask)}: not within {seconds:.0f} s")
-
-
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def copy_project(folder: Path) -> None:
+    """The project's files that are deployed, as in a clone; `examples/` is empty."""
+    for name in ("flows", "tasks", "automations"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.yaml", "prefect.toml"):
+        shutil.copy(PROJECT / name, folder)
+    (folder / "examples").mkdir()

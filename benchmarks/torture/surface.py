@@ -19,8 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.lab import Lab, Trial
-from benchmarks.torture.launcher import descendants
-from benchmarks.torture.server import free_port
+from benchmarks.torture.processes import descendants, free_port
 from benchmarks.torture.state import one_line
 from tasks.shared.files import file_digest
 from tasks.shared.store.artifacts import MANIFEST

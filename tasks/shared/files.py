@@ -95,7 +95,7 @@ def remove_abandoned(root: Path) -> None:
         for path in root.glob("*/" * depth + f".*-{machine}-*-*"):
             owner = path.name.split("-")[-2]
             if owner.isdecimal() and not _is_alive(int(owner)):
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)  # another run removes it at the same time
                 else:
                     path.unlink(missing_ok=True)
