@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def write(folder: Path, text: str) -> Path:
         ("training: {dropout: 1.5}", r"training\.dropout: given 1\.5; should be less than 1"),
         ("training: {dropout: .nan}", r"training\.dropout: given NaN; should be a finite number"),
         ("training: {cell: gruu}", r"training\.cell: given \"gruu\"; should be 'mingru', "),
-        ("training: 3", r"training: given 3; should be a valid dictionary"),
+        ("training: 3", r"training: given 3; should have keys below it"),
         ("checks: {cleaning: {max_dropped: 1}}", r"checks\.cleaning\.max_dropped: unknown key"),
         ("- a\n- b", r"pipeline\.yaml: holds a list; expected sections such as `extraction:`"),
         ("training: {epochs: 3", r"pipeline\.yaml: not valid YAML \(line 1, column 21"),
@@ -43,13 +44,26 @@ def write(folder: Path, text: str) -> Path:
             "!!python/object/apply:os.system ['true']",
             r"pipeline\.yaml: not valid YAML \(line 1, column 1: could not determine",
         ),
-        ("\x00", r"pipeline\.yaml: not valid YAML"),
+        ("\x00", r"pipeline\.yaml: not valid YAML \(the sign U\+0000 at character 0 is not allowed\)"),
         ("extraction: {source: folder}", r"extraction: .*folder.*path"),
         (
             "training: {input: embeddings, embedding_size: 1}",
             r"^\S*pipeline\.yaml: training: embedding_size 1 leaves nothing once normalized",
         ),
         ("training: {epochs: {x: 3}}", r"training\.epochs: given {\"x\": 3}; should be a valid integer"),
+        (
+            "training: {epochs: on}",
+            r"training\.epochs: given true; should be a number \(YAML takes yes, no, on and off",
+        ),
+        ("training: {dropout: no}", r"training\.dropout: given false; should be a number"),
+        ("name: 2026-01-01", r"name: given 2026-01-01; should be a text; write it in quotes"),
+        ("name: 010", r"name: given 8; should be a text; write it in quotes"),
+        ("data: null", r"data: given null; should be a path"),
+        ("training:\nvocabulary: {}", r"training: given null; should have keys below it; remove the line"),
+        ("name: 2026-13-45", r"pipeline\.yaml: not valid YAML \(month must be in 1\.\.12\)"),
+        ("[" * 3000, r"pipeline\.yaml: not valid YAML \(nested too deeply\)"),
+        ("7", r"pipeline\.yaml: holds a number; expected sections such as"),
+        ("<html>", r"pipeline\.yaml: holds a text; expected sections such as"),
     ],
 )
 def test_an_error_names_the_problem_in_one_line(tmp_path: Path, text: str, message: str):
@@ -66,6 +80,22 @@ def test_a_renamed_key_is_refused_with_its_present_name(tmp_path: Path, key: str
     assert name in type(attrgetter(".".join(sections))(Pipeline())).model_fields
 
 
+def test_a_file_in_another_encoding_is_named_with_the_byte(tmp_path: Path):
+    (tmp_path / "pipeline.yaml").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(
+        SettingsError, match=r"pipeline\.yaml: not valid YAML \(not UTF-8 at byte 5; save it as UTF-8\)"
+    ):
+        load_settings(tmp_path / "pipeline.yaml")
+
+
+def test_a_pipe_is_not_read_as_settings_since_each_flow_reads_them_again(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match=r"pipe: a pipe or a device, which cannot be read twice; save the settings"):
+        load_settings(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(Path("a\0b"))
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"nowhere\.yaml: cannot be read \(No such file.*--config"):
         load_settings(tmp_path / "nowhere.yaml")
@@ -79,7 +109,10 @@ def test_a_missing_file_is_named(tmp_path: Path):
         (["training.epochs=[1"], "the value is not valid YAML"),
         (["training.epoch=3"], r"training\.epoch: unknown key"),
         (["nothing.at.all=3"], "nothing: unknown key"),
-        (["training=3"], "should be a valid dictionary"),
+        (["training=3"], "should have keys below it"),
+        (["training={seed: 1, seed: 2}"], r"not valid YAML \(line 1, column 1: the key 'seed' is given twice\)"),
+        (["name=2026-13-45"], r"^--set name=2026-13-45: the value is not valid YAML \(month must be in 1"),
+        (["name=" + "[" * 3000], r"^--set name=\[\[.*: the value is not valid YAML \(nested too deeply\)"),
     ],
 )
 def test_overrides_are_checked_like_the_file(tmp_path: Path, texts: list[str], message: str):

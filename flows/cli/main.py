@@ -13,9 +13,9 @@ from flows.cli.deploy import automations, serve
 from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
 from flows.cli.site import site
-from flows.ops.ending import code_of_signal, end, end_now
+from flows.ops.ending import code_of_signal, end, end_now, skip_exit_hooks
 from flows.ops.terminal import prepare_streams, suit_hints
-from tasks.shared.errors import CorpusflowError
+from tasks.shared.errors import CorpusflowError, out_of_memory
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -73,4 +73,8 @@ def _explain(error: BaseException) -> int:
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
             return 130
+    if (no_memory := out_of_memory(error)) is not None:  # what Prefect makes of it, which had no memory either
+        click.echo(f"corpusflow: {no_memory}", file=sys.stderr)
+        skip_exit_hooks()
+        return no_memory.exit_code
     raise error

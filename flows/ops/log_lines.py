@@ -7,7 +7,7 @@ import logging
 from flows.ops.ending import code_of_signal
 from flows.ops.terminal import suit_hints
 from flows.pipeline.busy_server import failed_call
-from tasks.shared.errors import CorpusflowError
+from tasks.shared.errors import CorpusflowError, out_of_memory
 
 
 def configure_logging() -> None:
@@ -25,6 +25,7 @@ def configure_logging() -> None:
         engine = logging.getLogger(name)
         engine.setLevel(logging.WARNING)
         engine.addFilter(_is_unexpected)
+    logging.getLogger("asyncio").addFilter(_is_no_rest)
     for name in ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker"):
         # A line for each event that a lost server did not receive. Prefect resets the level when a flow starts.
         logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.CRITICAL)
@@ -40,7 +41,12 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if code_of_signal() or isinstance(error, CorpusflowError | KeyboardInterrupt):
         return False
-    if error is not None and failed_call(error) is not None:
+    if error is not None and (failed_call(error) is not None or out_of_memory(error) is not None):
         return False
     message = record.getMessage()
     return "Finished in state" not in message and "aborted by an interrupt signal" not in message
+
+
+def _is_no_rest(record: logging.LogRecord) -> bool:
+    """Filters out what asyncio says of Prefect's tasks that were still waiting when a run ended without memory."""
+    return not record.getMessage().startswith("Task was destroyed but it is pending")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from copy import deepcopy
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
+from flows.pipeline.yaml_file import NotYaml, parse_value, read_mapping
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.drift.settings import DriftLimits, DriftSettings
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.promotion.settings import PromotionLimits, PromotionSettings
-from tasks.shared.errors import SettingsError, one_line
+from tasks.shared.errors import SettingsError
 from tasks.shared.runner.settings import RunnerSettings
 from tasks.shared.section import LocalPath, Section
 from tasks.shared.store.known_files import Verify
@@ -97,6 +96,13 @@ class Pipeline(Section):
         return {name: getattr(self.checks, name) for name in type(self.checks).model_fields}
 
 
+MOST_CHARACTERS = 80
+"""Of what was given, in a message."""
+PLAIN_WORDS = {
+    "model_type": "should have keys below it; remove the line, or write the keys on lines of their own",
+    "path_type": "should be a path",
+}
+"""Messages for some types of pydantic's errors."""
 _SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isinstance(field.default, Section))
 
 RENAMED_KEYS = {
@@ -117,7 +123,7 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pip
     Raises SettingsError, whose message is one line: file, key, what was given, what is allowed.
     """
     values: dict[str, Any] = {name: {} for name in _SECTIONS}  # validated too, so that their paths start here
-    values |= _read(path)
+    values |= read_mapping(path)
     _merge(values, overrides or {})
     try:
         return Pipeline.model_validate(values, context={"root": path.resolve().parent})
@@ -139,9 +145,10 @@ def parse_override(text: str) -> dict[str, Any]:
     if not equals or not all(key.split(".")):
         raise SettingsError(f"--set {text}: expected KEY=VALUE, for example --set training.epochs=3")
     try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text}: the value is not valid YAML ({_yaml_problem(error)})") from None
+        nested: Any = parse_value(value)
+    except NotYaml as error:
+        shown = text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+        raise SettingsError(f"--set {shown}: the value is not valid YAML ({error})") from None
     for name in reversed(key.split(".")):
         nested = {name: nested}
     return dict(nested)
@@ -153,40 +160,6 @@ def merge_overrides(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         _merge(merged, parse_override(text))
     return merged
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a duplicate key; PyYAML would silently use the last value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) < len(node.value):
-            keys = [self.construct_object(key) for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice!r} is given twice", node.start_mark)
-        return mapping
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The values in the file, to be changed freely."""
-    try:
-        status = path.stat()
-        values = _parse(path, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); name the file with --config") from None
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise SettingsError(f"{path}: not valid YAML ({_yaml_problem(error)})") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path}: holds a {type(values).__name__}; expected sections such as `extraction:`")
-    return deepcopy(values)
-
-
-@lru_cache(maxsize=8)
-def _parse(path: Path, *version: int) -> Any:
-    """The file parsed once for each version of it: a command and the parts of its flow all ask for the settings."""
-    return yaml.load(path.read_bytes(), Loader=_Loader)  # a SafeLoader  # noqa: S506  # nosec B506
 
 
 def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -207,9 +180,12 @@ def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) ->
         close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{path}: {where}: unknown key; {hint}allowed: {', '.join(allowed)}"
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = PLAIN_WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if fault["type"] == "string_type" and isinstance(fault["input"], int | float | date):
+        message = "should be a text; write it in quotes"
     given = json.dumps(fault["input"], ensure_ascii=False, default=str)
-    given = given if len(given) <= 80 else f"{given[:79]}…"
+    given = given.strip('"') if isinstance(fault["input"], date) else given
+    given = given if len(given) <= MOST_CHARACTERS else f"{given[: MOST_CHARACTERS - 1]}…"
     contradicts = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # the message has the values
     return f"{path}: {where or 'the file'}: {message if contradicts else f'given {given}; {message}'}"
 
@@ -220,10 +196,3 @@ def _fields(location: Sequence[int | str]) -> Iterator[str]:
         section = section.model_fields[part].annotation
         section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
     yield from section.model_fields
-
-
-def _yaml_problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return one_line(error)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', '')}"

@@ -112,3 +112,15 @@ def lacks_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     no_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
     return no_memory or isinstance(error, MemoryError)
+
+
+def out_of_memory(error: BaseException) -> RunError | None:
+    """What to tell of an error that lack of memory has led to: this one, or one that came before it; else None."""
+    seen: list[BaseException] = []
+    while error not in seen:
+        if lacks_memory(error):
+            reason = one_line(error) or "no more could be allocated"
+            return RunError(f"memory ran out ({reason}); finished stages are kept: run again where more memory is free")
+        seen.append(error)
+        error = error.__cause__ or error.__context__ or error
+    return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.shared.errors import ArtifactError, RunError, lacks_memory, one_line
+from tasks.shared.errors import ArtifactError, out_of_memory
 
 _TOKEN = secrets.token_hex(6)
 STORAGE_FAULTS = {
@@ -122,11 +122,8 @@ def explain_storage_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, RuntimeError) as error:
-        if lacks_memory(error):
-            reason = one_line(error) or "no more could be allocated"
-            raise RunError(
-                f"memory ran out ({reason}); finished stages are kept: run again where more memory is free"
-            ) from error
+        if (no_memory := out_of_memory(error)) is not None:
+            raise no_memory from error
         if not isinstance(error, OSError) or error.errno not in STORAGE_FAULTS:
             raise
         raise ArtifactError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 
 from tasks.shared.remote import checked_url, is_url
 
@@ -38,10 +39,29 @@ SourcePath = Annotated[
 """The same, or a URL, which stays a string."""
 
 
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows."""
+    inner = get_args(annotation)
+    if not inner:
+        yield annotation
+    for each in inner:
+        yield from _kinds(each)
+
+
 class Section(BaseModel):
     """One section of pipeline.yaml: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML takes `yes`, `no`, `on` and `off` for truth values, and pydantic would take these for 1 and 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError("should be a number (YAML takes yes, no, on and off for true and false)")
+        return value
 
     def cache_values(self) -> dict[str, Any]:
         """The values that the stage's output depends on, for its fingerprint, as plain JSON; locations are left out."""

@@ -22,6 +22,7 @@ from tasks.shared.errors import ArtifactError, CheckFailed, CorpusError, lacks_m
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
+from tasks.shared.runner.cores import reserve_blas
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import (
     MANIFEST,
@@ -115,6 +116,7 @@ def _build(build: Build) -> Artifact:
         given["scratch"].mkdir(exist_ok=True)
     if "executor" in parameters:
         given["executor"] = build.executor
+    reserve_blas(build.stage.libraries)
     summary = dict(build.stage.function(build.settings, build.staging, **given))
     _require_source_at_rest(build)
     files = describe(build.staging)

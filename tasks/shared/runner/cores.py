@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import mmap
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+BLAS = {"numpy": "numpy", "scipy": "scipy.linalg.blas"}
+"""Libraries that bring an OpenBLAS each, and the module that calls it."""
+BLAS_BYTES, BLAS_SIDE = 2**26, 300
+"""More than the buffer takes, and the side of square matrices for which it is needed."""
+_reserved: set[str] = set()
 CGROUP = Path("/sys/fs/cgroup")
 ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1"),
@@ -26,6 +33,20 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
         return max(1, min(cores, round(int(quota) / int(period))))
     except (OSError, ValueError):  # no group, or its quota is "max"
         return cores
+
+
+def reserve_blas(libraries: Container[str]) -> None:
+    """Has numpy's and scipy's OpenBLAS, if they are among the libraries, take their buffers (32 MiB each) now.
+
+    OpenBLAS takes its buffer for the first large product. If the system refuses the memory, it asks again without end.
+    Raises OSError (no memory) instead.
+    """
+    for name, module in BLAS.items():
+        if name in libraries and name not in _reserved:
+            mmap.mmap(-1, BLAS_BYTES).close()
+            blas, square = importlib.import_module(module), [[1.0] * BLAS_SIDE] * BLAS_SIDE
+            blas.matmul(square, square) if name == "numpy" else blas.dgemm(1.0, square, square)
+            _reserved.add(name)
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tasks.shared.progress import progress_listener
+from tasks.shared.runner.cores import reserve_blas
 
 PACKAGE = "corpusflow"
 
@@ -67,6 +69,7 @@ def run_remotely(path: str, function: Callable[..., Any], *arguments: Any) -> An
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         try:
+            reserve_blas(sys.modules)
             with progress_listener(lambda share: write(float(share))):
                 return function(*arguments)
         finally:

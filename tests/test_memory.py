@@ -1,0 +1,69 @@
+"""A process whose memory runs out ends in one line, wherever that is noticed."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+from conftest import PROJECT
+
+from flows.cli.main import _explain
+from flows.ops.log_lines import _is_unexpected
+from tasks.shared.errors import out_of_memory
+
+MULTIPLY = """
+import resource, sys
+from pathlib import Path
+import numpy, scipy.linalg.blas
+from tasks.shared.errors import out_of_memory
+from tasks.shared.runner.cores import reserve_blas
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+try:
+    reserve_blas({"numpy", "scipy"})
+except OSError as error:
+    print(out_of_memory(error))
+else:
+    square = numpy.ones((300, 300))
+    print((square @ square).sum(), scipy.linalg.blas.dgemm(1.0, square, square).sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    ("mebibytes", "said"),
+    [(16, "memory ran out ([Errno 12] Cannot allocate memory); finished stages are kept"), (512, "27000000.0 2700000")],
+)
+def test_openblas_without_memory_for_its_buffer_is_one_line_and_no_loop(mebibytes: int, said: str) -> None:
+    command = [sys.executable, "-c", MULTIPLY, str(mebibytes)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith(said)
+
+
+def chained(*errors: BaseException) -> BaseException:
+    """The last error, raised while the others were handled."""
+    for before, after in pairwise(errors):
+        after.__context__ = before
+    return errors[-1]
+
+
+def test_an_error_that_lack_of_memory_has_led_to_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = chained(OSError(12, "Cannot allocate memory"), ValueError("a state that is none"), KeyError("loop"))
+    assert _explain(error) == 1
+    line = (
+        "corpusflow: memory ran out ([Errno 12] Cannot allocate memory); finished stages are kept: run again where more"
+    )
+    assert capsys.readouterr().err == f"{line} memory is free\n"
+    record = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 1, "%s", ("failed",), (KeyError, error, None))
+    assert not _is_unexpected(record)
+
+
+def test_an_error_of_another_kind_is_not_taken_for_it() -> None:
+    error = chained(ValueError("a"), OSError(28, "No space left on device"))
+    error.__cause__ = error.__context__
+    assert out_of_memory(error) is None
+    with pytest.raises(OSError, match="No space"):
+        _explain(error)
