@@ -91,3 +91,47 @@ def test_hints_repeat_the_config_that_was_given(recorded: Pipeline):
 )
 def test_the_config_goes_into_commands_that_take_it(message: str, expected: str):
     assert with_config(message, "a.yaml") == expected
+
+
+@pytest.mark.parametrize("command", ["why", "why --json"])
+@pytest.mark.parametrize(
+    ("redirected", "code", "said"),
+    [
+        (">/dev/full", 1, "corpusflow: standard output cannot be written (No space left on device)"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line(
+    recorded: Pipeline, command: str, redirected: str, code: int, said: str
+):
+    done = shell(recorded, f"{command} {redirected}")
+    *lines, last = done.stderr.splitlines()
+    assert last == f"code {code}"
+    assert len(lines) == bool(said)
+    assert lines[:1] == [line for line in lines if line.startswith(said)]
+
+
+def test_a_mistake_has_its_exit_code_also_if_standard_error_cannot_be_written(recorded: Pipeline):
+    for redirected in ("2>/dev/full", "2>&-"):
+        assert shell(recorded, f"path nothing {redirected}").stderr == "code 2\n"
+        assert shell(recorded, f"path training {redirected}").stderr == "code 2\n"
+
+
+def test_a_reader_of_one_line_is_no_error(recorded: Pipeline):
+    piped = f"{sys.executable} -m flows.cli why --json | head -1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    command = f"for each in 1 2 3; do {piped}; done"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=recorded.root, env=recorded.environment, capture_output=True, check=True
+    )
+    assert done.stdout.split() == [b"0"] * 3
+    assert done.stderr == b""
+
+
+def shell(pipeline: Pipeline, command: str) -> subprocess.CompletedProcess[str]:
+    """A command with redirections, and its exit code on standard error."""
+    text = f"{{ {sys.executable} -m flows.cli {command}; }}; echo code $? >&2"
+    return subprocess.run(
+        ["bash", "-c", text], cwd=pipeline.root, env=pipeline.environment, capture_output=True, text=True, check=False
+    )

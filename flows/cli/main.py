@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import click
 
@@ -13,8 +14,8 @@ from flows.cli.deploy import automations, serve
 from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
 from flows.cli.site import site
-from flows.ops.ending import code_of_signal, end, end_now, skip_exit_hooks
-from flows.ops.terminal import prepare_streams, suit_hints
+from flows.ops.ending import code_of_signal, end, skip_exit_hooks
+from flows.ops.terminal import abandon_output, output_error, prepare_streams, suit_hints
 from tasks.shared.errors import CorpusflowError, out_of_memory
 
 
@@ -50,15 +51,17 @@ for command in (
 
 def main() -> None:
     """Runs the command; a user's mistake or a failed run prints one line on standard error."""
-    code = 0
     prepare_streams()
     try:
         cli(standalone_mode=False)
-    except BrokenPipeError:
-        sys.stderr.close()
-        end_now(0)
+        code = 0
     except BaseException as error:
         code = code_of_signal() or _explain(error)
+    if (problem := output_error()) is not None:
+        abandon_output()
+        if not isinstance(problem, BrokenPipeError) and code == 0:  # a reader that has ended, as `head` does, is none
+            _say(f"standard output cannot be written ({problem.strerror}); what the command did is done")
+            code = 1
     end(code)
 
 
@@ -66,15 +69,23 @@ def _explain(error: BaseException) -> int:
     """Prints what a person needs to know about the error; returns the exit code. Raises it again if it is a bug."""
     match error:
         case CorpusflowError():
-            click.echo(suit_hints(f"corpusflow: {error}"), file=sys.stderr)
+            _say(suit_hints(str(error)))
             return error.exit_code
         case click.ClickException():
-            error.show()
+            with suppress(OSError, ValueError):
+                error.show()
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
             return 130
+        case OSError() if output_error() is not None:
+            return 0
     if (no_memory := out_of_memory(error)) is not None:  # what Prefect makes of it, which had no memory either
-        click.echo(f"corpusflow: {no_memory}", file=sys.stderr)
+        _say(str(no_memory))
         skip_exit_hooks()
         return no_memory.exit_code
     raise error
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # standard error is closed, or cannot be written either
+        click.echo(f"corpusflow: {text}", file=sys.stderr)

@@ -18,7 +18,14 @@ from tasks.shared.errors import one_line
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.shared.ui.markdown import size
 
-console = Console(highlight=False, soft_wrap=True, width=max(160, shutil.get_terminal_size().columns))
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to `main`, which exits with 0 if the reader of the output has ended; rich would exit with 1."""
+        raise BrokenPipeError
+
+
+console = _Console(highlight=False, soft_wrap=True, width=max(160, shutil.get_terminal_size().columns))
 
 
 def run_as_json(record: RunRecord) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,12 @@ def suit_hints(text: str) -> str:
 def prepare_streams() -> None:
     """Lets standard output and error print any text: a sign that their encoding lacks is written in another way."""
     codecs.register_error("corpusflow", _replace)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="corpusflow")
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        buffer = io.BufferedWriter(_Output(out.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(buffer, out.encoding, "corpusflow", None, out.line_buffering, out.write_through)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="corpusflow")
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -63,7 +67,40 @@ def as_json(value: Any) -> str:
     """`value` as JSON that standard output can take: with \\u escapes if its encoding lacks a sign."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return json.dumps(value, indent=1)
     return text
+
+
+class _Output(io.FileIO):
+    """Standard output, which remembers why it could not be written."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def output_error() -> OSError | None:
+    """Why standard output could not be written: its reader has ended, or the disk of its file is full; None if it can.
+
+    Writes what it still holds.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # ValueError: closed
+        pass
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.error if isinstance(raw, _Output) else None
+
+
+def abandon_output() -> None:
+    """Drops what standard output holds; else the interpreter would fail to write it once more when it ends."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
