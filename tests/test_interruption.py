@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -75,7 +76,10 @@ def test_sigterm_ends_the_run_and_its_server(alone: Pipeline):
     assert process.returncode == 143
     assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", "terminated")
     assert "Traceback" not in err
-    wait_until(lambda: all(map(gone, family)))
+    (record,) = [json.loads(path.read_text()) for path in (alone.data / "runs").glob("*.json")]
+    said = [record[key] for key in ("status", "message", "current_stage")]
+    assert said == ["interrupted", "terminated during training", "training"]
+    wait_until(lambda: all(map(gone, family)))  # the temporary server is one of them
     assert unfinished(alone) == []
 
 

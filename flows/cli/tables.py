@@ -90,8 +90,8 @@ def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
         console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing relevant has changed"))
         for reason in entry.reasons:
             console.print(f"{'':<13} {escape(reason)}")
-    if record.status == "failed":
-        console.print(f"failed: {escape(record.message)}")
+    if record.status in {"failed", "interrupted"} and record.message:
+        console.print(f"{record.status}: {escape(record.message)}")
 
 
 def show_runs(records: Sequence[RunRecord], disk: Mapping[str, int]) -> None:

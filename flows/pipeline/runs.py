@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from filelock import FileLock
 from prefect import Flow, runtime
@@ -92,7 +92,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)
     except BaseException as error:
-        record.status, record.message = "failed", str(error) or type(error).__name__
+        record.status, record.message = _failed(error, record.current_stage)
         record.quarantine = str(getattr(error, "quarantine", None) or "")
         interrupted = not isinstance(error, Exception)
         error.add_note(f"{STAGE_NOTE}{record.current_stage}")
@@ -112,6 +112,14 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
                 refresh_after(settings, record.id)
         if not interrupted:
             _give_up_on_lost_server()
+
+
+def _failed(error: BaseException, stage: str) -> tuple[Literal["failed", "interrupted"], str]:
+    """Status and message of a run that an error or a signal has ended, in a stage or before the first one."""
+    if isinstance(error, Exception):
+        return "failed", str(error) or type(error).__name__
+    how = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
+    return "interrupted", f"{how} {f'during {stage}' if stage else 'before the first stage'}"
 
 
 def _give_up_on_lost_server() -> None:
