@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from tasks.shared.store.records import RunRecord
 from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE, about_artifact, about_failure, about_run
 from tasks.site import glossary
 from tasks.site.artifact_page import confused_labels
-from tasks.site.charts import nice_ticks
+from tasks.site.charts import histogram, nice_ticks, round_values
 from tasks.site.dropped import compare
 from tasks.site.graph import HEIGHT, WIDTH, draw
 from tasks.site.render import breaks
@@ -107,6 +107,9 @@ def test_the_pages_answer_what_people_ask(made: tuple[Pipeline, list[Result]]):
     dropped = page(pipeline, "stages/cleaning.html")
     assert "same text as label0/000.txt" in dropped
     assert "nearly the text of label0/001.txt" in dropped
+    assert "Characters Rows Share The champion’s share" in dropped
+    assert 'class="outline"' in (pipeline.data / "site/stages/cleaning.html").read_text()
+    assert 'class="outline"' not in (pipeline.data / "site/stages/extraction.html").read_text()  # the champion's own
     home = page(pipeline, "index.html")
     assert "is the champion since" in home
     assert "The newest run failed in extraction" in home
@@ -347,6 +350,35 @@ def test_ticks_enclose_the_values(low: float, high: float):
     assert ticks == sorted(set(ticks))
     assert ticks[0] <= low <= high <= ticks[-1] + 1e-9
     assert 2 <= len(ticks) <= 8
+
+
+def test_lengths_of_two_samples_are_drawn_in_the_same_bins():
+    now, before = [10, 10, 20, 400], [5, 10, 4000]
+    drawn = histogram(now, before)
+    assert sum(each.count for each in drawn.bins) == 4
+    assert sum(each.share for each in drawn.bins) == pytest.approx(1)
+    assert sum(each.before or 0 for each in drawn.bins) == pytest.approx(1)
+    assert (drawn.bins[0].low, drawn.bins[-1].high) == (5, 4000)
+    assert all(one.high + 1 == other.low for one, other in pairwise(drawn.bins))
+    (ten,) = (each for each in drawn.bins if each.low <= 10 <= each.high)
+    assert (ten.count, ten.share, ten.before) == (2, 0.5, pytest.approx(1 / 3))
+    levels = [float(level) for level in re.findall(r"V([0-9.]+)H", drawn.outline)]
+    assert [level < drawn.bottom for level in levels] == [bool(each.before) for each in drawn.bins]
+    assert histogram(now).outline == ""
+
+
+@pytest.mark.parametrize("values", [[7], [0], [1, 2], [3] * 9, [1, 10**7]])
+def test_a_histogram_of_few_lengths(values: list[int]):
+    drawn = histogram(values)
+    assert sum(each.count for each in drawn.bins) == len(values)
+    assert all(each.width > 0 and drawn.left <= each.x <= drawn.right for each in drawn.bins)
+    assert all(drawn.left <= tick.at <= drawn.right for tick in drawn.x)
+
+
+def test_a_logarithmic_axis_has_round_values():
+    assert round_values(180, 3500) == [200, 500, 1000, 2000]
+    assert round_values(1, 10**6) == [1, 10, 100, 1000, 10_000, 100_000, 1_000_000]
+    assert round_values(1200, 1800) == [1200, 1800]
 
 
 def test_a_graph_has_no_overlapping_boxes_and_runs_to_the_right():

@@ -16,13 +16,13 @@ from tasks.evaluation.schema import DOUBTFUL, METRICS, MISTAKES, REPORT, WORDS
 from tasks.promotion.schema import DECISION, certainty
 from tasks.shared.checks.words import number
 from tasks.shared.store.artifacts import Artifact
-from tasks.site.charts import HALF, Chart, Value, line_chart
+from tasks.site.charts import HALF, Chart, Histogram, Value, histogram, line_chart
 from tasks.site.checks import read_failure, read_verdicts
 from tasks.site.dropped import read_pairs
 from tasks.site.glossary import STAGES, figure
 from tasks.site.run_page import why_words
 from tasks.site.shelf import Entry, Shelf, attempt
-from tasks.site.tables import Table, read_tables
+from tasks.site.tables import Lengths, Table, read_tables
 from tasks.training.schema import HISTORY_FILE
 from tasks.vocabulary.schema import DATASET as TOKENS
 
@@ -72,7 +72,7 @@ def artifact_content(shelf: Shelf, stage: str, entry: Entry, newest: bool) -> di
         "tables": tables,
         "balances": _balances(tables.value or (), before),
         "compared": other is not None and bool(before),
-        "lengths": {table.name: table.lengths for table in before if table.lengths},
+        "lengths": dict(_lengths(tables.value or (), before)),
         "pairs": attempt(read_pairs, entry.path) if stage == "cleaning" else None,
         "verdicts": attempt(read_verdicts, shelf.store, stage, entry.path.name),
         "curves": attempt(_curves, entry.path).value or {},
@@ -155,6 +155,27 @@ def _balance(table: str, column: str, counts: Mapping[str, int], before: Mapping
     ]
     largest = max([max(bar.share, bar.before or 0.0) for bar in bars], default=1.0)
     return Balance(column, table, bars[:LABELS_SHOWN], len(bars) - len(bars[:LABELS_SHOWN]), largest or 1.0)
+
+
+@dataclass(frozen=True)
+class LengthChart:
+    """The lengths of a table's texts, and those of the champion's; None if there are none to compare with."""
+
+    now: Lengths
+    before: Lengths | None
+    drawn: Histogram
+
+
+def _lengths(tables: Sequence[Table], before: Sequence[Table]) -> Iterator[tuple[str, LengthChart]]:
+    """The lengths of each table that has texts, by its name."""
+    earlier = {table.name: table.lengths for table in before}
+    for table in tables:
+        if table.lengths:
+            former = earlier.get(table.name)
+            yield (
+                table.name,
+                LengthChart(table.lengths, former, histogram(table.lengths.values, former.values if former else ())),
+            )
 
 
 def _curves(path: Path) -> dict[str, Chart]:

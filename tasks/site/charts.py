@@ -1,4 +1,4 @@
-"""Line charts as coordinates, for a template that draws them in the page's colours."""
+"""Line charts and histograms as coordinates, for a template that draws them in the page's colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 WIDTH, HALF, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1080, 520, 230, 46, 14, 12, 30
+BINS, TICKS = 24, 7
+"""Bins of a histogram, and labels on its horizontal axis, at most."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,37 @@ class Chart:
     x: Sequence[Tick]
 
 
+@dataclass(frozen=True)
+class Bin:
+    """A bin of a histogram: whole numbers from `low` to `high`, in pixels, and what it holds of both samples."""
+
+    low: int
+    high: int
+    x: float
+    width: float
+    y: float
+    height: float
+    count: int
+    share: float
+    before: float | None
+    """The share of the earlier sample; None if there is none."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Shares of a sample as bars and of an earlier one as an outline (empty if there is none)."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    bottom: int
+    bins: Sequence[Bin]
+    outline: str
+    y: Sequence[Tick]
+    x: Sequence[Tick]
+
+
 def line_chart(
     series: Sequence[tuple[str, Sequence[Value]]],
     labels: Sequence[tuple[float, str]] = (),
@@ -109,3 +144,49 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
     start, end = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(step * i, 10) for i in range(start, max(end, start + 1) + 1)]
+
+
+def histogram(now: Sequence[int], before: Sequence[int] = (), width: int = 640) -> Histogram:
+    """The shares of whole numbers in bins of about equal width on a logarithmic axis, of both samples in the same bins.
+
+    `now` has at least one number; numbers below 1 count as 1. `width` is in pixels.
+    """
+    samples = [np.maximum(np.asarray(each, np.int64), 1) for each in (now, before)]
+    low, high = min(int(s.min()) for s in samples if s.size), max(int(s.max()) for s in samples if s.size) + 1
+    edges = np.unique(np.rint(np.geomspace(low, high, BINS + 1)).astype(np.int64))
+    counts = [np.histogram(sample, edges)[0] for sample in samples]
+    shares = [count / max(1, sample.size) for count, sample in zip(counts, samples, strict=True)]
+    ticks = nice_ticks(0.0, float(max(share.max() for share in shares)))
+
+    def x(value: float) -> float:
+        return round(LEFT + (width - LEFT - RIGHT) * math.log(value / low) / math.log(high / low), 1)
+
+    def y(share: float) -> float:
+        return round(HEIGHT - BOTTOM - share / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1)
+
+    places = [x(edge) for edge in edges]
+    bins = [
+        Bin(
+            *(int(edges[i]), int(edges[i + 1]) - 1, places[i], round(places[i + 1] - places[i], 1)),
+            *(y(shares[0][i]), round(HEIGHT - BOTTOM - y(shares[0][i]), 1), int(counts[0][i]), float(shares[0][i])),
+            before=float(shares[1][i]) if len(before) else None,
+        )
+        for i in range(len(edges) - 1)
+    ]
+    steps = "".join(f"V{y(share):g}H{place:g}" for share, place in zip(shares[1], places[1:], strict=True))
+    return Histogram(
+        *(width, HEIGHT, LEFT, width - RIGHT, HEIGHT - BOTTOM, bins),
+        outline=f"M{places[0]:g} {y(0):g}{steps}V{y(0):g}" if len(before) else "",
+        y=[Tick(y(tick), f"{100 * tick:.4g} %") for tick in ticks],
+        x=[Tick(x(value), f"{value:,}") for value in round_values(low, high - 1)],
+    )
+
+
+def round_values(low: int, high: int) -> list[int]:
+    """Values between two positive ones for a logarithmic axis: 1, 2, 5, 10 and so on, powers of ten, or both ends."""
+    powers = range(len(str(high)))
+    for steps in ((1, 2, 5), (1,)):
+        found = [step * 10**power for power in powers for step in steps if low <= step * 10**power <= high]
+        if 2 <= len(found) <= TICKS:
+            return found
+    return sorted({low, high})

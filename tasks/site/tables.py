@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from tasks.site.tokens import read_tokens
 ROWS, ROW_GROUPS = 200, 8
 """Rows shown of a table, and the row groups that they are taken from, spread over it."""
 COLUMNS_SHOWN, COLUMNS_LISTED, CHOICES = 9, 40, 40
-BINS = 24
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Lengths:
-    """A histogram of lengths on a logarithmic axis."""
+    """The lengths of a table's texts, in characters or tokens, shortest first."""
 
     unit: str
-    edges: Sequence[float]
-    counts: Sequence[int]
-    median: int
-    longest: int
+    values: Sequence[int]
+
+    @property
+    def median(self) -> int:
+        """The length in the middle; the longer one of two."""
+        return self.values[len(self.values) // 2]
+
+    @property
+    def longest(self) -> int:
+        """The largest length."""
+        return self.values[-1]
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def _read(stage: str, path: Path, name: str, files: Sequence[Path], vocabulary: 
         columns=[Column(f.name, str(f.type), meaning(stage, name, f.name)) for f in list(schema)[:COLUMNS_LISTED]],
         more_columns=max(0, len(schema) - COLUMNS_LISTED),
         counts=counts,
-        lengths=_lengths(spread, lengths_of) if lengths_of and spread.num_rows else None,
+        lengths=_lengths(spread, lengths_of) if lengths_of else None,
         shown=wanted,
         sample=sample,
         sampled=spread.num_rows,
@@ -123,23 +128,13 @@ def _choices(sample: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def measured(table: pa.Table, column: str) -> list[int]:
-    """The lengths of texts in characters, or of lists in items."""
+def _lengths(table: pa.Table, column: str) -> Lengths | None:
+    """The lengths of texts in characters, or of lists of tokens; None if the column has no value."""
     values = table[column]
-    lengths = pc.list_value_length(values) if pa.types.is_list(values.type) else pc.utf8_length(values)
-    return [int(value) for value in lengths.drop_null().to_pylist()]
-
-
-def _lengths(table: pa.Table, column: str) -> Lengths:
-    values = sorted(measured(table, column))
-    low, high = max(1, values[0]), max(2, values[-1] + 1)
-    edges = [low * (high / low) ** (i / BINS) for i in range(BINS + 1)]
-    counts = [0] * BINS
-    for value in values:
-        place = int(BINS * math.log(max(value, low) / low) / math.log(high / low)) if high > low else 0
-        counts[min(place, BINS - 1)] += 1
-    unit = "tokens" if column == "token_ids" else "characters"
-    return Lengths(unit, edges, counts, values[len(values) // 2], values[-1])
+    of_tokens = pa.types.is_list(values.type)
+    lengths = pc.list_value_length(values) if of_tokens else pc.utf8_length(values)
+    found = sorted(lengths.drop_null().to_pylist())
+    return Lengths("tokens" if of_tokens else "characters", found) if found else None
 
 
 def rows_with(
