@@ -10,7 +10,7 @@ from conftest import Pipeline, Result, write_corpus
 from flows.pipeline.settings import default_settings, load_settings
 from flows.pipeline.stages import STAGES
 from tasks.shared.store.artifacts import Store
-from tasks.site.shelf import Frame
+from tasks.site.reading.shelf import Frame
 from tasks.site.site import Written, refresh
 
 HOSTILE_LABEL = "<img src=x onerror=hacked=1>"

@@ -34,14 +34,14 @@ from tasks.shared.store.artifacts import Store, read_manifest
 from tasks.shared.store.fingerprint import PROJECT, digest_of
 from tasks.shared.store.records import RunRecord
 from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE, about_artifact, about_failure, about_run
-from tasks.site import glossary
-from tasks.site.artifact_page import confused_labels
-from tasks.site.charts import histogram, nice_ticks, round_values
-from tasks.site.dropped import compare
-from tasks.site.graph import HEIGHT, WIDTH, draw
-from tasks.site.render import breaks
-from tasks.site.run_page import graph_of
-from tasks.site.shelf import Frame, Shelf
+from tasks.site.drawing.charts import histogram, nice_ticks, round_values
+from tasks.site.drawing.graph import HEIGHT, WIDTH, draw
+from tasks.site.drawing.render import breaks
+from tasks.site.pages.run import graph_of
+from tasks.site.reading import glossary
+from tasks.site.reading.confusions import confused_labels
+from tasks.site.reading.dropped import compare
+from tasks.site.reading.shelf import Frame, Shelf
 from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.tokenization.schema import tokens_schema
 from tasks.training.schema import GRADIENTS, HISTORY

@@ -12,13 +12,13 @@ from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 
 if TYPE_CHECKING:
-    from tasks.site.shelf import Frame
+    from tasks.site.reading.shelf import Frame
     from tasks.site.site import Written
 
 
 def frame_of(settings: Pipeline) -> Frame:
     """What surrounds every page of a pipeline's site."""
-    from tasks.site.shelf import Frame
+    from tasks.site.reading.shelf import Frame
 
     return Frame(settings.name, tuple(STAGES), default_settings(settings).model_dump(mode="json"))
 

@@ -12,8 +12,8 @@ from tasks.shared.checks.report import CheckReport, Expected
 from tasks.shared.checks.words import examples, in_words, merged
 from tasks.shared.store.artifacts import Store
 from tasks.shared.ui.preview import datasets
-from tasks.site.shelf import attempt
-from tasks.site.tables import rows_with
+from tasks.site.reading.shelf import attempt
+from tasks.site.reading.tables import rows_with
 
 ORDER = {"stops": 0, "warns": 1, "holds": 2}
 QUARANTINE_FILE = "quarantine.json"

@@ -17,9 +17,9 @@ from tasks.shared.parquet import part_files, read_table
 from tasks.shared.statistics.bootstrap import bootstrap, interval, mcnemar
 from tasks.shared.statistics.metrics import Floats, Ints
 from tasks.shared.store.artifacts import Artifact
-from tasks.site.run_page import flat
-from tasks.site.shelf import Shelf, attempt
-from tasks.site.tables import rows_with
+from tasks.site.reading.changes import flat
+from tasks.site.reading.shelf import Shelf, attempt
+from tasks.site.reading.tables import rows_with
 from tasks.splitting.schema import DATASET as SPLITS
 
 SAMPLES, CONFIDENCE, SEED = 1000, 0.95, 0

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.shared.store.records import RunRecord, StageRecord
-from tasks.site.checks import read_failure
-from tasks.site.glossary import STAGES
-from tasks.site.graph import draw
-from tasks.site.shelf import Shelf, attempt, folder_of, quarantine_of
+from tasks.site.drawing.graph import draw
+from tasks.site.reading.changes import changed_settings, flat, why_words
+from tasks.site.reading.checks import read_failure
+from tasks.site.reading.glossary import STAGES
+from tasks.site.reading.shelf import Shelf, attempt, folder_of, quarantine_of
 
 CHAMPION = "champion"
-_CHANGE = re.compile(r"^(settings|sources|inputs|code|libraries) (.+?): (.*) → (.*)$", re.DOTALL)
-KINDS = {"settings": "setting", "sources": "corpus", "inputs": "input", "code": "code", "libraries": "library"}
-
-
-@dataclass(frozen=True)
-class Why:
-    """One reason for building: an ingredient with its old and its new value, or a sentence."""
-
-    kind: str
-    what: str
-    before: str = ""
-    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,29 +26,6 @@ class Node:
     seconds: float | None
     rows: int | None
     link: str
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting with the value of this run, the default, and that of the run before."""
-
-    key: str
-    value: str
-    default: str
-    before: str
-
-
-def why_words(reasons: Sequence[str]) -> list[Why]:
-    """The reasons of a record, taken apart."""
-    return [_why(reason) for reason in reasons]
-
-
-def _why(reason: str) -> Why:
-    found = _CHANGE.match(reason)
-    if found is None:
-        return Why("", reason)
-    kind, what, before, after = found.groups()
-    return Why(KINDS[kind], what, before, after)
 
 
 def run_content(shelf: Shelf, record: RunRecord, links: Mapping[str, str]) -> dict[str, Any]:
@@ -143,25 +107,3 @@ def _nodes(record: RunRecord, stages: Sequence[str], links: Mapping[str, str]) -
         else:
             stopped = stage == record.current_stage and record.status != "completed"
             yield Node(stage, record.status if stopped else "missing", sentence, None, None, "")
-
-
-def changed_settings(record: RunRecord, defaults: Mapping[str, Any], before: RunRecord | None) -> list[Setting]:
-    """The settings that differ from the defaults or from the run before."""
-    now, default = flat(record.settings), flat(defaults)
-    former = flat(before.settings) if before else now
-    return [
-        Setting(key, value, default.get(key, "—"), former.get(key, "—"))
-        for key, value in sorted(now.items())
-        if value != default.get(key, value if not defaults else "—") or value != former.get(key, "—")
-    ]
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings with dotted keys and readable values."""
-    values: dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            values |= flat(value, f"{prefix}{key}.")
-        else:
-            values[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return values

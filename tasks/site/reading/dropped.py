@@ -12,7 +12,7 @@ from typing import Any
 from tasks.cleaning.schema import DROPPED_DATASET
 from tasks.extraction.schema import DATASET
 from tasks.shared.parquet import part_files, read_batches
-from tasks.site.tables import rows_with
+from tasks.site.reading.tables import rows_with
 
 PAIRS, CHARACTERS = 60, 700
 _ORIGINAL = re.compile(r"^(?:same text as|nearly the text of) (.+?)(?:, similarity |, which has )", re.DOTALL)

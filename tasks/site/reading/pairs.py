@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.shared.errors import InputError
 from tasks.shared.files import write_text
 from tasks.shared.store.records import RunRecord
-from tasks.site.shelf import Shelf, folder_of, model_of
+from tasks.site.reading.shelf import Shelf, folder_of, model_of
 
 ASKED = ".pairs.json"
 NEWEST = 8

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.shared.ui.preview import COUNTED, count_values, datasets, rows_of
-from tasks.site.glossary import meaning
-from tasks.site.tokens import read_tokens
+from tasks.site.reading.glossary import meaning
+from tasks.site.reading.tokens import read_tokens
 
 ROWS, ROW_GROUPS = 200, 8
 """Rows shown of a table, and the row groups that they are taken from, spread over it."""

@@ -35,10 +35,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The whole graph."""
+    """The whole graph; all boxes have the same size."""
 
     width: float
     height: float
+    box_width: float
+    box_height: float
     boxes: Sequence[Box]
     lines: Sequence[Line]
 
@@ -55,7 +57,7 @@ def draw(names: Sequence[str], edges: Iterable[Edge]) -> Drawing:
     boxes = [Box(name, *places[name]) for name in names]
     lines = [Line(*edge, _path([places[point] for point in way]), edge in implied) for edge, way in ways.items()]
     width = 2 * MARGIN + len(columns) * WIDTH + (len(columns) - 1) * GAP_X
-    return Drawing(width, height, boxes, lines)
+    return Drawing(width, height, WIDTH, HEIGHT, boxes, lines)
 
 
 def _depths(names: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
