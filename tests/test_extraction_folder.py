@@ -184,3 +184,14 @@ def test_the_digest_follows_names_and_contents(texts: Path) -> None:
     renamed = folder.digest(moved)
     (moved / "a" / "3.txt").write_text("Other")
     assert len({before, renamed, folder.digest(moved)}) == 3
+
+
+def test_a_path_that_is_no_folder_is_named(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("label,text\n")
+    for path, message in (
+        (tmp_path / "t.csv", r"t\.csv: a file, not a folder; .*, or give a table with extraction\.source: table$"),
+        (Path("/dev/null"), r"null: a pipe or a device, not a folder; set extraction\.folder\.path to .* per label$"),
+        (tmp_path / ("n" * 300), "File name too long"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            folder.digest(path)

@@ -87,6 +87,23 @@ def test_repeated_and_empty_ids_stop_the_batch(tmp_path: Path, rows: str, messag
         next(read_texts(Source(tmp_path / "t.csv", doc_id_column="id")))  # before any answer
 
 
+def test_what_is_no_text_file_is_named_and_not_passed_over(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("one")
+    odd = tmp_path / "in/odd"
+    for make, message in (
+        (lambda: os.mkfifo(odd), "odd: a pipe or a device, not a text file"),
+        (lambda: odd.symlink_to("nothing"), "odd: a broken link, not a text file"),
+        (lambda: odd.symlink_to(tmp_path), "odd: a link to a folder, not a text file"),
+        (lambda: Path(os.fsdecode(bytes(odd) + b"\xff")).write_text("two"), r"the name 'odd\\udcff' is not UTF-8"),
+    ):
+        make()
+        for read in (lambda: list(read_texts(Source(tmp_path))), lambda: source_digest(Source(tmp_path))):
+            with pytest.raises(CorpusError, match=message):
+                read()
+        odd.unlink(missing_ok=True)
+
+
 def test_files_of_systems_and_editors_are_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "a.txt").write_text("one")
     for name in ("Thumbs.db", "desktop.ini", "a.txt~", "a.txt.bak", "#a.txt#", "~$a.docx"):
@@ -94,7 +111,7 @@ def test_files_of_systems_and_editors_are_left_out_and_named(tmp_path: Path, cap
     (tmp_path / "__MACOSX").mkdir()
     (tmp_path / "__MACOSX/a.txt").write_text("two")
     assert ids_and_texts(Source(tmp_path)) == [("a.txt", "one")]
-    assert "left out 7 files of systems and editors: #a.txt#, Thumbs.db, __MACOSX/a.txt, a.txt.bak" in caplog.text
+    assert "left out 7 files of systems and editors: #a.txt#, Thumbs.db, __MACOSX, a.txt.bak" in caplog.text
 
 
 def test_a_digest_changes_with_the_content_and_the_reading_options(tmp_path: Path):

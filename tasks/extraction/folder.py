@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.extraction.document import Document
-from tasks.extraction.text_files import decode, digest_files, is_system_file, read_text, unreadable, warn_of
+from tasks.extraction.text_files import decode, digest_files, is_system_file, read_text, unreadable, warn_of, what_it_is
 from tasks.shared import remote
 from tasks.shared.errors import CorpusError
 from tasks.shared.remote import RemoteFile
@@ -35,8 +35,12 @@ class _Found(NamedTuple):
 
 
 def _look_through(folder: Path) -> _Found:
-    if not folder.is_dir():
-        raise CorpusError(f"{folder}: no such folder; set extraction.folder.path to one with a subfolder per label")
+    if (kind := what_it_is(folder)) != "a folder":
+        found_there = f"{kind}, not a folder" if kind else "no such folder"
+        raise CorpusError(
+            f"{folder}: {found_there}; set extraction.folder.path to a folder with a subfolder per label"
+            f"{', or give a table with extraction.source: table' * (kind == 'a file')}"
+        )
     root, found = folder.resolve(), _Found([], [], [])
     for label in _visible(folder, found.left_out):
         _require_inside(label, root)

@@ -167,15 +167,22 @@ def document(values: Sequence[str], columns: Columns, source: str, place: str) -
 
 def require_columns(columns: Columns, given: Sequence[str], place: object) -> None:
     """Raises CorpusError if a column is missing, or there twice."""
+    if not given:
+        raise CorpusError(f"{place}: nothing is in it; a table begins with the names of its columns")
     for name in columns.names:
         if name not in given:
             setting = next(key for key in ("text", "label", "doc_id", "split") if getattr(columns, key) == name)
-            alike = next((f" to {other!r}" for other in given if other.strip().casefold() == name.casefold()), "")
+            alike = next((f" to {other!r}" for other in given if _bare(other) == name.casefold()), "")
             raise CorpusError(
                 f"{place}: no column {name!r}, only {listed(given)}; set {columns.advice(f'{setting}_column')}{alike}"
             )
         if given.count(name) > 1:
             raise CorpusError(f"{place}: more than one column {name!r}; rename one")
+
+
+def _bare(name: str) -> str:
+    """A name without what people do not see: capitals, spaces at the ends, byte order marks and other marks."""
+    return "".join(sign for sign in name.casefold() if sign.isprintable() or sign.isspace()).strip()
 
 
 def listed(names: Collection[str]) -> str:

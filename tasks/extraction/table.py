@@ -18,7 +18,7 @@ from tasks.extraction.csv_rows import read_csv
 from tasks.extraction.document import Document
 from tasks.extraction.ordering import sort_by_id
 from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_lines, read_parquet
-from tasks.extraction.text_files import digest_files
+from tasks.extraction.text_files import digest_files, what_it_is
 from tasks.extraction.text_stream import COMPRESSED
 from tasks.shared import remote
 from tasks.shared.errors import CorpusError
@@ -42,7 +42,8 @@ def table_files(path: Path, choose: str = CHOOSE) -> list[TableFile]:
 
     Raises CorpusError for anything else, which says what to do with the words `choose`.
     """
-    if path.is_dir():
+    kind = what_it_is(path)
+    if kind == "a folder":
         files = sorted(_parts(path, path, {}), key=lambda file: file.name)
         if not files:
             raise CorpusError(f"{path}: no .parquet file in this folder; {choose} a table")
@@ -52,8 +53,8 @@ def table_files(path: Path, choose: str = CHOOSE) -> list[TableFile]:
             f"{path}: unknown kind of table; {choose} a file in {', '.join(_READERS)} (all but "
             f"Parquet also as {COMPRESSED}), or a folder of Parquet"
         )
-    if not path.is_file():
-        raise CorpusError(f"{path}: no such file; {choose} a table")
+    if kind != "a file":
+        raise CorpusError(f"{path}: {kind or 'no such file'}{', not a file' * bool(kind)}; {choose} a table")
     return [TableFile(path, path.name)]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,7 +27,17 @@ _KINDS = {
     b"PK\x03\x04": "a workbook, another document of an office program, or a zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook or another document of an old office program",
     b"%PDF-": "a PDF document",
+    b"{\\rtf": "an RTF document",
     b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"PAR1": "Parquet",
+    b"SQLite format 3\0": "a database of SQLite",
+}
+_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
 }
 
 
@@ -60,6 +72,7 @@ def decode(content: bytes, file: object, encoding: str, advice: str) -> str:
         raise CorpusError(f"{file}: this is {kind}, not text; save its text, or remove the file")
     if encoding == "utf-8" and (wide := guess_wide_encoding(content)) is not None:
         raise CorpusError(f"{file}: this is {wide[:6].upper()} ({wide}), not UTF-8; save it as UTF-8, or {advice}")
+    require_mark(content, file, encoding, advice)
     marked = encoding == "utf-8" and content.startswith(codecs.BOM_UTF8)
     codec = "utf-8-sig" if marked else encoding
     try:
@@ -75,6 +88,15 @@ def decode(content: bytes, file: object, encoding: str, advice: str) -> str:
             f"{file}: NUL at byte {offset}, so not text in {encoding}; remove a binary file, convert a UTF-16 one"
         )
     return text
+
+
+def require_mark(content: bytes, file: object, encoding: str, advice: str) -> None:
+    """Raises CorpusError for UTF-16 or UTF-32 without a byte order mark: either order of bytes gives some text."""
+    if content and encoding in _MARKS and not content.startswith(_MARKS[encoding]):
+        raise CorpusError(
+            f"{file}: no byte order mark, with which {encoding} begins; {advice} to the file's encoding, such as "
+            f"{encoding}-le"
+        )
 
 
 def guess_kind(content: bytes) -> str | None:
@@ -116,4 +138,16 @@ def digest_files(files: Iterable[tuple[str, Path]], known: KnownFiles | None = N
 
 def unreadable(path: Path, error: OSError) -> CorpusError:
     """The error for a file or a folder that the system does not let us read."""
-    return CorpusError(f"{path}: not readable ({error.strerror or error}); check its permissions")
+    advice = "check its permissions" if error.errno in {errno.EACCES, errno.EPERM} else "correct the path, or the disk"
+    return CorpusError(f"{path}: not readable ({error.strerror or error}); {advice}")
+
+
+def what_it_is(path: Path) -> str:
+    """`a folder`, `a file`, `a pipe or a device`; empty if nothing is there. Raises CorpusError if nobody may ask."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with NUL
+        return ""
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a pipe or a device"

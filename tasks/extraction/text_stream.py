@@ -11,7 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from tasks.extraction.text_files import BLOCK_BYTES, GUESS_BYTES, guess_kind, guess_wide_encoding, unreadable
+from tasks.extraction.text_files import (
+    BLOCK_BYTES,
+    GUESS_BYTES,
+    guess_kind,
+    guess_wide_encoding,
+    require_mark,
+    unreadable,
+)
 from tasks.shared.errors import CorpusError
 
 COMPRESSED = ".gz"
@@ -31,12 +38,18 @@ def open_utf8(file: Path, encoding: str, setting: str) -> Iterator[IO[bytes]]:
             return
         head = raw.read(GUESS_BYTES)
         if kind := guess_kind(head):
-            advice = f"name it {file.name}{COMPRESSED}" if "gzip" in kind else "export it as CSV in UTF-8"
-            raise CorpusError(f"{file}: this is {kind}, not text; {advice}")
+            raise CorpusError(f"{file}: this is {kind}, not text; {_advice(file, kind)}")
         if (wide := guess_wide_encoding(head)) is not None:
             raise CorpusError(f"{file}: this is {wide[:6].upper()}, not UTF-8; set {setting} to {wide}")
         raw.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
         yield raw
+
+
+def _advice(file: Path, kind: str) -> str:
+    if "gzip" in kind:
+        twice = file.suffix.lower() == COMPRESSED
+        return "it was compressed twice: decompress it once" if twice else f"name it {file.name}{COMPRESSED}"
+    return f"name it {file.stem}.parquet" if kind == "Parquet" else "export it as CSV in UTF-8"
 
 
 def require_utf8(file: Path, setting: str) -> None:
@@ -69,6 +82,8 @@ class _Decoder:
         self.offset = 0
 
     def decode(self, block: bytes, final: bool = False) -> str:
+        if not self.offset:
+            require_mark(block, self._file, self._encoding, f"set {self._setting}")
         pending = len(self._decoder.getstate()[0])
         try:
             text = self._decoder.decode(block, final)

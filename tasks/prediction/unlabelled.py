@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tasks.extraction import table
 from tasks.extraction.document import Document
 from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.settings import known_encoding, known_separator
-from tasks.extraction.text_files import digest_files, is_system_file, read_text, warn_of
+from tasks.extraction.text_files import digest_files, is_system_file, read_text, unreadable, warn_of, what_it_is
 from tasks.shared.errors import CorpusError
 from tasks.shared.store.fingerprint import digest_of
 
@@ -39,7 +41,7 @@ class Source:
     @property
     def is_table(self) -> bool:
         """Whether the source is a table: one file, or a folder with Parquet parts."""
-        return not self.path.is_dir() or any(self.path.rglob("*.parquet"))
+        return what_it_is(self.path) != "a folder" or any(self.path.rglob("*.parquet"))
 
 
 def read_texts(source: Source) -> Iterator[Document]:
@@ -92,17 +94,39 @@ def _distinct(rows: Iterator[Document], source: Source) -> Iterator[Document]:
 def _files(folder: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     """All files below a folder with their relative paths, sorted, and the names of those left out.
 
-    Hidden files and folders are skipped, and what systems and editors leave behind.
+    Hidden files and folders are skipped, and what systems and editors leave behind. Raises CorpusError for a folder
+    that cannot be read, and for what is neither a file nor a folder.
     """
     files, left_out = [], []
-    for file in folder.rglob("*"):
-        inside = file.relative_to(folder)
-        if not file.is_file() or any(part.startswith(".") for part in inside.parts):
-            continue
-        if any(map(is_system_file, inside.parts)):
-            left_out.append(inside.as_posix())
-        else:
-            files.append((inside.as_posix(), file))
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        here = Path(place)
+        for name in (*folders, *names):
+            path = here / name
+            inside = path.relative_to(folder).as_posix()
+            if name.startswith("."):
+                continue
+            if is_system_file(name):
+                left_out.append(inside)
+            elif name in names or path.is_symlink():
+                files.append((inside, _require_text_file(path)))
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_system_file(name)]
     if not files:
         raise CorpusError(f"{folder}: no text file found; choose a folder of text files, or a table")
     return sorted(files), left_out
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise unreadable(Path(error.filename), error) from error
+
+
+def _require_text_file(path: Path) -> Path:
+    """The path. Raises CorpusError unless it is a file, or a link to one, with a name in UTF-8."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{path.parent}: the name {path.name!r} is not UTF-8; rename it") from error
+    kind = what_it_is(path)
+    if kind != "a file":
+        linked = "a link to a folder" if kind == "a folder" else kind or "a broken link"
+        raise CorpusError(f"{path}: {linked}, not a text file; remove it, or put texts in its place")
+    return path
