@@ -86,7 +86,7 @@ def sockets(served: Served, _: random.Random) -> str | None:
 
 def schedule_twice(served: Served, _: random.Random) -> str | None:
     """Two equal schedules of one deployment, due at the same time."""
-    due = datetime.now(UTC) + timedelta(seconds=12)
+    due = datetime.now(UTC) + timedelta(seconds=20)
     every = {"active": True, "schedule": {"interval": 3600, "anchor_date": due.isoformat()}}
     served.ask(f"/deployments/{served.deployment()}/schedules", [every | {"slug": "one"}, every | {"slug": "two"}])
 
@@ -96,7 +96,7 @@ def schedule_twice(served: Served, _: random.Random) -> str | None:
         runs = [run for run in served.ask("/flow_runs/filter", wanted) if run["auto_scheduled"]]
         return runs if len(runs) >= 2 and all(run["state"]["type"] in FINAL for run in runs) else None
 
-    runs = wait_until(due_runs, 150)
+    runs = wait_until(due_runs, 600)
     if [run["state"]["type"] for run in runs] != ["COMPLETED", "COMPLETED"]:
         return f"end as {[run['state'] for run in runs]}"
     first, second = sorted(runs, key=lambda run: run["start_time"])
@@ -112,12 +112,12 @@ def kill_worker(served: Served, rng: random.Random) -> str | None:
     many = {"overrides": {"training": {"epochs": 4000, "batch_size": 4}}}
     run = served.run(**many)
     scratch = served.data / "06_rnn"
-    wait_until(lambda: len(list(scratch.glob(".scratch-*/fold-*/epoch-*.safetensors"))) > 1, 90)
+    wait_until(lambda: len(list(scratch.glob(".scratch-*/fold-*/epoch-*.safetensors"))) > 1, 300)
     time.sleep(rng.random())
     worker = next(pid for pid, line in served.family.items() if " worker " in line)
     kill([worker, *descendants(worker)])
     assert served.process
-    if served.process.wait(60) != 1 or (wrong := one_line_of(served.err, "worker", "code -9", "worker.log")):
+    if served.process.wait(120) != 1 or (wrong := one_line_of(served.err, "worker", "code -9", "worker.log")):
         return f"serve ends with code {served.process.returncode}: {wrong or served.err[-300:]}"
     served.start()
     state = served.end(run)

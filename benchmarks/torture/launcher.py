@@ -25,8 +25,8 @@ from tasks.shared.store.fingerprint import PROJECT
 NUMBERS = itertools.count(1)
 USED: list[float] = []
 """Processor seconds of each command that has ended."""
-SECONDS = 120
-"""A command that takes longer hangs."""
+SECONDS = 300
+"""A command that takes longer hangs; with eight others on two cores it may take a minute."""
 
 
 @dataclass
@@ -114,16 +114,3 @@ class Launcher:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(30)
-
-
-def run_cold(
-    cwd: Path, environment: Mapping[str, str], *arguments: str, module: str = "flows.cli", seconds: float = SECONDS
-) -> Done:
-    """Runs a command in a new interpreter."""
-    started, command = time.monotonic(), [sys.executable, "-m", module, *arguments]
-    where: dict[str, Any] = {"cwd": cwd, "env": environment, "text": True, "errors": "replace"}
-    try:
-        done = subprocess.run(command, **where, capture_output=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return Done(124, "", "", seconds)
-    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.torture.crashes import judge_data
 from benchmarks.torture.lab import Lab, Trial
-from benchmarks.torture.launcher import Done, run_cold
+from benchmarks.torture.launcher import Done
 from benchmarks.torture.proxy import FaultyProxy
 from benchmarks.torture.server import Server
 from benchmarks.torture.state import one_line
@@ -21,7 +21,7 @@ SERVER = "the server is killed in mid-run, and started again or not: done or one
 DATABASE = "Prefect's SQLite database is locked for seconds in mid-run: done or one line, and the next run is right"
 CALLS = "a proxy answers 500 or nothing to one call in ten: done or one line, and the next run is right"
 FILE = "the database of the temporary server is damaged: the run works, or one line"
-SECONDS = 180
+SECONDS = 300
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
@@ -99,5 +99,8 @@ def damaged(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | Non
     noise = rng.randbytes(4096)
     content = (noise, b"", b"SQLite format 3\0" + noise, (lab.root / "server/prefect.db").read_bytes()[:20_000])
     (home / "prefect.db").write_bytes(content[index % len(content)])
-    done = run_cold(folder, lab.base_environment | {"PREFECT_HOME": str(home)}, "run", seconds=SECONDS)
-    return judge(lab, folder, done)
+    launcher = lab.new_launcher({"PREFECT_HOME": str(home)})
+    try:
+        return judge(lab, folder, launcher.run(folder, "run", seconds=SECONDS))
+    finally:
+        launcher.stop()

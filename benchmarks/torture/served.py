@@ -48,7 +48,7 @@ class Served:
         where: Any = {"cwd": self.root, "env": self._environment, "start_new_session": True}
         with (self.root / "out").open("wb") as out, (self.root / "err").open("wb") as err:
             self.process = subprocess.Popen(command, **where, stdout=out, stderr=err)
-        wait_until(lambda: self.out or (self.process and self.process.poll() is not None), 180)
+        wait_until(lambda: self.out or (self.process and self.process.poll() is not None), 300)
         if not self.out:
             raise RuntimeError(self.err)
 
@@ -90,7 +90,7 @@ class Served:
         return dict(self.ask(f"/flow_runs/{run}")["state"])
 
     def end(self, run: str) -> dict[str, Any]:
-        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None, 150)
+        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None, 300)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:

@@ -30,7 +30,7 @@ class Server:
         with (self.home / "server.log").open("ab") as log:
             where: dict[str, Any] = {"stdout": log, "stderr": log, "start_new_session": True}
             self.process = subprocess.Popen([sys.executable, *command], env=self._environment, **where)
-        until = time.monotonic() + 180
+        until = time.monotonic() + 300
         while time.monotonic() < until and self.process.poll() is None:
             with suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5):  # noqa: S310
                 return

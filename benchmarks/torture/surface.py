@@ -97,12 +97,12 @@ def ports(lab: Lab, folder: Path, _: random.Random) -> str | None:
         where = {"cwd": folder, "env": environment, "stdout": out, "stderr": out, "start_new_session": True}
         process = subprocess.Popen([sys.executable, "-m", "flows.cli", "run"], **where)  # type: ignore[call-overload]
     seen: set[str] = set()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < until:
         seen |= listening([process.pid, *descendants(process.pid)])
         time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(120)
     outside = sorted(address for address in seen if not address.startswith(("127.", "::1")))
     if not seen:
         return f"no socket seen: {(folder / 'out').read_text()[-200:]}"
