@@ -18,6 +18,7 @@ from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
 from tasks.extraction.document import Document, document_rows, in_batches, read_part
 from tasks.extraction.schema import DOCUMENTS as EXTRACTED
+from tasks.shared.arrays import save_array
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import UNBOUNDED, PartWriter
 from tasks.shared.parts.make import folder_of
@@ -125,8 +126,8 @@ def _save_signed(signed: Sequence[Signed], folder: Path) -> None:
         for batch in signed:
             file.write(batch.hashes.tobytes() if isinstance(batch.hashes, np.ndarray) else b"")
     sizes = np.concatenate([np.diff(batch.offsets) for batch in signed])
-    np.save(folder / OFFSETS, np.cumsum([0, *sizes], dtype=np.int64))
-    np.save(folder / BANDS, np.concatenate([batch.bands for batch in signed]))
+    save_array(folder / OFFSETS, np.cumsum([0, *sizes], dtype=np.int64))
+    save_array(folder / BANDS, np.concatenate([batch.bands for batch in signed]))
 
 
 def _read(path: Path) -> pa.Table:

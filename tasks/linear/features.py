@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from tasks.linear.fit import Features
 from tasks.linear.schema import TERMS
+from tasks.shared.arrays import save_array
 from tasks.shared.statistics.metrics import Ints
 
 VALUES = ("data", "indices", "indptr")
@@ -20,8 +21,8 @@ def write_features(folder: Path, features: Features) -> None:
     """Writes them into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in VALUES:
-        np.save(folder / f"{name}.npy", getattr(features.values, name), allow_pickle=False)
-    np.save(folder / "idf.npy", features.idf, allow_pickle=False)
+        save_array(folder / f"{name}.npy", getattr(features.values, name))
+    save_array(folder / "idf.npy", features.idf)
     pq.write_table(pa.table({"term": pa.array(features.terms, pa.string())}), folder / TERMS)
 
 
@@ -41,7 +42,7 @@ def read_terms(folder: Path) -> tuple[list[str], np.ndarray[tuple[int], np.dtype
 def write_labels(folder: Path, labels: Ints, folds: Ints) -> None:
     """Writes the class id and the fold of each text, [texts] both."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "labels.npy", np.stack([labels, folds]), allow_pickle=False)
+    save_array(folder / "labels.npy", np.stack([labels, folds]))
 
 
 def read_labels(folder: Path) -> tuple[Ints, Ints]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.shared.arrays import save_array
 from tasks.shared.statistics.metrics import Ints
 from tasks.training.input.evidence import Evidence, Floats32, Pairs, count_evidence
 from tasks.training.input.vocabulary import Ids
@@ -54,7 +55,7 @@ def write_inputs(
     arrays |= {} if pairs is None else {"pairs": pairs.keys}
     arrays |= {} if axes is None else {"axes": axes}
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        save_array(folder / f"{name}.npy", array)
     (folder / SIZES).write_text(json.dumps(asdict(sizes)), encoding="utf-8")
     return secrets.token_hex(8)
 
