@@ -135,3 +135,15 @@ def shell(pipeline: Pipeline, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", text], cwd=pipeline.root, env=pipeline.environment, capture_output=True, text=True, check=False
     )
+
+
+def test_the_name_of_a_file_cannot_break_a_line_or_command_the_terminal(recorded: Pipeline):
+    done = run_bytes(recorded, "runs", "--config", "a\nb\x1b[31m\u2028é.yaml", code=2, stream="err").decode()
+    assert done == (
+        r"corpusflow: a\nb\x1b[31m\u2028é.yaml: cannot be read (No such file or directory); name the file with --config"
+        "\n"
+    )
+
+
+def test_standard_input_has_one_text(recorded: Pipeline):
+    assert "-: standard input is given twice; it has one text" in refused(recorded("predict", "-", "-", stdin="one"))

@@ -15,7 +15,7 @@ from flows.cli.predict import predict, predict_batch
 from flows.cli.run import run
 from flows.cli.site import site
 from flows.ops.ending import code_of_signal, end, skip_exit_hooks
-from flows.ops.terminal import abandon_output, output_error, prepare_streams, suit_hints
+from flows.ops.terminal import abandon_output, on_one_line, output_error, prepare_streams, suit_hints
 from tasks.shared.errors import CorpusflowError, out_of_memory
 
 
@@ -88,4 +88,4 @@ def _explain(error: BaseException) -> int:
 
 def _say(text: str) -> None:
     with suppress(OSError, ValueError):  # standard error is closed, or cannot be written either
-        click.echo(f"corpusflow: {text}", file=sys.stderr)
+        click.echo(f"corpusflow: {on_one_line(text)}", file=sys.stderr)

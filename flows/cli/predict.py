@@ -10,6 +10,7 @@ import click
 
 from flows.cli.options import config_option, json_option, open_store, print_result
 from flows.ops.environment import prefect_session
+from flows.ops.terminal import on_one_line
 from tasks.shared.errors import InputError, RunError
 
 
@@ -49,6 +50,8 @@ def predict(
     from tasks.prediction.files import predict_files
     from tasks.shared.store.champion import model_in_use, verified_model
 
+    if sum(str(file) == "-" for file in files) > 1:
+        raise InputError("-: standard input is given twice; it has one text")
     if model is None:
         store = open_store(config)
         artifact, chosen = model_in_use(store)
@@ -64,7 +67,7 @@ def predict(
     result = {"model": str(model), "chosen": chosen, "predictions": predictions, "refused": refused}
     print_result(result, as_json, tables.show_predictions, predictions)
     for refusal in refused:
-        click.echo(f"corpusflow: {refusal['reason']}", file=sys.stderr)
+        click.echo(f"corpusflow: {on_one_line(refusal['reason'])}", file=sys.stderr)
     if refused:
         raise RunError(f"{len(refused):,} of {len(files):,} files got no label")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.ops.terminal import suit_hints
+from flows.ops.terminal import on_one_line, suit_hints
 from tasks.prediction.explained import explanation_lines
 from tasks.shared.checks.words import MARKS
 from tasks.shared.errors import one_line
@@ -147,7 +147,9 @@ def show_predictions(predictions: Sequence[Mapping[str, Any]]) -> None:
     for entry in predictions:
         best = sorted(entry["probabilities"].items(), key=lambda item: -item[1])[:3]
         likely = ", ".join(f"{label} {p:.2f}" for label, p in best)
-        console.print(f"{escape(entry['source'])}: [bold]{escape(entry['label'])}[/bold]  ({escape(likely)})")
+        console.print(
+            f"{escape(on_one_line(entry['source']))}: [bold]{escape(entry['label'])}[/bold]  ({escape(likely)})"
+        )
         for line in explanation_lines(entry["explanation"]) if "explanation" in entry else ():
             console.print(escape(line))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flows.ops.ending import code_of_signal
-from flows.ops.terminal import suit_hints
+from flows.ops.terminal import on_one_line, suit_hints
 from flows.pipeline.busy_server import failed_call
 from tasks.shared.errors import CorpusflowError, out_of_memory
 
@@ -32,8 +32,8 @@ def configure_logging() -> None:
 
 
 class _LogLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return suit_hints(super().format(record))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return on_one_line(suit_hints(super().formatMessage(record)))
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

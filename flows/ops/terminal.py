@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ _config: list[str] = []
 def remember_config(path: Path | None) -> None:
     """Notes the settings file that the command was given, if any; hints repeat it."""
     _config[:] = [] if path is None else [str(path)]
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def on_one_line(text: str) -> str:
+    """The text with control characters escaped: the name of a file can have line breaks and a terminal's commands."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def suit_hints(text: str) -> str:

@@ -94,8 +94,8 @@ def require_mark(content: bytes, file: object, encoding: str, advice: str) -> No
     """Raises CorpusError for UTF-16 or UTF-32 without a byte order mark: either order of bytes gives some text."""
     if content and encoding in _MARKS and not content.startswith(_MARKS[encoding]):
         raise CorpusError(
-            f"{file}: no byte order mark, with which {encoding} begins; {advice} to the file's encoding, such as "
-            f"{encoding}-le"
+            f"{file}: no byte order mark, with which {encoding} begins; {advice} ({encoding}-le or {encoding}-be, for "
+            "example)"
         )
 
 
