@@ -190,3 +190,18 @@ def test_a_wrong_setting_of_prefect_is_named(tmp_path: Path):
     line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_CLIENT_MAX_RETRIES="many")))
     assert "Prefect's settings" in line
     assert "max_retries" in line.lower()
+
+
+DATABASE = """
+from flows.ops.environment import configure_prefect
+from flows.ops.temporary_server import database
+configure_prefect()
+print(database())
+"""
+
+
+@pytest.mark.parametrize("own", [{}, {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////elsewhere/p.db"}])
+def test_prefects_database_is_in_its_home_whatever_the_folder_is_called(tmp_path: Path, own: dict[str, str]):
+    home = tmp_path / "50%20 off? #1 é"
+    done = call([sys.executable, "-c", DATABASE], tmp_path, place(home, **own))
+    assert done.out.strip() == ("/elsewhere/p.db" if own else str(home / "prefect.db")), done.err

@@ -53,7 +53,7 @@ def read(lab: Lab, case: Case, folder: Path, _: random.Random) -> str | None:
     configure(folder, extraction=table, **case.settings)
     stop = ("--set", STOP) if case.documents is not None else ()
     done = lab.launcher.run(folder, "run", *stop)
-    counted = case.documents is not None and f"found {case.documents}" in done.message
+    counted = case.documents is not None and f"found {case.documents:,}" in done.message
     if counted and "check of extraction" in done.message:
         return one_line(done)
     if case.words is None:

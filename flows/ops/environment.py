@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DATABASE_URLS = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 SECONDS_TO_DELIVER, SECONDS_AFTER_FAILURE = 10.0, 0.5
 
 
@@ -53,7 +54,11 @@ def configure_prefect() -> None:
     """
     settings = tomllib.loads((PROJECT / "prefect.toml").read_text(encoding="utf-8"))
     settings["home"] = os.environ.get("PREFECT_HOME") or str(PROJECT / settings["home"])
-    require_writable(Path(settings["home"]))
+    home = Path(settings["home"])
+    require_writable(home)
+    if set(str(home)) & set("%?") and not any(os.environ.get(name) for name in DATABASE_URLS):
+        # Prefect puts the path into a URL as it is, in which these mean something else.
+        os.environ[DATABASE_URLS[0]] = f"sqlite+aiosqlite:///{quote(str(home / 'prefect.db'), safe='/ ')}"
     # On a shared machine, torch's threads that spin while they wait slow other processes down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name, value in _flat(settings, "PREFECT"):
