@@ -50,6 +50,27 @@ def test_an_error_of_a_stage_is_told_and_leaves_nothing(
     assert not order.staging.exists()
 
 
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (
+            OSError(24, "Too many open files", "a.json"),
+            r"^too many files are open \(.*raise the limit \(`ulimit -n",
+        ),
+        (OSError(27, "File too large"), r"^.*: the run cannot go on: File too large; finished stages are kept"),
+        (OSError(36, "File name too long", "n.json"), r"^n\.json: the run cannot go on: File name too long"),
+    ],
+)
+def test_an_error_between_stages_is_told(tmp_path: Path, raised: OSError, message: str):
+    with pytest.raises(RunError, match=message), explain_storage_errors(tmp_path):
+        raise raised
+
+
+def test_an_error_of_a_connection_is_left_to_prefect(tmp_path: Path):
+    with pytest.raises(ConnectionResetError), explain_storage_errors(tmp_path):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+
 def test_what_a_killed_process_left_whole_is_taken_over_and_what_it_left_half_is_removed(tmp_path: Path):
     made = []
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.shared.errors import ArtifactError, out_of_memory
+from tasks.shared.errors import ArtifactError, RunError, out_of_memory
 
 _TOKEN = secrets.token_hex(6)
 STORAGE_FAULTS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE),
     *(errno.ENOENT, errno.ENODEV, errno.ENOTCONN, errno.EACCES, errno.EPERM),
 }
 """Errors that mean a full, broken or vanished disk; those of networks are Prefect's."""
@@ -124,7 +124,14 @@ def explain_storage_errors(root: Path) -> Iterator[None]:
     except (OSError, MemoryError, RuntimeError) as error:
         if (no_memory := out_of_memory(error)) is not None:
             raise no_memory from error
-        if not isinstance(error, OSError) or error.errno not in STORAGE_FAULTS:
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise RunError(
+                f"too many files are open ({error.strerror}); finished stages are kept: raise the limit (`ulimit -n`) "
+                "and run again"
+            ) from error
+        if error.errno not in STORAGE_FAULTS and error.filename is None:  # of a connection
             raise
         raise ArtifactError(
             f"{error.filename or root}: the run cannot go on: {error.strerror or error}; "
