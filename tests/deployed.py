@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,17 +18,22 @@ from typing import Any
 import yaml
 from conftest import TINY, Result, write_corpus
 
+from benchmarks.torture.api import FINAL, Api
 from benchmarks.torture.processes import descendants, free_port, kill, wait_until
-from benchmarks.torture.served import FINAL, copy_project
+from benchmarks.torture.served import copy_project
 
 
 @dataclass
-class Site:
+class Site(Api):
     """The folder of the copy, and the port of its server."""
 
     root: Path
     port: int = field(default_factory=free_port)
     extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def login(self) -> str:
+        return self.extra.get("PREFECT_API_AUTH_STRING", "")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,28 +94,12 @@ class Site:
         self.prefect("work-pool", "create", "corpusflow", "--type", "process")
         self.prefect("deploy", "--all")
 
-    def ask(self, path: str, body: Any = None) -> Any:
-        """The answer of the server's API."""
-        login = base64.b64encode(self.extra.get("PREFECT_API_AUTH_STRING", "").encode()).decode()
-        headers = {"content-type": "application/json", "authorization": f"Basic {login}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data, headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-
     def start(self, deployment: str, **parameters: Any) -> str:
         """Starts a run as a user does; returns its id."""
         out = self.prefect("deployment", "run", deployment, *given(parameters))
         match = re.search(r"UUID: ([0-9a-f-]{36})", out)
         assert match, out
         return match[1]
-
-    def state(self, run: str) -> dict[str, Any]:
-        return dict(self.ask(f"/flow_runs/{run}")["state"])
-
-    def end(self, run: str) -> dict[str, Any]:
-        """The state that the run ends in."""
-        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None)
 
     def idle(self) -> bool:
         """Whether every run has ended, except those scheduled for later."""

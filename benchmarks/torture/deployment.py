@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.torture.api import FINAL
 from benchmarks.torture.lab import Lab, Trial
 from benchmarks.torture.processes import descendants, kill, wait_until
-from benchmarks.torture.served import FINAL, Served
+from benchmarks.torture.served import Served
 from benchmarks.torture.state import champion, digests, one_line_of, temporary_files
 from benchmarks.torture.surface import listening
 from flows.ops.housekeeping import verify_store

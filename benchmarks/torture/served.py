@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.torture.api import Api
 from benchmarks.torture.lab import Lab
 from benchmarks.torture.processes import descendants, free_port, kill, wait_until
 from tasks.shared.store.fingerprint import PROJECT
 
 DEPLOYMENT = "retrain/own-texts"
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 HEARTBEATS = 45
 """Seconds without a heartbeat after which a run counts as crashed: one heartbeat and a half."""
 
 
-class Served:
+class Served(Api):
     """A copy of the project, served by `corpusflow serve`."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
@@ -70,14 +68,6 @@ class Served:
                 found[pid] = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
         return found
 
-    def ask(self, path: str, body: Any = None) -> Any:
-        """The answer of the server's API; a list of nothing is an empty body."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api{path}", data)
-        request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            return json.load(answer)
-
     def deployment(self) -> str:
         return str(self.ask(f"/deployments/name/{DEPLOYMENT}")["id"])
 
@@ -85,12 +75,6 @@ class Served:
         """Starts a run; its id."""
         made = self.ask(f"/deployments/{self.deployment()}/create_flow_run", {"parameters": parameters})
         return str(made["id"])
-
-    def state(self, run: str) -> dict[str, Any]:
-        return dict(self.ask(f"/flow_runs/{run}")["state"])
-
-    def end(self, run: str) -> dict[str, Any]:
-        return wait_until(lambda: state if (state := self.state(run))["type"] in FINAL else None, 300)
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
