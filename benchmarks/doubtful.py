@@ -37,7 +37,9 @@ def measure(texts: list[str], labels: np.ndarray, names: list[str], share: float
     settings = LinearSettings()
     options = {name: make_options(settings, name, len(texts)) for name in settings.members}
     with TemporaryDirectory() as scratch:
-        fitted = cross_fit(options, lambda: texts, given, len(names), folds, Path(scratch))
+        fitted = cross_fit(
+            options, lambda positions: [texts[n] for n in positions], given, len(names), folds, Path(scratch)
+        )
         found_by = {name: out_of_fold for name, _, out_of_fold in fitted}
     scores: dict[str, Scores] = {name: found_by[name] for name in settings.members}
     found = find_doubtful(combine(scores, fit_stack(scores, given, list(scores)).weights), given, doc_ids, names)

@@ -44,7 +44,7 @@ def predict(
     """
     _, store = open_pipeline(config)
     texts = Source(Path(source), text_column, doc_id_column, encoding, separator)
-    with explain_storage_errors(store.root):
+    with explain_storage_errors(store.root, "predict"):
         model, which = model_in_use(store)
         logger("predict").info("predict: model %s, %s", model.fingerprint, which)
         job = PredictionJob(store, model, source_digest(texts), part_rows)

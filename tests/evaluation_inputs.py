@@ -46,6 +46,11 @@ class Inputs:
     def folders(self) -> dict[str, Path]:
         return dict(vars(self))
 
+    def for_the_stage(self, scratch: Path) -> dict[str, Path]:
+        """With an empty folder for the stage's own files."""
+        scratch.mkdir()
+        return self.folders() | {"scratch": scratch}
+
 
 def make_inputs(root: Path) -> Inputs:
     """Twelve documents of each label, four of them in the test split; every text contains HTML."""

@@ -79,12 +79,12 @@ def test_an_odd_corpus_gets_a_model_and_a_report(kind: str, tmp_path: Path) -> N
     inputs = write(tmp_path, CORPORA[kind])
     folders = {name: tmp_path / name for name in ("linear", "training", "model")}
     report, unread = tmp_path / "report", {name: tmp_path / name for name in ("tokens", "vocabulary")}
-    for folder in (*folders.values(), report, tmp_path / "fits"):
+    for folder in (*folders.values(), report, tmp_path / "fits", tmp_path / "calls"):
         folder.mkdir()
     fit_linear.function(LinearSettings(), folders["linear"], **inputs, scratch=tmp_path / "fits")
     train.function(TRAINING, folders["training"], **inputs, **unread, scratch=tmp_path / "scratch")
     stack.function(StackingSettings(), folders["model"], linear=folders["linear"], training=folders["training"])
-    evaluate.function(SETTINGS, report, **inputs, **folders)
+    evaluate.function(SETTINGS, report, **inputs, **folders, scratch=tmp_path / "calls")
     results = run_contract(contract, report, {**inputs, **folders}, SETTINGS, EvaluationLimits())
     assert [result.reason for result in results if not result.success and result.severity == "critical"] == []
     predictions = pd.read_parquet(report / "predictions.parquet")

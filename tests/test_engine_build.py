@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROJECT
 
+from flows.pipeline.settings import load_settings
 from tasks.shared.engine.build import Build, build_artifact
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, RunError
 from tasks.shared.files import _machine, explain_storage_errors
+from tasks.shared.memory import NEED_LESS, what_to_do
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
@@ -95,3 +99,18 @@ def test_what_a_killed_process_left_whole_is_taken_over_and_what_it_left_half_is
     assert build_artifact(order).digest == artifact.digest
     assert len(made) == 2
     assert set(ended.parent.iterdir()) == {order.staging, other_machine}
+
+
+def test_what_to_do_without_memory_names_settings_and_the_limit(tmp_path: Path):
+    assert what_to_do("cleaning", tmp_path) == "lower runner.workers, or free memory, and run again"
+    (tmp_path / "memory.max").write_text(f"{3000 * 2**20}\n")
+    assert what_to_do("linear", tmp_path) == (
+        "lower linear.characters_max_megabytes, linear.words_max_megabytes or runner.workers, or raise the limit of "
+        "3,000 MiB (the container's memory), and run again"
+    )
+    named = [name for names in NEED_LESS.values() for name in re.findall(r"[a-z_]+\.[a-z_.]+", names)]
+    settings = load_settings(PROJECT / "pipeline.yaml").model_dump()
+    for name in named:
+        value = settings
+        for key in name.split("."):
+            value = value[key]

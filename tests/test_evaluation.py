@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from scipy.special import softmax
 from sklearn import metrics as sk
 
-from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.calibration import brier_scores, log_losses, reliability
+from tasks.evaluation.predicting.baselines import BASELINES, count_characters, count_words, no_counts
 from tasks.evaluation.results import Predictions, Resampling
 from tasks.evaluation.scores import ResampledScores, compare, evaluate
 from tasks.evaluation.settings import BaselineName, EvaluationSettings
@@ -187,15 +187,25 @@ def test_more_documents_narrow_the_interval() -> None:
     assert widths[1] < widths[0] / 3
 
 
+def classified(name: str, texts: list[str], labels: np.ndarray, unseen: list[str]) -> np.ndarray:
+    is_test = np.repeat([False, True], [len(texts), len(unseen)])
+    counts = {
+        "labels": lambda: no_counts(len(texts), len(unseen)),
+        "words": lambda: count_words([*texts, *unseen], is_test),
+        "characters": lambda: count_characters(texts, unseen),
+    }
+    return BASELINES[name].predict(counts[BASELINES[name].reads](), labels)
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_answer_for_every_text_and_the_same_each_time(name: str) -> None:
     texts = ["red red apple", "red apple pie", "blue sea wave", "blue wave", "red wine", "blue sky sea"]
     labels = np.array([2, 2, 0, 0, 2, 0])
     unseen = ["an apple, red", "the blue sea", ""]
-    found = BASELINES[name].predict(texts, labels, unseen)
+    found = classified(name, texts, labels, unseen)
     assert found.dtype == np.int64
     assert set(found) <= {0, 2}
-    np.testing.assert_array_equal(found, BASELINES[name].predict(texts, labels, unseen))
+    np.testing.assert_array_equal(found, classified(name, texts, labels, unseen))
     if name != "majority":
         assert found[:2].tolist() == [2, 0]
 
@@ -206,7 +216,7 @@ def test_baselines_answer_for_every_text_and_the_same_each_time(name: str) -> No
     [(["alpha", "beta", "gamma"], [1, 1, 0]), (["…", "…", "!"], [1, 1, 0]), (["same words", "same words"], [1, 1])],
 )
 def test_texts_without_shared_words_get_the_majority_class(name: str, texts: list[str], labels: list[int]) -> None:
-    assert BASELINES[name].predict(texts, np.array(labels), ["other", "words"]).tolist() == [1, 1]
+    assert classified(name, texts, np.array(labels), ["other", "words"]).tolist() == [1, 1]
 
 
 def test_settings_name_the_baselines_that_exist() -> None:

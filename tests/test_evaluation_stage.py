@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evaluation_inputs import LABELS, Inputs, make_inputs
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.svm import LinearSVC
 
 from tasks.cleaning.schema import DOCUMENTS
-from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.inputs import read_gradient_profiles, read_max_grad_norm
 from tasks.evaluation.settings import EvaluationLimits, EvaluationSettings
 from tasks.evaluation.task import evaluate
@@ -42,8 +44,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 @pytest.fixture(scope="module")
 def artifact(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("report")
-    summary = evaluate.function(SETTINGS, out, **inputs.folders())
+    out, scratch = tmp_path_factory.mktemp("report"), tmp_path_factory.mktemp("work") / "scratch"
+    summary = evaluate.function(SETTINGS, out, **inputs.for_the_stage(scratch))
     assert summary["rows"] == 12
     return out
 
@@ -70,15 +72,16 @@ def test_report_shows_gradients(artifact: Path, inputs: Inputs, tmp_path: Path) 
     assert "Gradient norm of the training steps by epoch" in html
     assert "Clipped above 1." in html
     assert "has no recurrent layer" in html
-    training = shutil.copytree(inputs.training, tmp_path / "training")
+    training, out = shutil.copytree(inputs.training, tmp_path / "training"), tmp_path / "out"
+    out.mkdir()
     rows = [
         {"epoch": 2, "layer": 1, "direction": "forward", "state": "h", "distance": distance, "windows": 1}
         | dict.fromkeys(("norm", "smallest", "largest"), 0.5**distance)
         for distance in (1, 0)
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=GRADIENTS), training / "gradients.parquet")
-    evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"training": training})
-    assert "forward, h: 1 at lag 0, 0.5 at lag 1" in (tmp_path / "report.html").read_text()
+    evaluate.function(SETTINGS, out, **inputs.for_the_stage(tmp_path / "scratch") | {"training": training})
+    assert "forward, h: 1 at lag 0, 0.5 at lag 1" in (out / "report.html").read_text()
 
 
 def test_a_record_of_gradients_may_be_missing_but_not_damaged(tmp_path: Path) -> None:
@@ -115,17 +118,19 @@ def test_metrics_include_the_baselines(artifact: Path) -> None:
 
 
 def test_baselines_learn_from_training_and_validation_texts(artifact: Path, inputs: Inputs) -> None:
+    """They are those of scikit-learn's vectorizers."""
     texts = read_table(inputs.cleaned / "documents").to_pandas().set_index("doc_id")["text"]
     splits = read_table(inputs.splits / "splits").to_pandas().sort_values("doc_id")
     known = splits[splits["split"] != "test"]
     baselines = pd.read_parquet(artifact / "baselines.parquet")
-    for name in ("naive_bayes", "tfidf_svm"):
-        predicted = BASELINES[name].predict(
-            list(texts[known["doc_id"]]),
-            np.array([sorted(LABELS).index(label) for label in known["label"]]),
-            list(texts[baselines["doc_id"]]),
-        )
-        assert [sorted(LABELS)[number] for number in predicted] == list(baselines[name])
+    expected = {
+        "naive_bayes": (CountVectorizer(min_df=2), MultinomialNB(alpha=0.05)),
+        "tfidf_svm": (TfidfVectorizer(sublinear_tf=True, min_df=2), LinearSVC(random_state=0)),
+    }
+    for name, (vectorizer, classifier) in expected.items():
+        classifier.fit(vectorizer.fit_transform(texts[known["doc_id"]]), known["label"])
+        predicted = classifier.predict(vectorizer.transform(texts[baselines["doc_id"]]))
+        assert list(predicted) == list(baselines[name])
 
 
 def test_baseline_predictions_give_the_scores(artifact: Path) -> None:
@@ -136,13 +141,15 @@ def test_baseline_predictions_give_the_scores(artifact: Path) -> None:
 
 
 def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
-    evaluate.function(SETTINGS, tmp_path, **inputs.folders())
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert all((tmp_path / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
+    out = tmp_path / "out"
+    out.mkdir()
+    evaluate.function(SETTINGS, out, **inputs.for_the_stage(tmp_path / "scratch"))
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert all((out / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
 
 
 def test_seed_changes_only_the_intervals(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
-    evaluate.function(SETTINGS.model_copy(update={"seed": 1}), tmp_path, **inputs.folders())
+    evaluate.function(SETTINGS.model_copy(update={"seed": 1}), tmp_path, **inputs.for_the_stage(tmp_path / "scratch"))
     before, after = read_metrics(artifact), read_metrics(tmp_path)
     assert before["accuracy"] == after["accuracy"]
     assert before["calibration"]["log_loss"] == after["calibration"]["log_loss"]
@@ -155,7 +162,7 @@ def test_model_of_other_labels_is_refused(inputs: Inputs, tmp_path: Path) -> Non
     content["label_names"] = ["a", "b", "c"]
     (model / "model.json").write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match="other labels"):
-        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"model": model})
+        evaluate.function(SETTINGS, tmp_path, **inputs.for_the_stage(tmp_path / "scratch") | {"model": model})
 
 
 def test_text_that_is_missing_is_named(inputs: Inputs, tmp_path: Path) -> None:
@@ -163,7 +170,9 @@ def test_text_that_is_missing_is_named(inputs: Inputs, tmp_path: Path) -> None:
     with PartWriter(tmp_path / "cleaned" / "documents", DOCUMENTS) as writer:
         writer.write(rows[1:])
     with pytest.raises(ArtifactError, match=rows[0]["doc_id"]):
-        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"cleaned": tmp_path / "cleaned"})
+        evaluate.function(
+            SETTINGS, tmp_path, **inputs.for_the_stage(tmp_path / "scratch") | {"cleaned": tmp_path / "cleaned"}
+        )
 
 
 def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> None:
@@ -171,7 +180,9 @@ def test_empty_test_split_cannot_be_measured(inputs: Inputs, tmp_path: Path) -> 
     with PartWriter(tmp_path / "splits" / "splits", table.schema) as writer:
         writer.write([row for row in table.to_pylist() if row["split"] != "test"])
     with pytest.raises(CorpusError, match="test split has no documents"):
-        evaluate.function(SETTINGS, tmp_path, **inputs.folders() | {"splits": tmp_path / "splits"})
+        evaluate.function(
+            SETTINGS, tmp_path, **inputs.for_the_stage(tmp_path / "scratch") | {"splits": tmp_path / "splits"}
+        )
 
 
 def test_findings_are_tables_beside_the_report(artifact: Path, inputs: Inputs) -> None:

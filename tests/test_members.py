@@ -8,14 +8,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import vstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from training_texts import labelled, texts
 
-from tasks.linear import ngrams
+from tasks.linear import counting, ngrams
 from tasks.linear.cross_fit import cross_fit as cross_fit_linear
 from tasks.linear.fit import Options, choices, fit_svm, label_evidence, make_features
 from tasks.linear.logistic import fit_logistic, term_scales
 from tasks.linear.member import COUNTERS, Choice, LinearMember
+from tasks.linear.schema import Kind
 from tasks.shared.errors import ArtifactError
 from tasks.shared.member import Member
 from tasks.shared.statistics.log_probabilities import Scores
@@ -50,7 +52,11 @@ def fit_linear(
     written: list[str], labels: np.ndarray, count: int, folds: np.ndarray
 ) -> list[tuple[str, LinearMember, Scores]]:
     with TemporaryDirectory() as scratch:
-        return list(cross_fit_linear(OPTIONS, lambda: written, labels, count, folds, Path(scratch)))
+        return list(
+            cross_fit_linear(
+                OPTIONS, lambda positions: [written[n] for n in positions], labels, count, folds, Path(scratch)
+            )
+        )
 
 
 def fit_all(written: list[str], labels: np.ndarray, count: int) -> dict[str, tuple[Member, Scores]]:
@@ -112,11 +118,27 @@ def test_terms_and_weights_are_those_of_scikit_learn() -> None:
     for kind, arguments in options.items():
         vectorizer = TfidfVectorizer(sublinear_tf=True, **arguments)
         expected = vectorizer.fit_transform(written).toarray()
-        counts, terms = COUNTERS[kind](written)
-        counts, terms, frequencies = ngrams.select(counts, terms, 1, 10**6)
-        found = ngrams.tf_idf(counts, ngrams.inverse_document_frequencies(frequencies, len(written))).toarray()
-        assert set(terms) == set(vectorizer.vocabulary_)
-        np.testing.assert_allclose(found, expected[:, [vectorizer.vocabulary_[term] for term in terms]], atol=1e-6)
+        features = make_features(Options(kind, 1, 10**6, (1.0,)), iter(written), 2)
+        assert set(features.terms) == set(vectorizer.vocabulary_)
+        columns = [vectorizer.vocabulary_[term] for term in features.terms]
+        np.testing.assert_allclose(features.values.toarray(), expected[:, columns], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", COUNTERS)
+def test_texts_are_counted_block_by_block_as_terms_that_are_known(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "BLOCK", 7)
+    monkeypatch.setattr(ngrams, "BLOCK", 5)
+    written = [*texts(20, 3)[0], "", "x", "one two one two one", "İstanbul, straße: A a"]
+    counted = counting.count_all(kind, iter(written))
+    kept = counting.select(counted.frequencies, 2, 40)
+    terms = counted.names(kept)
+    assert len(terms) == 40
+    expected, _ = COUNTERS[kind](written, {term: column for column, term in enumerate(terms)})
+    found = vstack(list(counted.blocks(kept)))
+    np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    every = counted.names(np.arange(len(counted.frequencies)))
+    assert every == COUNTERS[kind](written)[1]  # as they first occur
+    np.testing.assert_array_equal(counted.frequencies, ngrams.document_frequencies(COUNTERS[kind](written)[0]))
 
 
 def test_a_term_is_evidence_by_the_texts_that_have_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,12 @@ from tasks.cleaning.conflicts import describe
 from tasks.cleaning.labels import SHOWN, differ_by_case
 from tasks.cleaning.schema import CONFLICTS_DATASET
 from tasks.evaluation.results import GradientProfile
-from tasks.extraction.document import read_documents
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_table
 from tasks.shared.statistics.metrics import Ints
 from tasks.splitting.documents import read_splits
 from tasks.splitting.schema import SPLITS
 from tasks.training.schema import GRADIENTS, GRADIENTS_FILE
-
-
-def read_texts(cleaned: Path, doc_ids: Iterable[str]) -> dict[str, str]:
-    """The texts of these documents, by doc_id. Raises ArtifactError if one is missing."""
-    wanted = set(doc_ids)
-    texts = {each.doc_id: each.text for each in read_documents(cleaned, ("doc_id", "text")) if each.doc_id in wanted}
-    missing = sorted(wanted - texts.keys())
-    if missing:
-        raise ArtifactError(
-            f"{cleaned}: document {missing[0]!r} has tokens but no text here (and {len(missing) - 1} "
-            "more); tokens and texts come from different runs, run again"
-        )
-    return texts
 
 
 def label_notices(cleaned: Path, label_names: Sequence[str]) -> list[str]:

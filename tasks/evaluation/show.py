@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks.evaluation.baselines import BASELINES
 from tasks.evaluation.figures import confusion
+from tasks.evaluation.predicting.baselines import BASELINES
 from tasks.evaluation.results import MOST_LABELS_IN_MATRIX, worst_confusions
 from tasks.evaluation.schema import DOUBTFUL, METRICS
 from tasks.evaluation.summary import read_confusion

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -37,22 +38,25 @@ from tasks.evaluation.scores import evaluate as measure
 from tasks.evaluation.scores import judge_members
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.summary import metrics
+from tasks.extraction.schema import DATASET
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.files import write_text
-from tasks.shared.progress import logger, progress
+from tasks.shared.parts.part import parts_of
+from tasks.shared.progress import logger, report_progress
+from tasks.shared.runner.calls import IN_PROCESS, worth_workers
 from tasks.shared.store.known_files import KnownFiles
-from tasks.splitting.documents import read_label_names, read_split_documents
-from tasks.splitting.labelled import LEARNED
+from tasks.splitting.documents import read_label_names, read_splits
 from tasks.training.history import read_history
+from tasks.training.schema import MEMBER as RNN
 from tasks.training.skipped import read_skipped
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from tasks.evaluation.findings.findings import Findings
+    from tasks.evaluation.predicting.calls import Texts
     from tasks.evaluation.report import Report
-    from tasks.extraction.document import Document
     from tasks.shared.statistics.log_probabilities import Scores
     from tasks.shared.statistics.metrics import Ints
 
@@ -70,87 +74,88 @@ def template_digest(settings: EvaluationSettings, known: KnownFiles | None = Non
     external_digests=template_digest,
 )
 def evaluate(
-    settings: EvaluationSettings, out: Path, *, cleaned: Path, splits: Path, linear: Path, training: Path, model: Path
+    settings: EvaluationSettings,
+    out: Path,
+    *,
+    cleaned: Path,
+    splits: Path,
+    linear: Path,
+    training: Path,
+    model: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
 ) -> dict[str, JsonValue]:
-    """Compares the model with its members, and with baselines that learn from the training and validation texts."""
+    """Compares the model with its members, and with baselines that learn from the same texts as the linear members.
+
+    If these learned from samples, from the largest.
+    """
     from tasks.evaluation.findings.find import Folders, Shown, find
-    from tasks.evaluation.report import render  # matplotlib and torch: a reused report does not load them
+    from tasks.evaluation.predicting.calls import Texts  # scikit-learn: a reused report does not load it
+    from tasks.evaluation.report import render  # matplotlib
+    from tasks.stacking.out_of_fold import in_common, read_each
     from tasks.stacking.stacked import read_model
     from tasks.stacking.weights import combine
 
     names = tuple(read_label_names(splits))
-    known, test = _read(cleaned, splits)
+    test = [document for document in read_splits(splits) if document.split == "test"]
     if not test:
         raise CorpusError(f"{splits}: the test split has no documents, so nothing can be measured; add documents")
     stacked = read_model(model)
     if tuple(stacked["label_names"]) != names:
         raise ArtifactError(f"{model}: trained on other labels than the splits have; train again")
-    scores = _score_members(stacked, linear, training, [document.text for document in test], settings.device)
+    learned = read_each(linear, training, names)
+    out_of_fold = in_common(learned)
+    known = max((some for name, some in learned.items() if name != RNN), key=lambda some: len(some.doc_ids))
     number = {name: position for position, name in enumerate(names)}
-    known_labels, labels = (np.array([number[d.label] for d in some], np.int64) for some in (known, test))
+    doc_ids, labels = [document.doc_id for document in test], np.array([number[d.label] for d in test], np.int64)
+    places = {name: (training if name == RNN else linear) / name for name in stacked["members"]}
+    texts = Texts(known.doc_ids, known.labels, doc_ids)
+    scores, baselines = _predict(settings, places, texts, cleaned, scratch, executor)
     probabilities = np.exp(combine(scores, stacked["weights"]).astype(np.float64))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    predictions = Predictions([document.doc_id for document in test], labels, probabilities)
-    baselines = _baselines(settings, [d.text for d in known], known_labels, [d.text for d in test])
+    predictions = Predictions(doc_ids, labels, probabilities)
     evaluation = measure(
         predictions,
         baselines,
-        known_labels,
+        known.labels,
         names,
         Resampling(settings.bootstrap_samples, settings.confidence, settings.seed),
         settings.calibration_bins,
     )
     members = judge_members(scores, stacked, labels)
-    out_of_fold = {name: stacked["out_of_fold"][name] for name in ("documents", "accuracy", "macro_f1")}
-    on_validation = ValidationScores(**out_of_fold)
     shown = Shown(settings.mistakes, settings.excerpt_characters, settings.doubtful_labels)
-    folders = Folders(linear, training, model)
-    findings = find(folders, stacked["weights"], known, test, probabilities, names, shown, settings.device)
-    values = metrics(evaluation, on_validation, members, findings)
+    folders = Folders(cleaned, linear, model)
+    weights, device = stacked["weights"], settings.device
+    findings = find(folders, out_of_fold, weights, doc_ids, labels, probabilities, names, shown, device)
+    validation = ValidationScores(**{key: stacked["out_of_fold"][key] for key in ("documents", "accuracy", "macro_f1")})
+    values = metrics(evaluation, validation, members, findings)
     write_text(out / METRICS, json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     pq.write_table(predictions_table(predictions, names), out / PREDICTIONS)
     pq.write_table(baselines_table(predictions.doc_ids, baselines, names), out / BASELINE_PREDICTIONS)
     pq.write_table(doubtful_table(findings.doubtful), out / DOUBTFUL)
     pq.write_table(mistakes_table(findings.mistakes), out / MISTAKES)
     pq.write_table(words_table(findings.words), out / WORDS)
-    report = _report(settings, evaluation, members, on_validation, findings, splits, training, model)
+    report = _report(settings, evaluation, members, validation, findings, splits, training, model)
     notices = label_notices(cleaned, names)
     write_text(out / REPORT, render(replace(report, notices=notices)))
     return _summary(evaluation, findings)
 
 
-def _read(cleaned: Path, splits: Path) -> tuple[list[Document], list[Document]]:
-    """The documents that the members learned from, and those of the test split, each in order of doc_id."""
-    known: list[Document] = []
-    test: list[Document] = []
-    for document in read_split_documents(cleaned, splits):
-        (known if document.split in LEARNED else test).append(document)
-    return known, test
+def _predict(
+    settings: EvaluationSettings,
+    members: Mapping[str, Path],
+    texts: Texts,
+    cleaned: Path,
+    scratch: Path,
+    executor: Executor,
+) -> tuple[dict[str, Scores], dict[str, Ints]]:
+    """Log-probabilities of every member, whether or not it joined, and predictions of the baselines."""
+    from tasks.evaluation.predicting.calls import predict  # scikit-learn
 
-
-def _score_members(
-    stacked: Mapping[str, Any], linear: Path, training: Path, texts: Sequence[str], device: str
-) -> dict[str, Scores]:
-    """Log-probabilities [texts, labels] of every member, whether or not it joined."""
-    from tasks.stacking.stacked import load_member
-    from tasks.training.schema import MEMBER as RNN
-
-    members = progress(stacked["members"], "evaluation", "members", len(stacked["members"]))
-    return {
-        name: load_member((training if name == RNN else linear) / name, device).log_probabilities(texts)
-        for name in members
-    }
-
-
-def _baselines(
-    settings: EvaluationSettings, known_texts: Sequence[str], known_labels: Ints, test_texts: Sequence[str]
-) -> dict[str, Ints]:
-    from tasks.evaluation.baselines import BASELINES  # scikit-learn
-
-    return {
-        name: BASELINES[name].predict(known_texts, known_labels, test_texts)
-        for name in progress(settings.baselines, "evaluation", "baselines", len(settings.baselines))
-    }
+    report_progress(0)
+    bytes_of_text = sum(part.bytes for part in parts_of(cleaned / DATASET))
+    executor = worth_workers(executor, bytes_of_text)
+    return predict(members, settings.baselines, texts, cleaned, settings.device, scratch, executor)
 
 
 def _report(
@@ -163,7 +168,7 @@ def _report(
     training: Path,
     model: Path,
 ) -> Report:
-    from tasks.evaluation.baselines import BASELINES
+    from tasks.evaluation.predicting.baselines import BASELINES
     from tasks.evaluation.report import Report, stages
 
     skipped = read_skipped(training)

@@ -8,14 +8,14 @@ are the same for any number of workers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.linear.features import read_labels, read_terms, read_values, write_features, write_labels
+from tasks.linear.features import read_labels, read_positions, read_terms, read_values, write_features, write_labels
 from tasks.linear.fit import Options, choices, fit_weights, make_features
 from tasks.linear.member import Choice, LinearMember
 from tasks.linear.schema import Kind
@@ -24,7 +24,8 @@ from tasks.shared.statistics.log_probabilities import Scores, best_scale, log_lo
 from tasks.shared.statistics.metrics import Ints
 
 Floats32 = NDArray[np.float32]
-ReadTexts = Callable[[], Sequence[str]]
+ReadTexts = Callable[[Ints], Iterable[str]]
+"""The texts at these positions, which are in order."""
 ENOUGH_TEXTS = 2_000
 """Once the first folds together hold this many texts, no further fold is used to select a choice."""
 
@@ -37,14 +38,19 @@ def cross_fit(
     folds: Ints,
     scratch: Path,
     executor: Executor = IN_PROCESS,
+    chosen: Mapping[Kind, Ints] | None = None,
 ) -> Iterator[tuple[Kind, LinearMember, Scores]]:
-    """Each member as it is finished: it has learned from all texts, which workers get by calling `read_texts`.
+    """Each member as it is finished: it has learned from all texts, or those at the positions that `chosen` has for it.
 
-    With it come its name and the out-of-fold log-probabilities [texts, labels] of the texts. The choice with the lowest
+    With it come its name and the out-of-fold log-probabilities [texts, labels] of these texts. Workers get them by
+    calling `read_texts`; `labels` and `folds` are those of all texts. The choice with the lowest
     log-loss, each at its own best scale, is taken. Files for the workers lie in `scratch`.
     """
-    write_labels(scratch, labels, folds)
-    fittings = {name: _Fitting(name, some, labels, label_count, folds, scratch) for name, some in members.items()}
+    fittings = {}
+    for name, some in members.items():
+        positions = np.arange(len(labels)) if chosen is None else chosen[name]
+        write_labels(scratch / name, labels[positions], folds[positions], positions)
+        fittings[name] = _Fitting(name, some, labels[positions], label_count, folds[positions], scratch)
     calls = deque(
         Call(f"{name}, counting", count_texts, (name, members[name], read_texts, label_count, str(scratch)))
         for name in reversed(list(members))  # counts, the quickest, first; the order changes no result
@@ -60,14 +66,15 @@ def cross_fit(
 
 def count_texts(name: str, options: Options, read_texts: ReadTexts, label_count: int, scratch: str) -> None:
     """Writes the features of all texts."""
-    write_features(Path(scratch, name), make_features(options, read_texts(), label_count))
+    folder = Path(scratch, name)
+    write_features(folder, make_features(options, read_texts(read_positions(folder)), label_count))
 
 
 def fit_choice(
     name: str, choice: Choice, fold: int | None, kind: Kind, label_count: int, scratch: str
 ) -> tuple[Floats32, ...]:
     """Margins [texts, labels] of the fold's texts, learned from the others; without a fold, weights and bias of all."""
-    values, (labels, folds) = read_values(Path(scratch, name)), read_labels(Path(scratch))
+    values, (labels, folds) = read_values(Path(scratch, name)), read_labels(Path(scratch, name))
     if fold is None:
         return fit_weights(kind, values, labels, label_count, choice)
     others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -39,13 +39,18 @@ def read_terms(folder: Path) -> tuple[list[str], np.ndarray[tuple[int], np.dtype
         return file.read()["term"].to_pylist(), np.load(folder / "idf.npy", allow_pickle=False)
 
 
-def write_labels(folder: Path, labels: Ints, folds: Ints) -> None:
-    """Writes the class id and the fold of each text, [texts] both."""
+def write_labels(folder: Path, labels: Ints, folds: Ints, positions: Ints) -> None:
+    """Writes class id, fold and position among all texts of each text learned from, [texts] all three."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_array(folder / "labels.npy", np.stack([labels, folds]))
+    save_array(folder / "labels.npy", np.stack([labels, folds, positions]))
 
 
 def read_labels(folder: Path) -> tuple[Ints, Ints]:
-    """What `write_labels` has written."""
-    labels, folds = np.load(folder / "labels.npy", allow_pickle=False)
+    """Class ids and folds that `write_labels` has written."""
+    labels, folds, _ = np.load(folder / "labels.npy", allow_pickle=False)
     return labels, folds
+
+
+def read_positions(folder: Path) -> Ints:
+    """The positions that `write_labels` has written."""
+    return np.asarray(np.load(folder / "labels.npy", allow_pickle=False)[2])

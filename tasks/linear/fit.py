@@ -9,7 +9,7 @@ Memory: weights are terms times labels. With many labels fewer terms are kept, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tasks.linear import logistic, ngrams
-from tasks.linear.member import COUNTERS, Choice, weigh
+from tasks.linear.counting import count_all, select
+from tasks.linear.member import Choice, weigh
 from tasks.linear.schema import Kind
 from tasks.shared.statistics.metrics import Ints
 
@@ -29,6 +30,8 @@ LEAST_EVIDENCE = 0.2
 """Terms that say less about a label, in nats, are not used for it: half of them, at no loss (docs/experiments.md)."""
 SVM_SHARES = (1.0, 0.25)
 """The values of `Choice.svm_share` for two labels; with more of them only the first is tried."""
+MANY_LABELS = 500
+"""With more labels nothing is chosen: a support vector machine is some ten milliseconds for each label and fit."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,37 @@ class Features:
     idf: NDArray[np.float32]
 
 
-def make_features(options: Options, texts: Sequence[str], label_count: int) -> Features:
+def make_features(options: Options, texts: Iterable[str], label_count: int) -> Features:
     """Selects the terms by document frequency, which depends on no label, and weights them."""
-    counts, terms = COUNTERS[options.kind](texts)
+    counted = count_all(options.kind, texts)
     bound = logistic.MAX_WEIGHTS if options.kind == "counts" else MAX_WEIGHTS
-    max_terms = min(options.max_terms, bound // label_count)
-    counts, terms, frequencies = ngrams.select(counts, terms, options.min_df, max_terms)
-    idf = ngrams.inverse_document_frequencies(frequencies, len(texts))
-    return Features(weigh(options.kind, counts, idf), terms, idf)
+    kept = select(counted.frequencies, options.min_df, min(options.max_terms, bound // label_count))
+    frequencies, terms = counted.frequencies[kept], counted.names(kept)
+    idf = ngrams.inverse_document_frequencies(frequencies, counted.texts)
+    values = int(frequencies.sum())
+    data, indices, ends = np.empty(values, np.float32), np.empty(values, np.int32), [np.zeros(1, np.int32)]
+    filled = 0
+    for counts in counted.blocks(kept):
+        block = weigh(options.kind, counts, idf)
+        data[filled : filled + block.nnz], indices[filled : filled + block.nnz] = block.data, block.indices
+        ends.append(block.indptr[1:] + np.int32(filled))
+        filled += block.nnz
+    return Features(csr_array((data, indices, np.concatenate(ends)), shape=(counted.texts, len(kept))), terms, idf)
 
 
 def choices(options: Options, labels: Ints) -> list[Choice]:
     """All values of C; also with balanced labels if one has more than twice as many texts as another.
 
     The labels of counts are always balanced. Words and characters are scaled by label evidence; but for two labels only
-    words are, with more or less of naive Bayes: both scaled are too much alike to help each other in the stack.
+    words are, with more or less of naive Bayes: both scaled are too much alike to help each other in the stack. With
+    more than `MANY_LABELS` the only choice is the value of C in the middle, with unbalanced labels.
     """
     if options.kind == "counts":
         return [Choice(C, balanced=True) for C in options.C]
     counts = np.unique(labels, return_counts=True)[1]
     balanced = (False, True) if counts.max() > 2 * counts.min() else (False,)
+    if len(counts) > MANY_LABELS:
+        return [Choice(sorted(options.C)[len(options.C) // 2], balanced=False, scaled=True)]
     two = len(counts) == 2
     scaled = not two or options.kind == "words"
     shares = SVM_SHARES if two and scaled else SVM_SHARES[:1]

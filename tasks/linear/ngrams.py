@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from tasks.shared.batched import batched
 from tasks.shared.statistics.metrics import Ints
 
 WORD = re.compile(r"(?u)\b\w\w+\b")
@@ -23,6 +24,8 @@ WORD_OR_SIGN = re.compile(r"\n+|[^\W\d_]+|\d+|[^\w\s]|_")
 """A run of letters, of digits or of line breaks, or another single character."""
 CHARACTERS = (2, 5)
 """Shortest and longest character n-gram."""
+BLOCK = 1024
+"""Texts that are counted at a time: a term's occurrences in a text take memory one by one until then."""
 PRIOR = 30
 """Terms added to the length of every text; see `root_frequencies`."""
 
@@ -57,18 +60,27 @@ def count(
     With `columns` (term → column) only those terms count; without, terms are numbered as they first occur.
     """
     numbers: dict[str, int] = {} if columns is None else columns
+    blocks = [_count_block(block, numbers, columns is None) for block in batched(terms_of_texts, BLOCK)]
+    data = np.concatenate([np.zeros(0, np.float32), *(block.data for block in blocks)])
+    indices = np.concatenate([np.zeros(0, np.int32), *(block.indices for block in blocks)])
+    lengths = np.concatenate([[0], *(np.diff(block.indptr) for block in blocks)])
+    rows = np.cumsum(lengths).astype(np.int32)  # liblinear's indices
+    return csr_array((data, indices, rows), shape=(len(lengths) - 1, len(numbers))), list(numbers)
+
+
+def _count_block(terms_of_texts: Sequence[Sequence[str]], numbers: dict[str, int], grows: bool) -> csr_array:
     found: list[NDArray[np.int32]] = []
     for terms in terms_of_texts:
-        if columns is None:
+        if grows:
             ids = [numbers.setdefault(term, len(numbers)) for term in terms]
         else:
             ids = [number for term in terms if (number := numbers.get(term)) is not None]
         found.append(np.array(ids, np.int32))
-    rows = np.concatenate([[0], np.cumsum([len(ids) for ids in found])]).astype(np.int32)  # liblinear's indices
+    rows = np.concatenate([[0], np.cumsum([len(ids) for ids in found])]).astype(np.int32)
     flat = np.concatenate([np.zeros(0, np.int32), *found])
     counts = csr_array((np.ones(len(flat), np.float32), flat, rows), shape=(len(found), len(numbers)))
     counts.sum_duplicates()
-    return counts, list(numbers)
+    return counts
 
 
 def count_words(texts: Sequence[str], columns: dict[str, int] | None = None) -> tuple[csr_array, list[str]]:
@@ -93,22 +105,12 @@ def document_frequencies(counts: csr_array) -> Ints:
     return np.bincount(counts.indices[counts.data > 0], minlength=counts.shape[1]).astype(np.int64)
 
 
-def select(counts: csr_array, terms: Sequence[str], min_df: int, max_terms: int) -> tuple[csr_array, list[str], Ints]:
-    """The terms with a document frequency of `min_df` or more; of more than `max_terms` the most frequent ones.
-
-    Returns their counts [texts, terms], the terms in their former order, and their document frequencies.
-    """
-    frequencies = document_frequencies(counts)
-    kept = np.flatnonzero(frequencies >= min_df)
-    kept = np.sort(kept[np.argsort(-frequencies[kept], kind="stable")[:max_terms]])
-    column = np.full(counts.shape[1], -1, np.int32)
-    column[kept] = np.arange(len(kept), dtype=np.int32)
-    stays = column[counts.indices] >= 0
+def renumber(counts: csr_array, column: NDArray[np.int32], columns: int) -> csr_array:
+    """Counts [texts, columns]: each term moves to its `column` [terms], and is dropped if that is -1."""
+    moved = column[counts.indices]
+    stays = moved >= 0
     before = np.concatenate([[0], np.cumsum(stays)]).astype(np.int32)
-    selected = csr_array(
-        (counts.data[stays], column[counts.indices[stays]], before[counts.indptr]), shape=(counts.shape[0], len(kept))
-    )
-    return selected, [terms[index] for index in kept.tolist()], frequencies[kept]
+    return csr_array((counts.data[stays], moved[stays], before[counts.indptr]), shape=(counts.shape[0], columns))
 
 
 def tf_idf(counts: csr_array, idf: NDArray[np.float32]) -> csr_array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Executor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     from tasks.linear.fit import Options
     from tasks.linear.schema import Kind
+    from tasks.shared.statistics.metrics import Ints
+    from tasks.splitting.labelled import LabelledTexts
 
 COUNTED = (3_000, 16_000)
 """Terms of counts, at least and at most, if `counts_max_terms` is null; between them `COUNTED_PER_TEXT` per text."""
@@ -41,30 +42,34 @@ def fit_linear(
     from tasks.linear.cross_fit import cross_fit  # scipy: a reused artifact does not load it
     from tasks.shared.out_of_fold import write_out_of_fold
     from tasks.shared.statistics.log_probabilities import log_loss
-    from tasks.splitting.labelled import read_labelled_texts, read_texts
+    from tasks.splitting.labelled import read_labels, read_texts
 
-    known = read_labelled_texts(cleaned, splits)
+    known, sizes = read_labels(cleaned, splits)
     write_text(out / LABELS, json.dumps(list(known.label_names), ensure_ascii=False, indent=1) + "\n")
-    options = {name: make_options(settings, name, len(known)) for name in settings.members}
-    executor = worth_workers(executor, sum(map(len, known.texts)))
-    known = replace(known, texts=())  # workers read them, each when it needs them
+    chosen = {name: _choose(settings, name, known, sizes) for name in settings.members}
+    options = {name: make_options(settings, name, len(chosen[name])) for name in settings.members}
+    executor = worth_workers(executor, int(sizes.sum()))
     read, count = partial(read_texts, cleaned, splits), len(known.label_names)
     summaries: dict[str, dict[str, JsonValue]] = {}
     report_progress(0)
-    for name, member, scores in cross_fit(options, read, known.labels, count, known.folds, scratch, executor):
+    for name, member, scores in cross_fit(options, read, known.labels, count, known.folds, scratch, executor, chosen):
         (out / name).mkdir()
         member.save(out / name)
-        write_out_of_fold(
-            out / out_of_fold_file(name), known.doc_ids, known.labels, known.folds, known.label_names, scores
+        own = chosen[name]
+        doc_ids, labels, folds = (
+            [known.doc_ids[position] for position in own.tolist()],
+            known.labels[own],
+            known.folds[own],
         )
-        accuracy = float((scores.argmax(axis=1) == known.labels).mean())
+        write_out_of_fold(out / out_of_fold_file(name), doc_ids, labels, folds, known.label_names, scores)
+        accuracy = float((scores.argmax(axis=1) == labels).mean())
         summaries[name] = {
             f"{name}_terms": len(member.terms),
             f"{name}_C": member.choice.C,
             f"{name}_balanced": member.choice.balanced,
             f"{name}_out_of_fold_accuracy": round(accuracy, 4),
-            f"{name}_out_of_fold_log_loss": round(log_loss(scores, known.labels), 4),
-        }
+            f"{name}_out_of_fold_log_loss": round(log_loss(scores, labels), 4),
+        } | ({} if len(own) == len(known) else {f"{name}_texts": len(own)})
         logger("linear").info(
             "linear: %s: %s terms, C %g, out-of-fold accuracy %.3f",
             name,
@@ -73,6 +78,26 @@ def fit_linear(
             accuracy,
         )
     return {"rows": len(known), **{key: value for name in settings.members for key, value in summaries[name].items()}}
+
+
+def _choose(settings: LinearSettings, name: Kind, known: LabelledTexts, sizes: Ints) -> Ints:
+    """The positions of the texts that a member learns from; logs it if they are not all."""
+    from tasks.splitting.labelled import choose_texts
+
+    most: float = getattr(settings, f"{name}_max_megabytes")
+    chosen = choose_texts(known.doc_ids, known.labels, sizes, int(most * 1e6))
+    if len(chosen) < len(known):
+        logger("linear").info(
+            "linear: %s learns from a sample, %s of %s labelled texts: they have %.3g megabytes, and "
+            "linear.%s_max_megabytes is %g",
+            name,
+            f"{len(chosen):,}",
+            f"{len(known):,}",
+            sizes.sum() / 1e6,
+            name,
+            most,
+        )
+    return chosen
 
 
 def make_options(settings: LinearSettings, name: Kind, texts: int) -> Options:

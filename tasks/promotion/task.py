@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.cleaning.labels import clean_label
-from tasks.evaluation.inputs import read_texts
 from tasks.evaluation.schema import PREDICTIONS
 from tasks.promotion.schema import COMPARISON, COMPARISON_SCHEMA, DECISION
 from tasks.promotion.settings import PromotionSettings
@@ -24,6 +23,7 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.errors import ArtifactError
 from tasks.shared.files import write_text
 from tasks.shared.progress import logger
+from tasks.splitting.documents import find_texts
 from tasks.splitting.earlier import read_splits_with_digests
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _champion_predictions(
     from tasks.prediction.text_classifier import TextClassifier  # torch
 
     classifier = TextClassifier(champion, device)
-    texts = read_texts(cleaned, doc_ids)
+    texts = dict(find_texts(cleaned, doc_ids))
     names = [clean_label(name) for name in classifier.label_names]
     if labels.isdisjoint(names):
         raise ArtifactError(f"{champion}: knows none of the labels of these texts, but {', '.join(names[:3])}, …")

@@ -21,6 +21,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.shared.memory import what_to_do
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -114,13 +116,16 @@ def lacks_memory(error: BaseException) -> bool:
     return no_memory or isinstance(error, MemoryError)
 
 
-def out_of_memory(error: BaseException) -> RunError | None:
-    """What to tell of an error that lack of memory has led to: this one, or one that came before it; else None."""
+def out_of_memory(error: BaseException, stage: str = "") -> RunError | None:
+    """What to tell of an error that lack of memory has led to: this one, or one that came before it; else None.
+
+    `stage`: whose memory it is.
+    """
     seen: list[BaseException] = []
     while error not in seen:
         if lacks_memory(error):
             reason = one_line(error) or "no more could be allocated"
-            return RunError(f"memory ran out ({reason}); finished stages are kept: run again where more memory is free")
+            return RunError(f"memory ran out ({reason}); finished stages are kept: {what_to_do(stage)}")
         seen.append(error)
         error = error.__cause__ or error.__context__ or error
     return None

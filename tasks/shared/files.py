@@ -117,12 +117,15 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def explain_storage_errors(root: Path) -> Iterator[None]:
-    """Turns an OSError of full or missing storage into an ArtifactError of one line; lack of memory into a RunError."""
+def explain_storage_errors(root: Path, stage: str = "") -> Iterator[None]:
+    """Turns an OSError of full or missing storage into an ArtifactError of one line; lack of memory into a RunError.
+
+    `stage`: whose memory it is.
+    """
     try:
         yield
     except (OSError, MemoryError, RuntimeError) as error:
-        if (no_memory := out_of_memory(error)) is not None:
+        if (no_memory := out_of_memory(error, stage)) is not None:
             raise no_memory from error
         if not isinstance(error, OSError):
             raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from tasks.extraction.document import Document, read_documents, read_part
+from tasks.extraction.schema import DATASET as TEXTS
 from tasks.shared.errors import ArtifactError
-from tasks.shared.parquet import read_between
+from tasks.shared.parquet import read_batches, read_between
 from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
 
@@ -61,3 +64,22 @@ def require_all(found: int, cleaned: Path, splits: Path) -> None:
 def read_label_names(splits: Path) -> list[str]:
     """The labels of all splits, sorted: a label's position is its class id."""
     return sorted({document.label for document in read_splits(splits)})
+
+
+def find_texts(cleaned: Path, doc_ids: Collection[str]) -> Iterator[tuple[str, str]]:
+    """These documents with their texts, in order of doc_id; few are in memory at a time.
+
+    Raises ArtifactError after the last one if one is missing.
+    """
+    wanted, found = set(doc_ids), 0
+    for batch in read_batches(cleaned / TEXTS, ["doc_id", "text"]):
+        rows = batch.filter(pa.array([doc_id in wanted for doc_id in batch["doc_id"].to_pylist()], pa.bool_()))
+        found += rows.num_rows
+        yield from zip(rows["doc_id"].to_pylist(), rows["text"].to_pylist(), strict=True)
+    if found < len(wanted):
+        there = {doc_id for batch in read_batches(cleaned / TEXTS, ["doc_id"]) for doc_id in batch[0].to_pylist()}
+        missing = sorted(wanted - there)
+        raise ArtifactError(
+            f"{cleaned}: document {missing[0]!r} is in a split but has no text here (and {len(missing) - 1} "
+            "more); splits and texts come from different runs, run again"
+        )

@@ -6,19 +6,27 @@ weighed: a text's prediction comes from a model that has learned from neither th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
+from tasks.extraction.document import Document
+from tasks.extraction.schema import DATASET
 from tasks.shared.errors import TrainingError
+from tasks.shared.parquet import read_batches
 from tasks.shared.statistics.metrics import Ints
-from tasks.splitting.documents import read_label_names, read_split_documents
+from tasks.splitting.documents import find_texts, read_label_names, read_split_documents, read_splits
 
 FOLDS = 5
 LEARNED = {"train", "validation"}
 """The splits that members learn from: choices are made out of fold, so validation texts need not be held out."""
+
+ALWAYS = 100
+"""Texts of each label that a sample has, as far as there is room."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,22 @@ def read_labelled_texts(cleaned: Path, splits: Path) -> LabelledTexts:
     """Reads all texts into memory. Raises TrainingError if there are fewer than two labels, or one without texts."""
     names = read_label_names(splits)
     documents = [document for document in read_split_documents(cleaned, splits) if document.split in LEARNED]
+    return replace(_labelled(documents, names), texts=[document.text for document in documents])
+
+
+def read_labels(cleaned: Path, splits: Path) -> tuple[LabelledTexts, Ints]:
+    """The same without texts, and the bytes of each text in UTF-8, [texts]."""
+    documents = [document for document in read_splits(splits) if document.split in LEARNED]
+    wanted = {document.doc_id: position for position, document in enumerate(documents)}
+    sizes = np.zeros(len(documents), np.int64)
+    for batch in read_batches(cleaned / DATASET, ["doc_id", "text"]):
+        for doc_id, size in zip(batch["doc_id"].to_pylist(), pc.binary_length(batch["text"]).to_pylist(), strict=True):
+            if (position := wanted.get(doc_id)) is not None:
+                sizes[position] = size
+    return _labelled(documents, read_label_names(splits)), sizes
+
+
+def _labelled(documents: Sequence[Document], names: Sequence[str]) -> LabelledTexts:
     if len(names) < 2:
         raise TrainingError(f"the only label is {', '.join(names) or '(none)'}; a classifier needs two or more")
     number = {name: index for index, name in enumerate(names)}
@@ -52,13 +76,33 @@ def read_labelled_texts(cleaned: Path, splits: Path) -> LabelledTexts:
             f"no training text has the label {', '.join(missing)}; add texts, or change splitting.small_labels"
         )
     folds = deal_folds(labels, [document.group for document in documents], FOLDS)
-    doc_ids, texts = ([getattr(document, name) for document in documents] for name in ("doc_id", "text"))
-    return LabelledTexts(doc_ids, texts, labels, folds, names)
+    return LabelledTexts([document.doc_id for document in documents], (), labels, folds, names)
 
 
-def read_texts(cleaned: Path, splits: Path) -> list[str]:
-    """The texts of `read_labelled_texts` alone."""
-    return [document.text for document in read_split_documents(cleaned, splits) if document.split in LEARNED]
+def read_texts(cleaned: Path, splits: Path, positions: Ints) -> Iterator[str]:
+    """Those of the labelled texts at these positions, which are in order; few are in memory at a time."""
+    doc_ids = [document.doc_id for document in read_splits(splits) if document.split in LEARNED]
+    return (text for _, text in find_texts(cleaned, [doc_ids[position] for position in positions.tolist()]))
+
+
+def choose_texts(doc_ids: Sequence[str], labels: Ints, sizes: Ints, most: int) -> Ints:
+    """The positions, in order, of texts that together have at most `most` bytes: all of them if that is enough.
+
+    Otherwise a sample of every label. A label's texts come in the order of a digest of their ids: first `ALWAYS` of
+    each label, one by one in turn, then all labels in proportion. So what is chosen for a lower bound is chosen for a
+    higher one, too, and additional texts displace few. Class ids `labels` and `sizes` in bytes are [texts].
+    """
+    if sizes.sum() <= most:
+        return np.arange(len(labels), dtype=np.int64)
+    digests = [hashlib.blake2b(doc_id.encode(), digest_size=8).digest() for doc_id in doc_ids]
+    order = np.lexsort((np.frombuffer(b"".join(digests), ">u8"), labels))
+    counts = np.bincount(labels)
+    rank = np.empty(len(labels), np.int64)
+    rank[order] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
+    turn = np.where(rank < ALWAYS, rank - ALWAYS, (rank - ALWAYS) / counts[labels])
+    chosen = np.lexsort((labels, turn))
+    enough = np.searchsorted(np.cumsum(sizes[chosen]), most, "right")
+    return np.sort(chosen[: max(1, enough)])
 
 
 def deal_folds(labels: Ints, groups: Sequence[str], folds: int, seed: int = 0) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -19,14 +19,38 @@ from tasks.training.skipped import read_skipped
 def read_members(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
     """The predictions of each member, the linear ones first; without the RNN if it was not trained.
 
-    Raises ArtifactError if the members have predicted different texts, or a file is damaged.
+    A member that learned from a sample of the texts has predicted these alone, and they are what all members have in
+    common: no other text is among the predictions. Raises ArtifactError if the members have no such texts in common,
+    or a file is damaged.
     """
+    return in_common(read_each(linear, training, label_names))
+
+
+def read_each(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
+    """The predictions of each member, of all texts that it learned from. Raises ArtifactError for a damaged file."""
     files = {name: path for name in get_args(Kind) if (path := linear / out_of_fold_file(name)).exists()}
     if read_skipped(training) is None:
         files[RNN] = training / OUT_OF_FOLD_FILE
-    predictions = {name: read_out_of_fold(path, label_names) for name, path in files.items()}
-    first, *others = predictions.values()
-    for other in others:
-        if list(other.doc_ids) != list(first.doc_ids) or not np.array_equal(other.labels, first.labels):
+    return {name: read_out_of_fold(path, label_names) for name, path in files.items()}
+
+
+def in_common(predictions: Mapping[str, OutOfFold]) -> dict[str, OutOfFold]:
+    """The predictions of the texts that all members have predicted: those of the member that has predicted the fewest.
+
+    Raises ArtifactError if they are not among those of each of the others.
+    """
+    fewest = min(predictions.values(), key=lambda some: len(some.doc_ids))
+    common = {name: _only(some, fewest) for name, some in predictions.items()}
+    for some in common.values():
+        if list(some.doc_ids) != list(fewest.doc_ids) or not np.array_equal(some.labels, fewest.labels):
             raise ArtifactError("the members were fitted on different texts; run again")
-    return predictions
+    return common
+
+
+def _only(predictions: OutOfFold, wanted: OutOfFold) -> OutOfFold:
+    if len(predictions.doc_ids) == len(wanted.doc_ids):
+        return predictions
+    ids = set(wanted.doc_ids)
+    kept = np.array([doc_id in ids for doc_id in predictions.doc_ids], bool)
+    doc_ids = [doc_id for doc_id in predictions.doc_ids if doc_id in ids]
+    return OutOfFold(doc_ids, predictions.labels[kept], predictions.scores[kept])

@@ -10,12 +10,12 @@ import numpy as np
 
 from tasks.evaluation.findings.doubtful import find_doubtful
 from tasks.evaluation.findings.findings import Findings
-from tasks.evaluation.findings.mistakes import excerpt, find_mistakes
-from tasks.evaluation.findings.words import StrongWord, strongest_words
-from tasks.extraction.document import Document
+from tasks.evaluation.findings.mistakes import excerpt, find_mistakes, most_confident
+from tasks.evaluation.findings.words import StrongWord, strongest_words, texts_to_read
 from tasks.linear.member import LinearMember
+from tasks.shared.out_of_fold import OutOfFold
 from tasks.shared.statistics.metrics import Floats, Ints
-from tasks.stacking.out_of_fold import read_members
+from tasks.splitting.documents import find_texts
 from tasks.stacking.stacked import StackedClassifier
 from tasks.stacking.weights import combine
 
@@ -27,10 +27,10 @@ READS_WORDS = "words"
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the members and the model are."""
+    """Where the texts, the linear members and the model are."""
 
+    cleaned: Path
     linear: Path
-    training: Path
     model: Path
 
 
@@ -45,9 +45,10 @@ class Shown:
 
 def find(
     folders: Folders,
+    out_of_fold: Mapping[str, OutOfFold],
     weights: Mapping[str, float],
-    known: Sequence[Document],
-    test: Sequence[Document],
+    doc_ids: Sequence[str],
+    labels: Ints,
     probabilities: Floats,
     label_names: Sequence[str],
     shown: Shown,
@@ -55,32 +56,35 @@ def find(
 ) -> Findings:
     """Doubtful labels of the texts learned from, mistakes among the test texts, and the labels' strongest words.
 
-    `probabilities` [test documents, labels] are the model's. Raises ArtifactError for damaged members.
+    `doc_ids`, class ids `labels` [documents] and `probabilities` [documents, labels] are those of the test documents.
+    Only the texts that are shown or read for it are held. Raises ArtifactError for a damaged member.
     """
-    predictions = read_members(folders.linear, folders.training, label_names)
-    first = next(iter(predictions.values()))
-    scores = combine({name: some.scores for name, some in predictions.items()}, weights)
-    doubtful = find_doubtful(scores, first.labels, first.doc_ids, label_names)
-    texts = {document.doc_id: document.text for document in known}
-    number = {name: position for position, name in enumerate(label_names)}
+    known = next(iter(out_of_fold.values()))
+    scores = combine({name: some.scores for name, some in out_of_fold.items()}, weights)
+    doubtful = find_doubtful(scores, known.labels, known.doc_ids, label_names)
+    opened = [each.doc_id for each in doubtful[: shown.doubtful_labels]]
+    mistaken = most_confident(labels, probabilities, shown.mistakes)
+    folder = folders.linear / READS_WORDS
+    positions = texts_to_read(known.labels, len(label_names)) if folder.exists() else np.zeros(0, np.int64)
+    read = [known.doc_ids[position] for position in positions.tolist()]
+    texts = dict(find_texts(folders.cleaned, {*opened, *read, *(doc_ids[position] for position in mistaken)}))
+    words: list[StrongWord] = []
+    if read:
+        member = LinearMember.load(folder)
+        words = strongest_words(member, [texts[doc_id] for doc_id in read], known.labels[positions], label_names)
     return Findings(
         doubtful=doubtful,
-        labelled=len(first.doc_ids),
-        openings={each.doc_id: excerpt(texts[each.doc_id], OPENING) for each in doubtful[: shown.doubtful_labels]},
+        labelled=len(known.doc_ids),
+        openings={doc_id: excerpt(texts[doc_id], OPENING) for doc_id in opened},
         mistakes=find_mistakes(
-            [document.doc_id for document in test],
-            [document.text for document in test],
-            np.array([number[document.label] for document in test], np.int64),
+            doc_ids,
+            {position: texts[doc_ids[position]] for position in mistaken},
+            labels,
             probabilities,
             label_names,
             StackedClassifier.load(folders.model, device).explain,
             shown.mistakes,
             shown.excerpt_characters,
         ),
-        words=_words(folders.linear, [texts[doc_id] for doc_id in first.doc_ids], first.labels, label_names),
+        words=words,
     )
-
-
-def _words(linear: Path, texts: Sequence[str], labels: Ints, label_names: Sequence[str]) -> list[StrongWord]:
-    folder = linear / READS_WORDS
-    return strongest_words(LinearMember.load(folder), texts, labels, label_names) if folder.exists() else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,9 +41,16 @@ class Mistake:
     """The strongest words and pairs of the whole text; positive amounts speak for the predicted label."""
 
 
+def most_confident(labels: Ints, probabilities: Floats, limit: int) -> list[int]:
+    """The positions of the misclassified documents, the most confident prediction first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    order = np.lexsort((wrong, -probabilities[wrong].max(-1)))
+    return [int(position) for position in wrong[order][:limit]]
+
+
 def find_mistakes(
     doc_ids: Sequence[str],
-    texts: Sequence[str],
+    texts: Sequence[str] | Mapping[int, str],
     labels: Ints,
     probabilities: Floats,
     label_names: Sequence[str],
@@ -53,13 +60,12 @@ def find_mistakes(
 ) -> list[Mistake]:
     """Misclassified documents, most confident prediction first, with the first `characters` of their text.
 
-    `labels` [documents] are the true class ids, `probabilities` [documents, classes] those of the model.
+    `labels` [documents] are the true class ids, `probabilities` [documents, classes] those of the model. `texts` has
+    the text of each position, or of those that `most_confident` gives.
     """
     predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    order = np.lexsort((wrong, -probabilities[wrong].max(-1)))
     found = []
-    for i in wrong[order][:limit].tolist():
+    for i in most_confident(labels, probabilities, limit):
         explanation = explain(texts[i], int(predicted[i]), int(labels[i]))
         found.append(
             Mistake(

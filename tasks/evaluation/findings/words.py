@@ -29,16 +29,28 @@ class StrongWord:
     amount: float
 
 
+def texts_to_read(labels: Ints, label_count: int) -> Ints:
+    """The positions of the texts that are read, in order, of the class ids `labels` [texts]."""
+    per_label = max(1, min(TEXTS_PER_LABEL, MOST_TEXTS // label_count))
+    order = np.argsort(labels, kind="stable")
+    first = np.searchsorted(labels[order], np.arange(label_count))
+    rank = np.arange(len(labels)) - first[labels[order]]
+    return np.sort(order[rank < per_label])
+
+
 def strongest_words(
     member: LinearMember, texts: Sequence[str], labels: Ints, label_names: Sequence[str]
 ) -> list[StrongWord]:
-    """The strongest words of each label, in the order of the labels, the strongest first; none below zero."""
-    per_label = max(1, min(TEXTS_PER_LABEL, MOST_TEXTS // len(label_names)))
-    chosen = np.sort(np.concatenate([np.flatnonzero(labels == k)[:per_label] for k in range(len(label_names))]))
-    features = member.features([texts[position] for position in chosen.tolist()])
-    counts = np.bincount(labels[chosen], minlength=len(label_names))
-    rows, columns = labels[chosen], np.arange(len(chosen))
-    means = csr_array((1 / counts[rows], (rows, columns)), shape=(len(label_names), len(chosen))) @ features
+    """The strongest words of each label, in the order of the labels, the strongest first; none below zero.
+
+    `texts` are those to read, `labels` [texts] their class ids.
+    """
+    features = member.features(texts)
+    counts = np.bincount(labels, minlength=len(label_names))
+    means = (
+        csr_array((1 / counts[labels], (labels, np.arange(len(texts)))), shape=(len(label_names), len(texts)))
+        @ features
+    )
     centre = member.weights.mean(axis=1)
     found = []
     for number, name in enumerate(label_names):

@@ -87,7 +87,7 @@ def build(order: Build) -> Artifact:
     """Makes a stage's artifact, unless the store has it."""
     if order.existing is not None:  # Prefect has lost its record
         return order.existing
-    with explain_storage_errors(order.store.root):
+    with explain_storage_errors(order.store.root, order.stage.name):
         with show_progress(order.pipeline, order.stage.name):
             artifact = build_artifact(order)
         publish_artifact(order.pipeline, order.store, artifact, order.reasons, order.stage.show, order.site)
@@ -100,7 +100,7 @@ def check(order: Build, artifact: Artifact) -> CheckReport:
     kept = kept_report(order, artifact)
     if kept is not None:
         return kept
-    with explain_storage_errors(order.store.root):
+    with explain_storage_errors(order.store.root, order.stage.name):
         report = check_artifact(order, artifact)
         publish_check(order.pipeline, order.store, artifact)
         if report.failures:
