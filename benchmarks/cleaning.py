@@ -17,7 +17,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,14 +83,15 @@ def _steps(texts: list[str], documents: Path, work: Path) -> Iterator[Measured]:
     yield "normalize, as extracted", lambda: [normalize(text) for text in texts]
     yield "normalize, rough", lambda: [normalize(text) for text in rough]
     yield "shingles", lambda: [shingles(text, DUPLICATES.shingle_words) for text in tidy]
-    yield "signatures and index, rensa", lambda: _rensa(sets)
+    yield "signatures and index, rensa", lambda: duplicates_by_rensa(sets)
     if importlib.util.find_spec("datasketch"):
-        yield "signatures and index, datasketch", lambda: _datasketch(sets)
-    yield "duplicates, all together", lambda: _duplicates(tidy)
+        yield "signatures and index, datasketch", lambda: duplicates_by_datasketch(sets)
+    yield "duplicates, all together", lambda: near_duplicates(tidy)
     yield "the stage, Parquet to Parquet", lambda: _stage(documents, work)
 
 
-def _rensa(sets: list[Hashes]) -> None:
+def duplicates_by_rensa(sets: Sequence[Hashes]) -> None:
+    """Signatures of shingles and an index of them."""
     count = DUPLICATES.permutations
     index = RMinHashLSH(DUPLICATES.threshold, count, band_count(count, DUPLICATES.threshold))
     for number, hashes in enumerate(sets):
@@ -100,7 +101,8 @@ def _rensa(sets: list[Hashes]) -> None:
         index.insert(number, signature)
 
 
-def _datasketch(sets: list[Hashes]) -> None:
+def duplicates_by_datasketch(sets: Sequence[Hashes]) -> None:
+    """The same with datasketch."""
     datasketch = importlib.import_module("datasketch")
     count = DUPLICATES.permutations
     bands = band_count(count, DUPLICATES.threshold)
@@ -112,7 +114,8 @@ def _datasketch(sets: list[Hashes]) -> None:
         index.insert(number, signature)
 
 
-def _duplicates(texts: list[str]) -> None:
+def near_duplicates(texts: Sequence[str]) -> None:
+    """What the stage does to find them: shingles, signatures, index, exact similarities."""
     options = DUPLICATES.model_dump()
     policies = {name: options.pop(name) for name in ("exact", "near")}
     duplicates = DuplicateFinder([sign(texts, **options)], **policies, threshold=DUPLICATES.threshold)

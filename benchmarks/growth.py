@@ -1,6 +1,7 @@
 """What a text costs in each stage, by the number of texts: processor time, time, and peak memory.
 
-    python -m benchmarks.growth [--texts 5000 50000 …] [--to tokenization] [--check] [--folder F] [--json]
+    python -m benchmarks.growth [--texts 5000 50000 …] [--to evaluation] [--check] [--folder F] [--json] [--plot F.svg]
+    python -m benchmarks.growth --read F.json … --plot F.svg     # draws what --json has written
 
 The texts are those of `benchmarks.corpus`: 300 words, 20 labels. Each stage runs in a process of its own, with the
 settings of pipeline.yaml; a third of a second and some 150 MiB of each are Python and its libraries. `--check` adds the
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ MADE_BY = {
 """The stage that makes an input, where it has another name."""
 NOT_INPUTS = {"scratch", "previous", "executor"}
 LAST = "evaluation"
+MARKS = "osD^vPX*<>"
 
 
 def main() -> None:
@@ -45,19 +47,25 @@ def main() -> None:
     parser.add_argument("--texts", type=int, nargs="+", default=[5000], metavar="N")
     names = list(STAGES)
     upto = names[: names.index(LAST) + 1]
-    parser.add_argument("--to", choices=upto, default="tokenization", help="the last stage")
+    parser.add_argument("--to", choices=upto, default=LAST, help="the last stage")
     parser.add_argument("--check", action="store_true", help="measure the checks, too")
     parser.add_argument("--folder", type=Path, help="keep the texts and what the stages make here")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    parser.add_argument("--plot", type=Path, help="draw processor time and peak memory by the number of texts")
+    parser.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="measure nothing: read what --json wrote")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.folder, arguments.texts[0])))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or Path(scratch)
-        stages = upto[: upto.index(arguments.to) + 1]
-        rows = [row for texts in arguments.texts for row in _grow(folder / str(texts), texts, stages, arguments.check)]
+    rows = [row for path in arguments.read or () for row in json.loads(path.read_text())]
+    if not arguments.read:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder, stages = arguments.folder or Path(scratch), upto[: upto.index(arguments.to) + 1]
+            for texts in arguments.texts:
+                rows.extend(_grow(folder / str(texts), texts, stages, arguments.check))
+    if arguments.plot:
+        draw(rows, arguments.plot)
     if arguments.json:
         print(json.dumps(rows))
         return
@@ -120,6 +128,22 @@ def _check(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path])
     contract = importlib.import_module(stage.contract)
     limits = settings.limits[stage.name]
     return lambda: run_contract(contract, out, inputs, settings.sections[stage.name], limits)
+
+
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A line for each stage, over the number of texts: processor seconds per 1,000 texts, and peak memory."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    shown = {"cpu_seconds_per_1000": "processor seconds per 1,000 texts", "peak_mib": "peak memory, MiB"}
+    for axes, (column, title) in zip(figure.subplots(1, 2), shown.items(), strict=True):
+        for number, stage in enumerate(dict.fromkeys(row["stage"] for row in rows)):
+            own = sorted((row["texts"], row[column]) for row in rows if row["stage"] == stage)
+            axes.plot(*zip(*own, strict=True), f"{MARKS[number % len(MARKS)]}-", label=stage, markersize=4)
+        axes.set(title=title, xscale="log", yscale="log", xlabel="texts")
+        axes.grid(color="#d5d9de", linewidth=0.6)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
 
 
 def _processor_seconds() -> float:

@@ -82,7 +82,7 @@ def measure(texts: list[str], size: int, rounds: int) -> list[Row]:
     if importlib.util.find_spec("sentencepiece"):
         learners["sentencepiece"] = lambda: _sentencepiece_learns(texts, size)
     vocabulary = Vocabulary(tuple(learn_merges(texts, size)))
-    encoder, theirs, tik = Encoder(vocabulary), _hugging_face(vocabulary), _tiktoken(vocabulary)
+    encoder, theirs, tik = Encoder(vocabulary), hugging_face(vocabulary), tiktoken_encoding(vocabulary)
     encoders: dict[str, Callable[[], object]] = {
         OURS: lambda: encoder.encode(texts),
         "tiktoken encode_ordinary_batch": lambda: tik.encode_ordinary_batch(texts),
@@ -156,14 +156,16 @@ def _sentencepiece_learns(texts: Sequence[str], size: int) -> None:
     )
 
 
-def _hugging_face(vocabulary: Vocabulary) -> Tokenizer:
+def hugging_face(vocabulary: Vocabulary) -> Tokenizer:
+    """The tokenizer of that library with this vocabulary."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokenizer.json")
         path.write_text(tokenizer_json(vocabulary), encoding="utf-8")
         return Tokenizer.from_file(str(path))
 
 
-def _tiktoken(vocabulary: Vocabulary) -> tiktoken.Encoding:
+def tiktoken_encoding(vocabulary: Vocabulary) -> tiktoken.Encoding:
+    """tiktoken's encoding with this vocabulary."""
     ranks = {token: number for number, token in enumerate(vocabulary.tokens) if number >= FIRST_BYTE}
     return tiktoken.Encoding("plain", pat_str=vocabulary.pattern, mergeable_ranks=ranks, special_tokens={})
 

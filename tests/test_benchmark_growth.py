@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 from benchmarks.corpus import Recipe, generate
 from tasks.cleaning.normalize import normalize
@@ -30,9 +31,21 @@ def test_the_corpus_is_what_its_recipe_says() -> None:
     assert len(preferred) > 20
 
 
-def test_each_stage_is_measured_in_its_own_process() -> None:
+def test_each_stage_is_measured_in_its_own_process(tmp_path: Path) -> None:
+    drawn = tmp_path / "growth.svg"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.growth", "--texts", "200", "--to", "cleaning", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.growth",
+            "--texts",
+            "200",
+            "--to",
+            "cleaning",
+            "--json",
+            "--plot",
+            str(drawn),
+        ],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -46,3 +59,9 @@ def test_each_stage_is_measured_in_its_own_process() -> None:
         assert row["texts"] == 200
         assert row["cpu_seconds_per_1000"] > 0
         assert 50 < row["peak_mib"] < 2000
+    assert "processor seconds per 1,000 texts" in drawn.read_text()
+    written = tmp_path / "growth.json"
+    written.write_text(json.dumps([*rows, *({**row, "texts": 2000} for row in rows)]))
+    command = [sys.executable, "-m", "benchmarks.growth", "--read", str(written), "--plot", str(drawn)]
+    subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=True, timeout=120)
+    assert drawn.read_text().count("cleaning") >= 1

@@ -56,11 +56,8 @@ def fit_linear(
         (out / name).mkdir()
         member.save(out / name)
         own = chosen[name]
-        doc_ids, labels, folds = (
-            [known.doc_ids[position] for position in own.tolist()],
-            known.labels[own],
-            known.folds[own],
-        )
+        labels, folds = known.labels[own], known.folds[own]
+        doc_ids = [known.doc_ids[position] for position in own.tolist()]
         write_out_of_fold(out / out_of_fold_file(name), doc_ids, labels, folds, known.label_names, scores)
         accuracy = float((scores.argmax(axis=1) == labels).mean())
         summaries[name] = {
@@ -69,7 +66,9 @@ def fit_linear(
             f"{name}_balanced": member.choice.balanced,
             f"{name}_out_of_fold_accuracy": round(accuracy, 4),
             f"{name}_out_of_fold_log_loss": round(log_loss(scores, labels), 4),
-        } | ({} if len(own) == len(known) else {f"{name}_texts": len(own)})
+        }
+        if len(own) < len(known):
+            summaries[name][f"{name}_texts"] = len(own)
         logger("linear").info(
             "linear: %s: %s terms, C %g, out-of-fold accuracy %.3f",
             name,
