@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.extraction.document import BATCH_CHARACTERS, Document, document_rows, in_batches
-from tasks.extraction.ordering import sort_by_id, validate
+from tasks.extraction.document import BATCH_CHARACTERS, Document, document_rows, documents_of, in_batches
+from tasks.extraction.ordering import evenly, sort_by_id, validate
 from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.extraction.task import extract, sources
+from tasks.shared.batched import batched
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import read_table
 
@@ -114,23 +115,45 @@ def document(doc_id: str, label: str = "x", text: str = "", source: str = "here"
     return Document(doc_id, label, source, text)
 
 
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.text("ab-", max_size=3), st.text("xyz", max_size=9)), max_size=30))
-def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]]) -> None:
-    documents = [document(doc_id, text=text) for doc_id, text in rows]
-    assert list(sort_by_id(documents, chunk_characters=12)) == sorted(documents, key=lambda each: each.doc_id)
+def batches(documents: list[Document], size: int = 3) -> Iterator[pa.RecordBatch]:
+    return (document_rows(each, DOCUMENTS) for each in batched(documents, size))
 
 
-def test_a_doc_id_given_twice_names_both_rows() -> None:
-    twice = [document("a", source="t.csv row 1"), document("a", source="t.csv row 9")]
+def all_documents(rows: Iterator[pa.RecordBatch]) -> list[Document]:
+    return [document for batch in rows for document in documents_of(batch)]
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.text("ab-é", max_size=3), st.text("xyz", max_size=9)), max_size=30),
+    st.integers(1, 500),
+    st.integers(1, 4),
+)
+def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]], chunk: int, size: int) -> None:
+    documents = [document(doc_id, text=text, source=str(place)) for place, (doc_id, text) in enumerate(rows)]
+    found = all_documents(sort_by_id(batches(documents, size), chunk_bytes=chunk, merge_bytes=50))
+    assert found == sorted(documents, key=lambda each: each.doc_id)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.sampled_from([10, 3000, BATCH_CHARACTERS])), max_size=4))
+@settings(max_examples=20, deadline=None)
+def test_rows_are_batched_as_documents_are(pieces: list[tuple[int, int]]) -> None:
+    documents = [document("a", text="é" * size) for rows, size in pieces for _ in range(min(rows, 2**21 // size))]
+    expected = [len(batch) for batch in in_batches(documents)]
+    assert [batch.num_rows for batch in evenly(batches(documents, 100))] == expected
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_doc_id_given_twice_names_both_rows(size: int) -> None:
+    twice = [document("0"), document("a", source="t.csv row 1"), document("a", source="t.csv row 9")]
     with pytest.raises(CorpusError, match=r"'a' occurs twice, in t\.csv row 1 and in t\.csv row 9"):
-        list(validate(twice))
+        list(validate(batches(twice, size)))
 
 
 @pytest.mark.parametrize(("doc_id", "label", "empty"), [("", "x", "doc_id"), ("a", " \t", "label")])
 def test_ids_and_labels_are_not_empty(doc_id: str, label: str, empty: str) -> None:
     with pytest.raises(CorpusError, match=f"here: the {empty} is empty"):
-        list(validate([document(doc_id, label)]))
+        list(validate(batches([document(doc_id, label), document("b")])))
 
 
 def test_a_corpus_without_documents_is_refused() -> None:

@@ -230,6 +230,15 @@ def test_nul_in_a_label_an_id_or_a_text_names_the_row(tmp_path: Path, column: st
     refused(write(tmp_path, "parquet", [*ROWS, ROWS[0] | {column: "x\0y"}]), f"row 4 has NUL in '{column}' ('x\\x00y')")
 
 
+@pytest.mark.parametrize("column", ["label", "name", "text"])
+def test_bytes_that_are_not_utf8_name_the_row(tmp_path: Path, column: str) -> None:
+    found = {name: [row[name].encode() for row in ROWS] for name in ("name", "label", "text")}
+    found[column][2] = b"caf\xe9"
+    arrays = {name: pa.array(values).view(pa.string()) for name, values in found.items()}
+    pq.write_table(pa.table(arrays), tmp_path / "corpus.parquet")
+    refused(tmp_path / "corpus.parquet", f"corpus.parquet: row 3 is not UTF-8 in column '{column}'")
+
+
 def test_a_message_lists_twenty_columns(tmp_path: Path) -> None:
     file = write(tmp_path, "parquet", [{f"c{number}": 1 for number in range(500)}])
     refused(file, "c18, c19 and 480 more; set extraction.table.label_column", columns=UNNAMED)

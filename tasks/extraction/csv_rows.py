@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV files as documents; whatever cannot be read as it was meant is an error that names the row."""
+"""Rows of CSV and TSV files; whatever cannot be read as it was meant is an error that names the row."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from tasks.extraction.csv_quotes import MAX_FIELD_BYTES, QuoteChecker, QuoteError
-from tasks.extraction.document import Document
-from tasks.extraction.rows import Columns, TableFile, TextFormat, documents, require_columns
+from tasks.extraction.rows import Columns, TableFile, TextFormat, document_batch, require_columns
 from tasks.extraction.text_stream import open_utf8, require_utf8
 from tasks.shared.errors import CorpusError, one_line
 from tasks.shared.progress import logger
@@ -40,7 +39,7 @@ class _Table:
             yield stream
 
 
-def read_csv(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[Document]:
+def read_csv(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[pa.RecordBatch]:
     """Rows of a CSV with a header. Values stay as written (`01`); quoted ones may have line breaks."""
     separator = text_format.separator or (TAB if ".tsv" in file.path.suffixes[-2:] else ",")
     table = _Table(file, columns, text_format.encoding, separator)
@@ -52,7 +51,7 @@ def read_csv(file: TableFile, columns: Columns, text_format: TextFormat) -> Iter
         try:
             with _open(checker, table) as reader:
                 for batch in reader:
-                    yield from documents(batch, columns, file, done)
+                    yield document_batch(batch, columns, file, done)
                     done += batch.num_rows
                     if columns.label is not None:
                         labels.update(pc.unique(batch[columns.label]).to_pylist())

@@ -7,6 +7,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tasks.extraction.schema import DATASET
@@ -49,18 +51,20 @@ def read_documents(
     """
     rows = rows or (TEXT_ROWS if "text" in columns else OTHER_ROWS)
     for batch in read_batches(artifact / dataset, list(columns), rows=rows):
-        yield from _documents(batch, columns)
+        yield from documents_of(batch)
 
 
-def _documents(batch: pa.RecordBatch, columns: Collection[str]) -> Iterator[Document]:
-    fields = (batch[name].to_pylist() if name in columns else repeat(UNKNOWN[name]) for name in Document._fields)
+def documents_of(batch: pa.RecordBatch) -> Iterator[Document]:
+    """Rows as documents; the columns are some of `Document`'s fields."""
+    names = batch.schema.names
+    fields = (batch[name].to_pylist() if name in names else repeat(UNKNOWN[name]) for name in Document._fields)
     return map(Document, *fields)
 
 
 def read_part(part: Part, columns: Collection[str]) -> Iterator[Document]:
     """The rows of a part, in order, with these columns alone; an error names the one that was yielded last."""
     for batch in part.batches(list(columns), TEXT_ROWS):
-        for document in _documents(batch, columns):
+        for document in documents_of(batch):
             current_document.set(document.doc_id)
             yield document
 
@@ -90,3 +94,12 @@ def document_rows(documents: Sequence[Document], schema: pa.Schema) -> pa.Record
         for at, field in zip(positions, schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def text_bytes(array: pa.StringArray) -> tuple[memoryview, npt.NDArray[np.int32]]:
+    """The UTF-8 of all values of an array, one after the other, and where they begin and the last one ends."""
+    _, offsets, data = array.buffers()
+    if not len(array) or data is None:
+        return memoryview(b""), np.zeros(len(array) + 1, np.int32)
+    ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    return memoryview(data)[ends[0] : ends[-1]], ends - ends[0]

@@ -1,4 +1,7 @@
-"""Rows of tables as documents, with errors that name the file and the row."""
+"""Rows of tables as rows of documents, with errors that name the file and the row.
+
+Columns are checked as a whole; only in a batch with something wrong are the rows looked at one by one.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.extraction.document import Document
-from tasks.extraction.schema import SPLITS
+from tasks.extraction.document import Document, document_rows, in_batches, text_bytes
+from tasks.extraction.schema import DOCUMENTS, SPLITS
 from tasks.extraction.text_stream import open_utf8, require_utf8
 from tasks.shared.errors import CorpusError, one_line
 
@@ -64,7 +69,7 @@ class TableFile:
     """Columns whose value is the same in the whole file: those that Hive's folders `KEY=VALUE` name."""
 
 
-def read_parquet(file: TableFile, columns: Columns, _: TextFormat) -> Iterator[Document]:
+def read_parquet(file: TableFile, columns: Columns, _: TextFormat) -> Iterator[pa.RecordBatch]:
     """Rows of a Parquet file, read in batches; the doc_id is empty if no column has it."""
     done = 0
     try:
@@ -75,18 +80,23 @@ def read_parquet(file: TableFile, columns: Columns, _: TextFormat) -> Iterator[D
             stored = [name for name in columns.names if name not in file.constants]
             for name in stored:
                 _require_type(schema.field(name).type, name, columns, file.path)
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=stored):
-                yield from documents(batch, columns, file, done)
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=stored, use_threads=False):
+                yield document_batch(batch, columns, file, done)
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{file.path}: not readable as Parquet after row {done} ({one_line(error)})") from error
 
 
-def read_json_lines(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[Document]:
+def read_json_lines(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[pa.RecordBatch]:
     """Rows of a JSON Lines file: one object per line; blank lines are skipped.
 
     Parsed with the standard library, because pyarrow's errors do not name the line.
     """
+    for documents in in_batches(_json_documents(file, columns, text_format)):
+        yield document_rows(documents, DOCUMENTS)
+
+
+def _json_documents(file: TableFile, columns: Columns, text_format: TextFormat) -> Iterator[Document]:
     complete = False  # whether a line had all columns, so that the settings name them correctly
     with open_utf8(file.path, text_format.encoding, columns.advice("encoding")) as lines:
         for number, line in enumerate(lines, 1):
@@ -100,7 +110,7 @@ def read_json_lines(file: TableFile, columns: Columns, text_format: TextFormat) 
             require_columns(columns, list(fields), place)
             complete = True
             values = [_json_string(fields[name], name, columns, place) for name in columns.names]
-            yield document(values, columns, f"{file.name} line {number}", place)
+            yield _document(values, columns, f"{file.name} line {number}", place)
 
 
 def _json_object(line: bytes, place: str, file: TableFile, columns: Columns) -> dict[str, Any]:
@@ -128,24 +138,63 @@ def _json_object(line: bytes, place: str, file: TableFile, columns: Columns) -> 
     return fields
 
 
-def documents(batch: pa.RecordBatch, columns: Columns, file: TableFile, done: int) -> Iterator[Document]:
-    """The rows of a batch as documents; `done` rows of the file came before it."""
-    strings = []
-    for name in columns.names:
-        array = _constant(file, name, batch) if name in file.constants else batch.column(name)
-        if array.null_count:
-            row = done + 1 + array.is_null().to_pylist().index(True)
-            raise CorpusError(f"{file.path}: row {row} has no value in column {name!r}; fill it in or remove the row")
-        strings.append(array.cast(pa.string()).to_pylist())
-    for number, values in enumerate(zip(*strings, strict=True), done + 1):
-        yield document(values, columns, f"{file.name} row {number}", f"{file.path}: row {number}")
+def document_batch(batch: pa.RecordBatch, columns: Columns, file: TableFile, done: int) -> pa.RecordBatch:
+    """The rows of a batch as rows of documents; `done` rows of the file came before it."""
+    found = {name: _strings(batch, name, file, done) for name in columns.names}
+    splits = None if columns.split is None else found[columns.split]
+    read = [found[name] for name in (columns.doc_id, columns.label, columns.text) if name is not None]
+    if any(_has_nul(array) for array in read) or not _all_known(splits):
+        for row, values in enumerate(zip(*(found[name].to_pylist() for name in columns.names), strict=True), done + 1):
+            _document(values, columns, "", f"{file.path}: row {row}")
+    numbers = pa.array(range(done + 1, done + 1 + batch.num_rows)).cast(pa.string())
+    unknown = pa.repeat("", batch.num_rows)
+    arrays = [
+        unknown if columns.doc_id is None else found[columns.doc_id],
+        unknown if columns.label is None else found[columns.label],
+        pc.binary_join_element_wise(f"{file.name} row", numbers, " "),
+        found[columns.text],
+        pa.nulls(batch.num_rows, pa.string()) if splits is None else splits,
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS)
+
+
+def _strings(batch: pa.RecordBatch, name: str, file: TableFile, done: int) -> pa.StringArray:
+    """A column as strings. Raises CorpusError for a row without a value, or with one that is not UTF-8."""
+    array = _constant(file, name, batch) if name in file.constants else batch.column(name).cast(pa.string())
+    if array.null_count:
+        row = done + 1 + array.is_null().index(True).as_py()
+        raise CorpusError(f"{file.path}: row {row} has no value in column {name!r}; fill it in or remove the row")
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        row = done + 1 + _first_not_utf8(array)
+        raise CorpusError(f"{file.path}: row {row} is not UTF-8 in column {name!r}; write the file again") from None
+    return array
+
+
+def _has_nul(array: pa.StringArray) -> bool:
+    content, _ = text_bytes(array)
+    return len(content) > 0 and np.frombuffer(content, np.uint8).min() == 0
+
+
+def _first_not_utf8(array: pa.StringArray) -> int:
+    for row, value in enumerate(array.cast(pa.binary()).to_pylist()):
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return row
+    raise AssertionError("all values are UTF-8")
+
+
+def _all_known(splits: pa.StringArray | None) -> bool:
+    return splits is None or bool(pc.all(pc.is_in(splits, pa.array(SPLITS))).as_py())
 
 
 def _constant(file: TableFile, name: str, batch: pa.RecordBatch) -> pa.Array:
     return pa.array([file.constants[name]] * batch.num_rows, pa.string())
 
 
-def document(values: Sequence[str], columns: Columns, source: str, place: str) -> Document:
+def _document(values: Sequence[str], columns: Columns, source: str, place: str) -> Document:
     """The values of `columns.names` as a document.
 
     Raises CorpusError for NUL in a doc_id, a label or a text, as in files, and for a split that is not one.
@@ -209,8 +258,11 @@ def _json_string(value: Any, name: str, columns: Columns, place: str) -> str:
     if not isinstance(value, str):
         allowed = "a string" if name == columns.text else "a string or a whole number"
         raise CorpusError(f"{place} has {type(value).__name__} in {name!r}, not {allowed}; convert it")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise CorpusError(f"{place} has half a surrogate pair in {name!r}, which is not a character; correct it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        half = f"{place} has half a surrogate pair in {name!r}, which is not a character; correct it"
+        raise CorpusError(half) from None
     return value
 
 

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 from tasks.extraction.csv_rows import read_csv
-from tasks.extraction.document import Document
+from tasks.extraction.document import Document, documents_of, text_bytes
 from tasks.extraction.ordering import sort_by_id
 from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_lines, read_parquet
+from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.text_files import digest_files, what_it_is
 from tasks.extraction.text_stream import COMPRESSED
 from tasks.shared import remote
@@ -111,14 +115,25 @@ def _partition_value(value: str) -> str | None:
 
 def documents(path: Path | str, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
     """The rows as documents, sorted by id. Raises CorpusError with file and row for anything unreadable."""
-    documents = rows(path, columns, text_format)
+    for batch in batches(path, columns, text_format):
+        yield from documents_of(batch)
+
+
+def batches(path: Path | str, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[pa.RecordBatch]:
+    """The same as record batches with the columns of `DOCUMENTS`."""
+    found = _batches(path, columns, text_format)
     if columns.doc_id:
-        return sort_by_id(documents)
-    return _number_repeats(sort_by_id(each._replace(doc_id=_hash(each.text)) for each in documents))
+        return sort_by_id(found)
+    return _number_repeats(sort_by_id(map(_with_hashes, found)))
 
 
 def rows(path: Path | str, columns: Columns, text_format: TextFormat = UTF8) -> Iterator[Document]:
-    """The rows in the order of the files; the doc_id is empty if no column has it."""
+    """The rows as documents in the order of the files; the doc_id is empty if no column has it."""
+    for batch in _batches(path, columns, text_format):
+        yield from documents_of(batch)
+
+
+def _batches(path: Path | str, columns: Columns, text_format: TextFormat) -> Iterator[pa.RecordBatch]:
     if isinstance(path, str):
         for remote_file, constants in _remote_files(path, columns.choose):
             with remote.local_copy(remote_file) as copy:
@@ -139,14 +154,21 @@ def digest(path: Path | str, choose: str = CHOOSE, known: KnownFiles | None = No
     return digest_files(((file.name, file.path) for file in table_files(path, choose)), known)
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _with_hashes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with the hashes of their texts as ids."""
+    content, ends = text_bytes(batch["text"])
+    ids = [hashlib.sha256(content[start:end]).hexdigest()[:16] for start, end in pairwise(ends.tolist())]
+    return batch.set_column(0, DOCUMENTS.field("doc_id"), pa.array(ids, pa.string()))
 
 
-def _number_repeats(ordered: Iterable[Document]) -> Iterator[Document]:
+def _number_repeats(ordered: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Makes the ids of repeated texts distinct; with six digits, ids sort as strings as they do as numbers."""
     previous, repetitions = "", 1
-    for document in ordered:
-        repetitions = repetitions + 1 if document.doc_id == previous else 1
-        previous = document.doc_id
-        yield document if repetitions == 1 else document._replace(doc_id=f"{previous}-{repetitions:06d}")
+    for batch in ordered:
+        ids = batch["doc_id"].to_pylist()
+        for place, doc_id in enumerate(ids):
+            repetitions = repetitions + 1 if doc_id == previous else 1
+            previous = doc_id
+            if repetitions > 1:
+                ids[place] = f"{doc_id}-{repetitions:06d}"
+        yield batch.set_column(0, DOCUMENTS.field("doc_id"), pa.array(ids, pa.string()))

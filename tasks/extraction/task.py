@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tasks.extraction import brown, folder, table
-from tasks.extraction.document import Document, document_rows, in_batches
-from tasks.extraction.ordering import validate
+from tasks.extraction.document import document_rows, in_batches
+from tasks.extraction.ordering import evenly, validate
 from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import BrownSource, ExtractionSettings
@@ -46,24 +49,29 @@ def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     labels: Counter[str] = Counter()
     characters = 0
     with PartWriter(out / DATASET, DOCUMENTS) as writer:
-        for batch in in_batches(progress(validate(_documents(settings)), "extraction", "documents")):
-            writer.write(document_rows(batch, DOCUMENTS))
-            labels.update(document.label for document in batch)
-            characters += sum(len(document.text) for document in batch)
+        rows = evenly(validate(_batches(settings)))
+        for batch in progress(rows, "extraction", "documents", size=lambda batch: int(batch.num_rows)):
+            writer.write(batch)
+            counts = pc.value_counts(batch["label"])
+            labels.update(dict(zip(*(counts.field(name).to_pylist() for name in ("values", "counts")), strict=True)))
+            characters += pc.sum(pc.utf8_length(batch["text"])).as_py()
     logger("extraction").info(
         "extraction: %s documents, %s labels, %s characters", f"{writer.rows:,}", len(labels), f"{characters:,}"
     )
     return {"rows": writer.rows, "characters": characters, "labels": dict(sorted(labels.items()))}
 
 
-def _documents(settings: ExtractionSettings) -> Iterator[Document]:
-    if settings.source == "brown":
-        return brown.documents(_brown(settings.brown))
+def _batches(settings: ExtractionSettings) -> Iterator[pa.RecordBatch]:
+    """The documents of the source, sorted by id, as rows."""
+    if settings.source == "table":
+        chosen = settings.table
+        columns = Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column, split=chosen.split_column)
+        return table.batches(_path(settings), columns, TextFormat(chosen.encoding, chosen.separator))
     if settings.source == "folder":
-        return folder.documents(_path(settings), settings.folder.encoding)
-    chosen = settings.table
-    columns = Columns(chosen.text_column, chosen.label_column, chosen.doc_id_column, split=chosen.split_column)
-    return table.documents(_path(settings), columns, TextFormat(chosen.encoding, chosen.separator))
+        documents = folder.documents(_path(settings), settings.folder.encoding)
+    else:
+        documents = brown.documents(_brown(settings.brown))
+    return (document_rows(batch, DOCUMENTS) for batch in in_batches(documents))
 
 
 def _brown(places: BrownSource) -> Path:

@@ -37,12 +37,18 @@ def report_progress(share: float) -> None:
         listener(share)
 
 
-def progress(items: Iterable[T], stage: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Yields `items`; every two seconds it logs how many are done and, with a `total`, the time left."""
+def progress(
+    items: Iterable[T], stage: str, unit: str, total: int | None = None, size: Callable[[T], int] = lambda _: 1
+) -> Iterator[T]:
+    """Yields `items`; every two seconds it logs how many are done and, with a `total`, the time left.
+
+    An item counts for `size` of the unit.
+    """
     log, started = logger(stage), time.monotonic()
-    last_line = started
-    for done, item in enumerate(items, 1):
+    last_line, done = started, 0
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - last_line >= SECONDS_BETWEEN_LINES:
             last_line = now
