@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_splitting import by_name
 
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.cleaning.settings import CleaningSettings
@@ -25,7 +26,8 @@ from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.given import assign_given
+from tasks.splitting import given as given_splits
+from tasks.splitting.rows import Rows
 from tasks.splitting.settings import FoldSettings, SplittingLimits, SplittingSettings
 from tasks.splitting.task import split
 
@@ -35,6 +37,12 @@ SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 def document(doc_id: str, label: str, given_split: str, group: str = "") -> Document:
     return Document(doc_id, label, "s", "t", group or doc_id, digest=doc_id, given_split=given_split)
+
+
+def assign_given(documents: list[Document], *settings: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """As `given.assign_given`, with documents and names of splits in place of columns and numbers."""
+    numbers, found = given_splits.assign_given(Rows.of_documents(documents), *settings)
+    return by_name(documents, numbers), found
 
 
 def corpus(**counts: tuple[int, int, int]) -> list[Document]:

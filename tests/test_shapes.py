@@ -30,6 +30,7 @@ from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
 from tasks.splitting.assign import assign_splits
+from tasks.splitting.rows import Rows
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.settings import SplittingSettings
 from tasks.splitting.task import split
@@ -115,8 +116,8 @@ def test_a_part_with_another_schema_is_named(tmp_path: Path) -> None:
 
 def test_one_label_with_nearly_all_texts() -> None:
     documents = [Document(f"{n:04d}", "rare" if n < 5 else "common", group=f"{n:04d}") for n in range(5000)]
-    splits = assign_splits(documents, SHARES)
-    counts = Counter((document.label, splits[document.doc_id]) for document in documents)
+    splits = assign_splits(Rows.of_documents(documents), SHARES)
+    counts = Counter((document.label, SPLITS[split]) for document, split in zip(documents, splits, strict=True))
     assert [counts["rare", name] for name in SPLITS] == [3, 1, 1]
     assert [counts["common", name] for name in SPLITS] == pytest.approx([3996, 500, 500], abs=1)
 

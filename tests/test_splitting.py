@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tasks.extraction.document import Document
 from tasks.shared.errors import CorpusError
-from tasks.splitting.assign import assign_splits
+from tasks.splitting import assign
+from tasks.splitting.rows import NONE, Rows
 from tasks.splitting.schema import SPLITS
-from tasks.splitting.units import labels_of_groups, majority_label, units
+from tasks.splitting.units import majority_label, units
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -33,6 +34,25 @@ BROWN = dict(
 def document(doc_id: str, label: str, group: str = "") -> Document:
     """As splitting reads it: without a text, alone unless a group is named."""
     return Document(doc_id, label, group=group or doc_id)
+
+
+def by_name(documents: list[Document], numbers) -> dict[str, str]:
+    """The split of each document that has one, by doc_id."""
+    ids = sorted(document.doc_id for document in documents)
+    return {doc_id: SPLITS[number] for doc_id, number in zip(ids, numbers, strict=True) if number != NONE}
+
+
+def assign_splits(documents, shares, seed=0, policy="fail", previous=None) -> dict[str, str]:
+    """As `assign.assign_splits`, with documents and names of splits in place of columns and numbers."""
+    ids = sorted(document.doc_id for document in documents)
+    numbers = [SPLITS.index(previous[doc_id]) if doc_id in previous else NONE for doc_id in ids] if previous else None
+    earlier = None if numbers is None else np.array(numbers, np.int32)
+    return by_name(documents, assign.assign_splits(Rows.of_documents(documents), shares, seed, policy, earlier))
+
+
+def assign_fold(documents, shares, count, index, seed=0, policy="fail") -> dict[str, str]:
+    rows = Rows.of_documents(documents)
+    return by_name(documents, assign.assign_fold(rows, shares, count, index, seed, policy))
 
 
 def alone(counts: dict[str, int], start: int = 0) -> list[Document]:
@@ -59,7 +79,7 @@ def groups_by_label(documents: list[Document]) -> dict[str, set[str]]:
         members[each.group].append(each)
     of_label = defaultdict(set)
     for group, of_group in members.items():
-        of_label[majority_label(of_group)].add(group)
+        of_label[majority_label([d.label for d in of_group], [d.digest for d in of_group])].add(group)
     return of_label
 
 
@@ -164,8 +184,10 @@ def test_the_same_in_every_process():
     code = (
         "import json\nfrom tasks.extraction.document import Document\n"
         "from tasks.splitting.assign import assign_splits\n"
+        "from tasks.splitting.rows import Rows\n"
         "d = [Document(f'{i}', 'ab'[i % 2], group=f'{i // 3}') for i in range(60)]\n"
-        "print(json.dumps(assign_splits(d, {'train': 0.8, 'validation': 0.1, 'test': 0.1})))\n"
+        "shares = {'train': 0.8, 'validation': 0.1, 'test': 0.1}\n"
+        "print(json.dumps(assign_splits(Rows.of_documents(d), shares).tolist()))\n"
     )
     outputs = [
         subprocess.run(
@@ -289,4 +311,17 @@ def test_thousands_of_groups_are_split():
 
 @given(grouped())
 def test_groups_count_under_the_labels_of_their_units(documents):
-    assert labels_of_groups(documents) == {unit.group: unit.label for unit in units(documents, seed=0)}
+    rows = Rows.of_documents(documents)
+    found = units(rows, seed=0)
+    labels = rows.labels.names.take(found.labels).to_pylist()
+    of_label = defaultdict(set)
+    for group, label in zip(sorted({document.group for document in documents}), labels, strict=True):
+        of_label[label].add(group)
+    assert of_label == groups_by_label(documents)
+
+
+def test_equals_count_under_the_label_of_the_first_text():
+    assert majority_label(["b", "a"], ["1", "2"]) == "b"
+    assert majority_label(["b", "a"], ["2", "1"]) == "a"
+    assert majority_label(["b", "a"], ["1", "1"]) == "a"
+    assert majority_label(["b", "a", "a"], ["1", "2", "3"]) == "a"

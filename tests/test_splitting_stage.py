@@ -12,7 +12,18 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.model_selection import StratifiedKFold
-from test_splitting import BROWN, SEEDS, SHARES, alone, covered, document, grouped, groups_are_whole, groups_by_label
+from test_splitting import (
+    BROWN,
+    SEEDS,
+    SHARES,
+    alone,
+    assign_fold,
+    covered,
+    document,
+    grouped,
+    groups_are_whole,
+    groups_by_label,
+)
 
 from tasks.cleaning.schema import DOCUMENTS
 from tasks.cleaning.settings import CleaningSettings
@@ -22,7 +33,6 @@ from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.splitting.assign import assign_fold
 from tasks.splitting.settings import FoldSettings, SplittingLimits, SplittingSettings
 from tasks.splitting.task import split
 
@@ -143,7 +153,8 @@ def check(cleaned, tmp_path):
         schema = pa.schema([(column, pa.string()) for column in rows.columns])
         pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), part)
         results = run_contract(contract, out, inputs, chosen, SplittingLimits())
-        return {f"{result.batch}: {result.arguments.get('column')}" for result in results if not result.success}
+        failed = [(result.batch, result.arguments) for result in results if not result.success]
+        return {f"{batch}: {given.get('column', given.get('column_A'))}" for batch, given in failed}
 
     return failing
 
@@ -165,6 +176,10 @@ def put(split_name: str, *doc_ids: str):
         ({}, alone({f"label{number}": 3 for number in range(12)})),
         ({"small_labels": "drop"}, alone({"a": 9, "b": 8, "c": 2})),
         ({"small_labels": "train_only"}, alone({"a": 9, "b": 8, "c": 2})),
+        (
+            {},  # a group of two labels, as often one as the other: that of its first text counts
+            [*alone({"a": 9}), *alone({"b": 2}), document("x", "b", "x"), document("y", "a", "x")._replace(digest="0")],
+        ),
     ],
 )
 def test_good_splits_pass(check, settings, documents):
@@ -175,6 +190,7 @@ def test_good_splits_pass(check, settings, documents):
     ("damage", "failure"),
     [
         (lambda rows: rows.drop(index="a-1"), "documents: side"),
+        (lambda rows: rows.drop(index="a-1"), "counts: in_splits_or_dropped"),
         (lambda rows: rows.rename(index={"a-1": "z-1"}), "documents: side"),
         (lambda rows: pd.concat([rows, rows.loc[["a-1"]]]), "documents: times"),
         (put("dev", "a-1"), "documents: split"),

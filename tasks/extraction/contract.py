@@ -34,11 +34,13 @@ def batches(
 def _counts(folder: Path) -> pd.DataFrame:
     table = read_table(folder, ["doc_id", "label"])
     distinct = pc.count_distinct(table["doc_id"], mode="all").as_py()
+    ids = table["doc_id"].combine_chunks()
     return pd.DataFrame(
         {
             "documents": [table.num_rows],
             "labels": [pc.count_distinct(table["label"]).as_py()],
             "repeated_ids": [table.num_rows - distinct],
+            "out_of_order": [pc.sum(pc.less(ids[1:], ids[:-1])).as_py() or 0],
         }
     )
 
@@ -64,6 +66,11 @@ def _count_expectations(settings: ExtractionSettings, limits: ExtractionLimits) 
             column="repeated_ids",
             max_value=0,
             notes="later stages join rows by doc_id",
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="out_of_order",
+            max_value=0,
+            notes="later stages read documents and their splits side by side, in the order of doc_id, and lose none",
         ),
     ]
 

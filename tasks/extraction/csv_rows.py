@@ -16,7 +16,7 @@ import pyarrow.csv
 from tasks.extraction.csv_quotes import MAX_FIELD_BYTES, QuoteChecker, QuoteError
 from tasks.extraction.rows import Columns, TableFile, TextFormat, document_batch, require_columns
 from tasks.extraction.text_stream import open_utf8, require_utf8
-from tasks.shared.errors import CorpusError, one_line
+from tasks.shared.errors import CorpusError, lacks_memory, one_line
 from tasks.shared.progress import logger
 
 BLOCK_BYTES = MAX_FIELD_BYTES
@@ -56,6 +56,8 @@ def read_csv(file: TableFile, columns: Columns, text_format: TextFormat) -> Iter
                     if columns.label is not None:
                         labels.update(pc.unique(batch[columns.label]).to_pylist())
         except (pa.ArrowException, QuoteError) as error:
+            if lacks_memory(error):
+                raise
             raise _explained(error, table, len(header), done) from error
     if swallowed := {name for name in checker.suspects if label is None or name in labels}:
         _warn(table, len(header), label, swallowed)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tasks.extraction.document import Document, document_rows, in_batches, text_bytes
 from tasks.extraction.schema import DOCUMENTS, SPLITS
 from tasks.extraction.text_stream import open_utf8, require_utf8
-from tasks.shared.errors import CorpusError, one_line
+from tasks.shared.errors import CorpusError, lacks_memory, one_line
 
 BATCH_ROWS = 256
 MOST_NAMES = 20
@@ -84,6 +84,8 @@ def read_parquet(file: TableFile, columns: Columns, _: TextFormat) -> Iterator[p
                 yield document_batch(batch, columns, file, done)
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as error:
+        if lacks_memory(error):
+            raise
         raise CorpusError(f"{file.path}: not readable as Parquet after row {done} ({one_line(error)})") from error
 
 

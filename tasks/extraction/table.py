@@ -38,6 +38,8 @@ _READERS = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
 }
+MILLION = 1_000_000
+"""The repetition from which an id has more digits, after a letter: letters sort after digits."""
 _NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -162,7 +164,7 @@ def _with_hashes(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _number_repeats(ordered: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Makes the ids of repeated texts distinct; with six digits, ids sort as strings as they do as numbers."""
+    """Makes the ids of repeated texts distinct, so that they sort as strings as they do as numbers."""
     previous, repetitions = "", 1
     for batch in ordered:
         ids = batch["doc_id"].to_pylist()
@@ -170,5 +172,5 @@ def _number_repeats(ordered: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
             repetitions = repetitions + 1 if doc_id == previous else 1
             previous = doc_id
             if repetitions > 1:
-                ids[place] = f"{doc_id}-{repetitions:06d}"
+                ids[place] = f"{doc_id}-{repetitions:06d}" if repetitions < MILLION else f"{doc_id}-m{repetitions:012d}"
         yield batch.set_column(0, DOCUMENTS.field("doc_id"), pa.array(ids, pa.string()))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.shared.errors import ArtifactError, one_line
+from tasks.shared.errors import ArtifactError, lacks_memory, one_line
 
 PART_BYTES = 64 * 2**20
 """A part is closed once this many bytes (in memory, uncompressed) went into it."""
@@ -188,5 +188,7 @@ def compare_schema(path: Path, schema: pa.Schema) -> list[tuple[str, str, str]]:
 
 
 def unreadable(path: Path, error: Exception) -> ArtifactError:
-    """The error of a file that cannot be read as Parquet."""
+    """The error of a file that cannot be read as Parquet. Raises the one that it was if memory ran out."""
+    if lacks_memory(error):
+        raise error
     return ArtifactError(f"{path}: not readable as Parquet ({one_line(error)}); delete its folder and run again")

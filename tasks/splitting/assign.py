@@ -5,55 +5,54 @@ The result depends on the documents, the shares and the seed; not on the order o
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.shared.errors import CorpusError
+from tasks.splitting.rows import NONE, Ints, Mask, Rows
 from tasks.splitting.schema import SPLITS
-from tasks.splitting.stratify import stratify
-from tasks.splitting.units import Unit, exclude_labels, small_labels, units
+from tasks.splitting.stratify import Counts, stratify
+from tasks.splitting.units import Units, small_labels, units
 
 if TYPE_CHECKING:
-    from tasks.extraction.document import Document
     from tasks.splitting.settings import SmallLabels
 
 MOST_NAMES = 10
 """Labels that a message names."""
+TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 
 
 def assign_splits(
-    documents: Sequence[Document],
+    rows: Rows,
     shares: Mapping[str, float],
     seed: int = 0,
     policy: SmallLabels = "fail",
-    previous: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """The split of each document, by doc_id; `shares` of train, validation and test sum to 1.
+    previous: Ints | None = None,
+) -> Ints:
+    """The place in `SPLITS` of each document's split, NONE if its label is dropped; the three `shares` sum to 1.
 
-    Documents in `previous` (doc_id → split) stay where they were, with two exceptions: groups that a new document
-    joins (see `units`), and a label with three groups or more that would be missing from a split (see `stratify`).
-    Raises CorpusError if a label has fewer than three groups and `policy` is "fail", or if there is only one label.
+    Documents that have an earlier split (`previous`, NONE for the others) stay where they were, with two exceptions:
+    groups that a new document joins (see `units`), and a label with three groups or more that would be missing from a
+    split (see `stratify`). Raises CorpusError if a label has fewer than three groups and `policy` is "fail", or if
+    there is only one label.
     """
-    build = partial(units, seed=seed, previous=previous, splits=SPLITS)
-    documents, all_units, train_only = _apply_policy(documents, build, policy, len(SPLITS), "three splits")
-    _keep_for_training(all_units, train_only)
-    stratify([unit for unit in all_units if unit.label not in train_only], shares)
-    return _by_document(documents, all_units)
+    kept, all_units, chosen = _apply_policy(rows, policy, len(SPLITS), "three splits", seed, previous)
+    stratify(all_units, chosen, [shares[name] for name in SPLITS])
+    return _by_document(kept, all_units)
 
 
 def assign_fold(
-    documents: Sequence[Document],
+    rows: Rows,
     shares: Mapping[str, float],
     count: int,
     index: int,
     seed: int = 0,
     policy: SmallLabels = "fail",
-) -> dict[str, str]:
-    """The split of each document, by doc_id, with fold `index` of `count` as the test split.
+) -> Ints:
+    """The place in `SPLITS` of each document's split, with fold `index` of `count` as the test split.
 
     The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their digests, so they
     depend on the texts and not on the names of documents and labels. If a group has several documents, `stratify`
@@ -61,108 +60,102 @@ def assign_fold(
     the ratio of train to validation. With three folds or more, a label that is in every fold is in both. Raises
     CorpusError as `assign_splits` does, for labels with fewer groups than folds.
     """
-    build = partial(units, seed=seed, by_text=True)
-    documents, all_units, train_only = _apply_policy(documents, build, policy, count, f"{count} folds")
-    _keep_for_training(all_units, train_only)
-    stratified = [unit for unit in all_units if unit.label not in train_only]
-    _rename_labels(stratified)
-    assign_test = _test_on_groups if any(unit.size > 1 for unit in stratified) else _test_on_documents
-    assign_test(stratified, count, index, seed)
-    rest = shares["train"] + shares["validation"]
-    stratify(
-        [unit for unit in stratified if unit.split is None],
-        {name: shares[name] / rest for name in ("train", "validation")},
-    )
-    return _by_document(documents, all_units)
+    kept, all_units, chosen = _apply_policy(rows, policy, count, f"{count} folds", seed, by_text=True)
+    _order_labels_by_units(all_units, chosen)
+    assign_test = _test_on_groups if np.any(all_units.sizes[chosen] > 1) else _test_on_documents
+    assign_test(all_units, chosen, count, index, seed)
+    learned = [shares["train"], shares["validation"]]
+    stratify(all_units, chosen[all_units.splits[chosen] == NONE], [share / sum(learned) for share in learned])
+    return _by_document(kept, all_units)
 
 
 def _apply_policy(
-    documents: Sequence[Document],
-    build: Callable[[list[Document]], list[Unit]],
+    rows: Rows,
     policy: SmallLabels,
     min_groups: int,
     purpose: str,
-) -> tuple[list[Document], list[Unit], set[str]]:
-    """The documents in the order of their ids, without those of dropped labels; their units; the labels to train only.
+    seed: int,
+    previous: Ints | None = None,
+    by_text: bool = False,
+) -> tuple[Mask, Units, Counts]:
+    """The documents that are not of dropped labels; their units; those of the units that are in all splits.
 
-    Built once, unless labels are dropped: without their documents a group may count under another label.
+    The units are built once, unless labels are dropped: without their documents a group may count under another label.
     """
-    documents = sorted(documents)
-    _require_two_labels(documents)
-    all_units = build(documents)
-    small = small_labels(documents, (unit.label for unit in all_units), min_groups)
+    build = partial(units, seed=seed, by_text=by_text)
+    kept = np.ones(len(rows), bool)
+    _require_two_labels(rows)
+    all_units = build(rows, previous=previous)
+    small = small_labels(rows, all_units, min_groups)
     if small and policy == "fail":
         raise CorpusError(
-            f"too few texts for {purpose}, at least {min_groups} are needed: {_describe(small, documents)}; add texts, "
+            f"too few texts for {purpose}, at least {min_groups} are needed: {_describe(small, rows)}; add texts, "
             "or set splitting.small_labels to train_only (never validated or tested) or drop"
         )
     if small and policy == "drop":
-        documents = exclude_labels(documents, small)
-        all_units = build(documents)
-        _require_two_labels(
-            documents, f" after dropping {', '.join(map(repr, list(small)[:MOST_NAMES]))}{_others(small)}"
-        )
-    elif small.keys() == {document.label for document in documents}:
+        kept = ~np.isin(rows.labels.of, list(small))
+        left = rows.keep(kept)
+        all_units = build(left, previous=None if previous is None else previous[kept])
+        _require_two_labels(left, f" after dropping {', '.join(map(repr, _names(small, rows)))}{_others(small)}")
+    elif len(small) == np.count_nonzero(rows.texts_of_labels()):
         raise CorpusError(
             f"no label has the {min_groups} texts that {purpose} need, so there is nothing to test on; add texts"
         )
-    return documents, all_units, set(small) if policy == "train_only" else set()
+    to_train = np.isin(all_units.labels, list(small) if policy == "train_only" else [])
+    all_units.splits[to_train & (all_units.splits == NONE)] = TRAIN
+    return kept, all_units, np.flatnonzero(~to_train)
 
 
-def _require_two_labels(documents: Sequence[Document], after: str = "") -> None:
-    labels = {document.label for document in documents}
+def _require_two_labels(rows: Rows, after: str = "") -> None:
+    labels = np.unique(rows.labels.of)
     if len(labels) < 2:
-        remaining = f"only the label {labels.pop()!r}" if labels else "no document"
+        remaining = f"only the label {rows.labels.names[labels[0]].as_py()!r}" if len(labels) else "no document"
         raise CorpusError(
             f"a classifier needs two labels or more, but {remaining} is {'left' if after else 'given'}{after}; "
             "add texts of other labels"
         )
 
 
-def _describe(small: Mapping[str, int], documents: Sequence[Document]) -> str:
+def _names(small: Collection[int], rows: Rows) -> list[str]:
+    """The first ten labels."""
+    return [rows.labels.names[label].as_py() for label in list(small)[:MOST_NAMES]]
+
+
+def _describe(small: Mapping[int, int], rows: Rows) -> str:
     """The first ten labels, each with its number of texts, and of groups if that differs; of the others, the number."""
-    texts = Counter(document.label for document in documents)
+    texts = rows.texts_of_labels()
     names = []
-    for label, groups in list(small.items())[:MOST_NAMES]:
+    for (label, groups), name in zip(small.items(), _names(small, rows), strict=False):
         count = f"{texts[label]} text{'s' if texts[label] > 1 else ''}"
-        names.append(f"{label!r} ({count})" if groups == texts[label] else f"{label!r} ({count} in {groups} groups)")
+        names.append(f"{name!r} ({count})" if groups == texts[label] else f"{name!r} ({count} in {groups} groups)")
     return ", ".join(names) + _others(small)
 
 
-def _others(labels: Collection[str]) -> str:
+def _others(labels: Collection[int]) -> str:
     return f" and {len(labels) - MOST_NAMES:,} more" if len(labels) > MOST_NAMES else ""
 
 
-def _keep_for_training(all_units: Sequence[Unit], labels: set[str]) -> None:
-    for unit in all_units:
-        if unit.label in labels and unit.split is None:
-            unit.split = "train"
+def _order_labels_by_units(all_units: Units, chosen: Counts) -> None:
+    """Numbers each label by its first unit: ties between labels are broken in the order of their numbers."""
+    _, first, labels = np.unique(all_units.labels[chosen], return_index=True, return_inverse=True)
+    all_units.labels[chosen] = np.argsort(np.argsort(first))[labels]
 
 
-def _rename_labels(all_units: Sequence[Unit]) -> None:
-    """Names each label after its first unit: ties between labels are broken in the order of their names."""
-    names: dict[str, str] = {}
-    for unit in all_units:
-        unit.label = names.setdefault(unit.label, unit.name)
-
-
-def _test_on_documents(stratified: Sequence[Unit], count: int, index: int, seed: int) -> None:
+def _test_on_documents(all_units: Units, chosen: Counts, count: int, index: int, seed: int) -> None:
     """Makes one fold the test split; the units are single documents."""
     from sklearn.model_selection import StratifiedKFold  # takes a second to import, and only folds need it
 
-    labels = np.array([unit.label for unit in stratified])
+    labels = all_units.labels[chosen]
     _, test = list(StratifiedKFold(count, shuffle=True, random_state=seed).split(labels, labels))[index]
-    for position in test:
-        stratified[position].split = "test"
+    all_units.splits[chosen[test]] = TEST
 
 
-def _test_on_groups(stratified: Sequence[Unit], count: int, index: int, _seed: int) -> None:
-    names = [str(fold) for fold in range(count)]
-    stratify(stratified, dict.fromkeys(names, 1 / count))
-    for unit in stratified:
-        unit.split = "test" if unit.split == names[index] else None
+def _test_on_groups(all_units: Units, chosen: Counts, count: int, index: int, _seed: int) -> None:
+    stratify(all_units, chosen, [1 / count] * count)
+    all_units.splits[chosen] = np.where(all_units.splits[chosen] == index, TEST, NONE)
 
 
-def _by_document(documents: Sequence[Document], all_units: Sequence[Unit]) -> dict[str, str]:
-    splits = {unit.group: unit.split for unit in all_units}
-    return {document.doc_id: name for document in documents if (name := splits[document.group]) is not None}
+def _by_document(kept: Mask, all_units: Units) -> Ints:
+    splits = np.full(len(kept), NONE, np.int32)
+    splits[kept] = all_units.splits[all_units.of]
+    return splits

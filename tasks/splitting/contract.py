@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import great_expectations.expectations as gxe
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from great_expectations.expectations.expectation import Expectation
 
 from tasks.extraction import schema as extraction
-from tasks.extraction.document import Document
+from tasks.extraction.rows import listed
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
+from tasks.splitting.rows import Rows, read_rows
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
-from tasks.splitting.units import labels_of_groups, small_labels
+from tasks.splitting.units import Units, small_labels, units
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: SPLITS_SCHEMA}
 PREVIOUS = "previous"
@@ -38,13 +40,17 @@ def batches(
     if cleaned["given_split"].notna().any():
         yield from _given_batches(cleaned, splits, settings)
         return
-    documents = _documents(cleaned)
-    label_of = labels_of_groups(documents)
-    small = small_labels(documents, label_of.values(), settings.fold.count if settings.fold else len(SPLITS))
+    rows = read_rows(inputs["cleaned"])
+    all_units = units(rows, settings.seed)
+    numbers = small_labels(rows, all_units, settings.fold.count if settings.fold else len(SPLITS))
+    small = set(rows.labels.names.take(pa.array(list(numbers), pa.int32())).to_pylist())
     expected = cleaned
     if small and settings.small_labels == "drop":
         expected = cleaned[~cleaned["label"].isin(small)]
-        label_of = labels_of_groups(_documents(expected))  # without them a group may count under another label
+        rows = rows.keep(~np.isin(rows.labels.of, list(numbers)))
+        all_units = units(rows, settings.seed)  # without them a group may count under another label
+    label_of = _labels_of_groups(rows, all_units)
+    yield _counts_batch(cleaned, expected, splits)
     yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
     yield CheckBatch("groups", _group_rows(splits), [_one_split()], key="group")
     stratified = _stratified(splits, label_of, small)
@@ -56,6 +62,7 @@ def batches(
 def _given_batches(cleaned: pd.DataFrame, splits: pd.DataFrame, settings: SplittingSettings) -> Iterator[CheckBatch]:
     trained = set(cleaned["label"][cleaned["given_split"] == "train"])
     expected = cleaned[cleaned["label"].isin(trained)] if settings.small_labels != "fail" else cleaned
+    yield _counts_batch(cleaned, expected, splits)
     documents = list(_document_expectations())
     yield CheckBatch("documents", _compare(expected, splits), documents, key="doc_id")
     rows = splits.merge(cleaned[["doc_id", "given_split"]], on="doc_id")
@@ -86,9 +93,26 @@ def _given_batches(cleaned: pd.DataFrame, splits: pd.DataFrame, settings: Splitt
     yield CheckBatch("splits", sizes, [_not_empty()], key="split")
 
 
-def _documents(rows: pd.DataFrame) -> list[Document]:
-    columns = ["doc_id", "label", "group"]
-    return [Document(doc_id, label, group=group) for doc_id, label, group in rows[columns].itertuples(index=False)]
+def _labels_of_groups(rows: Rows, all_units: Units) -> dict[str, str]:
+    """The label that each group counts under, by the group's name."""
+    groups = rows.groups.names.take(pa.array(np.unique(rows.groups.of)))
+    return dict(zip(groups.to_pylist(), rows.labels.names.take(pa.array(all_units.labels)).to_pylist(), strict=True))
+
+
+def _counts_batch(cleaned: pd.DataFrame, expected: pd.DataFrame, splits: pd.DataFrame) -> CheckBatch:
+    """One row: the documents that were read, and those that are in a split or have a dropped label."""
+    dropped = len(cleaned) - len(expected)
+    labels = sorted(set(cleaned["label"]) - set(expected["label"]))
+    counts = pd.DataFrame({"cleaned": [len(cleaned)], "in_splits_or_dropped": [len(splits) + dropped]})
+    reason = (
+        f"; dropped by splitting.small_labels: {dropped:,} of {len(labels)} labels ({listed(labels)})"
+        if dropped
+        else ""
+    )
+    equal = gxe.ExpectColumnPairValuesToBeEqual(
+        column_A="in_splits_or_dropped", column_B="cleaned", notes=f"no document is lost{reason}"
+    )
+    return CheckBatch("counts", counts, [equal])
 
 
 def _compare(expected: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +165,7 @@ def _ideal(sizes: pd.Series[int], shares: Mapping[str, float]) -> pd.DataFrame:
     return ideal
 
 
-def _stratified(splits: pd.DataFrame, label_of: Mapping[str, str], small: Mapping[str, int]) -> pd.DataFrame:
+def _stratified(splits: pd.DataFrame, label_of: Mapping[str, str], small: Collection[str]) -> pd.DataFrame:
     """The rows of the labels that are in all splits, each with the label that its group counts under."""
     rows = splits.assign(label=splits["group"].map(label_of))
     return rows[~rows["label"].isin(small)]

@@ -7,125 +7,109 @@ published ones; such groups are counted.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tasks.shared.errors import CorpusError
 from tasks.shared.progress import logger
+from tasks.splitting.rows import NONE, Ints, Rows
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.stratify import stratify
-from tasks.splitting.units import exclude_labels, units
+from tasks.splitting.units import units
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from tasks.extraction.document import Document
     from tasks.splitting.settings import SmallLabels
 
 SHOWN = 10
 SETTING = "extraction.table.split_column"
-
-
-def has_given_splits(documents: Iterable[Document]) -> bool:
-    """Whether the corpus comes with splits: all documents have one, or none has."""
-    first = next(iter(documents), None)
-    return first is not None and first.given_split is not None
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 
 def assign_given(
-    documents: Sequence[Document], shares: Mapping[str, float], seed: int, policy: SmallLabels
-) -> tuple[dict[str, str], dict[str, JsonValue]]:
-    """The split of each document, by doc_id, and what was found, for the summary.
+    rows: Rows, shares: Mapping[str, float], seed: int, policy: SmallLabels
+) -> tuple[Ints, dict[str, JsonValue]]:
+    """The place in `SPLITS` of each document's split, NONE if left out, and what was found, for the summary.
 
     If no document is given for validation, it is drawn from the training texts: stratified by label, whole groups of
     near duplicates, validation / (train + validation) of them. A label with a single group stays in training. Labels
     without a training text are left out. Raises CorpusError if there are such labels and `policy` is "fail", if there
     are no training or no test texts, and if fewer than two labels can be learned.
     """
-    documents = sorted(documents)
-    _require_splits(documents)
-    untrained = untrained_labels(documents)
-    if untrained and policy == "fail":
+    _require_splits(rows)
+    untrained = _untrained_labels(rows)
+    if len(untrained) and policy == "fail":
         raise CorpusError(
-            f"{SETTING}: no training text has the label {_listed(untrained)}; add some, or leave such labels out with "
-            "splitting.small_labels: drop"
+            f"{SETTING}: no training text has the label {_listed(untrained, rows)}; add some, or leave such labels out "
+            "with splitting.small_labels: drop"
         )
-    documents = exclude_labels(documents, untrained)
-    _require_splits(documents)
-    if len({document.label for document in documents}) < 2:
+    kept = ~np.isin(rows.labels.of, untrained)
+    left = rows.keep(kept)
+    _require_splits(left)
+    if len(np.unique(left.labels.of)) < 2:
         raise CorpusError(f"{SETTING}: a classifier needs training texts of two labels or more; add texts")
-    assigned = {document.doc_id: str(document.given_split) for document in documents}
-    if "validation" not in assigned.values():
-        assigned |= _draw_validation(documents, shares, seed)
-    return assigned, _describe(documents, assigned, untrained)
+    assigned = left.given.copy()
+    if VALIDATION not in assigned:
+        _draw_validation(left, assigned, shares, seed)
+    splits = np.full(len(rows), NONE, np.int32)
+    splits[kept] = assigned
+    return splits, _describe(left, assigned, untrained)
 
 
-def untrained_labels(documents: Iterable[Document]) -> list[str]:
-    """The labels of documents none of which is given for training; sorted."""
-    splits: defaultdict[str, set[str | None]] = defaultdict(set)
-    for document in documents:
-        splits[document.label].add(document.given_split)
-    return sorted(label for label, given in splits.items() if "train" not in given)
+def _untrained_labels(rows: Rows) -> Ints:
+    """The labels of documents none of which is given for training."""
+    return np.setdiff1d(rows.labels.of, rows.labels.of[rows.given == TRAIN])
 
 
-def straddling_groups(documents: Iterable[Document]) -> set[str]:
-    """The groups of near duplicates whose documents are given for different splits."""
-    splits: defaultdict[str, set[str | None]] = defaultdict(set)
-    for document in documents:
-        splits[document.group].add(document.given_split)
-    return {group for group, given in splits.items() if len(given) > 1}
+def _straddling_groups(rows: Rows) -> int:
+    """The number of groups of near duplicates whose documents are given for different splits."""
+    pairs = np.unique(np.stack([rows.groups.of, rows.given]), axis=1)
+    return int(np.count_nonzero(np.bincount(pairs[0]) > 1))
 
 
-def _draw_validation(documents: Sequence[Document], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    training = [document for document in documents if document.given_split == "train"]
-    drawn = units(training, seed)
-    groups: defaultdict[str, set[str]] = defaultdict(set)
-    for document in training:
-        groups[document.label].add(document.group)
-    only = {group for of_label in groups.values() if len(of_label) == 1 for group in of_label}
-    for unit in drawn:
-        if unit.group in only:
-            unit.split = "train"
+def _draw_validation(rows: Rows, assigned: Ints, shares: Mapping[str, float], seed: int) -> None:
+    """Moves some of the training texts to validation."""
+    training = assigned == TRAIN
+    chosen = rows.keep(training)
+    drawn = units(chosen, seed)
+    groups_of_labels = np.unique(np.stack([chosen.labels.of, drawn.of]), axis=1)
+    alone = np.bincount(groups_of_labels[0])[groups_of_labels[0]] == 1
+    drawn.splits[groups_of_labels[1, alone]] = TRAIN
     both = shares["train"] + shares["validation"]
-    stratify(drawn, {name: shares[name] / both for name in ("train", "validation")})
-    split_of = {unit.group: str(unit.split) for unit in drawn}
-    assigned = {document.doc_id: split_of[document.group] for document in training}
-    if "validation" not in assigned.values():
+    stratify(drawn, np.arange(len(drawn)), [shares[name] / both for name in ("train", "validation")])
+    assigned[training] = drawn.splits[drawn.of]
+    if VALIDATION not in assigned:
         raise CorpusError(f"{SETTING}: too few training texts to draw a validation split from them; add texts")
-    return assigned
 
 
-def _require_splits(documents: Sequence[Document]) -> None:
-    given = Counter(document.given_split for document in documents)
-    for name in ("train", "test"):
-        if not given[name]:
-            there = ", ".join(f"{given[split]} {split}" for split in SPLITS if given[split]) or "no text at all"
-            raise CorpusError(f"{SETTING}: no text is left in the split {name!r}, only {there}; add some")
+def _require_splits(rows: Rows) -> None:
+    given = np.bincount(rows.given[rows.given != NONE], minlength=len(SPLITS))
+    for number in (TRAIN, TEST):
+        if not given[number]:
+            there = ", ".join(f"{n} {name}" for n, name in zip(given, SPLITS, strict=True) if n) or "no text at all"
+            raise CorpusError(f"{SETTING}: no text is left in the split {SPLITS[number]!r}, only {there}; add some")
 
 
-def _describe(
-    documents: Sequence[Document], assigned: Mapping[str, str], untrained: Sequence[str]
-) -> dict[str, JsonValue]:
+def _describe(rows: Rows, assigned: Ints, untrained: Ints) -> dict[str, JsonValue]:
     """Counts of what is unusual; logs them."""
     log = logger("splitting")
-    straddling = len(straddling_groups(documents))
-    labels: defaultdict[str, set[str]] = defaultdict(set)
-    for document in documents:
-        labels[assigned[document.doc_id]].add(document.label)
-    untested = sorted(labels["train"] - labels["test"])
+    straddling = _straddling_groups(rows)
+    untested = np.setdiff1d(rows.labels.of[assigned == TRAIN], rows.labels.of[assigned == TEST])
     if straddling:
         log.warning(
             "splitting: groups of near duplicates in more than one given split: %d; each text stays in its own split",
             straddling,
         )
-    if untested:
-        log.warning("splitting: the test split has no text of %s", _listed(untested))
-    if untrained:
-        log.warning("splitting: left out, for want of training texts: %s", _listed(untrained))
+    if len(untested):
+        log.warning("splitting: the test split has no text of %s", _listed(untested, rows))
+    if len(untrained):
+        log.warning("splitting: left out, for want of training texts: %s", _listed(untrained, rows))
     return {"straddling_groups": straddling, "untested_labels": len(untested), "untrained_labels": len(untrained)}
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _listed(labels: Sequence[int] | Ints, rows: Rows) -> str:
     more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return f"{', '.join(map(repr, labels[:SHOWN]))}{more}"
+    return f"{', '.join(repr(rows.labels.names[int(label)].as_py()) for label in labels[:SHOWN])}{more}"

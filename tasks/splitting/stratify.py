@@ -9,42 +9,38 @@ Groups that have a split already stay there, and the others make up the differen
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.splitting.units import Unit
+from tasks.splitting.rows import NONE
+from tasks.splitting.units import Units
 
 Counts = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 _EPSILON = 1e-9
 
 
-def stratify(units: Sequence[Unit], shares: Mapping[str, float]) -> None:
-    """Gives every unit a split; `shares` of the splits sum to 1.
+def stratify(units: Units, chosen: Counts, shares: Sequence[float]) -> None:
+    """Gives the chosen units a split: its number among the `shares`, which sum to 1.
 
     A label with at least as many units as there are splits is in each of them. Only for this do units that had a split
     move: the smallest ones, from the split that has most of that label.
     """
-    splits = list(shares)
-    by_label: defaultdict[str, list[Unit]] = defaultdict(list)
-    for unit in units:
-        by_label[unit.label].append(unit)
-    labels = sorted(by_label)
-    for label in labels:
-        _release(by_label[label], splits)
-    placed = np.zeros((len(labels), len(splits)), np.int64)
-    for row, label in enumerate(labels):
-        for unit in by_label[label]:
-            if unit.split is not None:
-                placed[row, splits.index(unit.split)] += unit.size
-    sizes = np.array([sum(unit.size for unit in by_label[label]) for label in labels], np.int64)
-    everywhere = np.array([len(by_label[label]) >= len(splits) for label in labels], bool)
-    counts = allocate(sizes, np.array(list(shares.values())), placed, everywhere)
-    for row, label in enumerate(labels):
-        _place(by_label[label], splits, counts[row] - placed[row])
+    splits = len(shares)
+    by_label = chosen[np.argsort(units.labels[chosen], kind="stable")]
+    of_labels = np.split(by_label, np.flatnonzero(np.diff(units.labels[by_label])) + 1) if len(chosen) else []
+    placed = np.zeros((len(of_labels), splits), np.int64)
+    for row, of_label in enumerate(of_labels):
+        _release(units, of_label, splits)
+        kept = of_label[units.splits[of_label] != NONE]
+        np.add.at(placed[row], units.splits[kept], units.sizes[kept])
+    sizes = np.array([units.sizes[of_label].sum() for of_label in of_labels], np.int64)
+    everywhere = np.array([len(of_label) >= splits for of_label in of_labels], bool)
+    counts = allocate(sizes, np.array(shares), placed, everywhere)
+    for row, of_label in enumerate(of_labels):
+        _place(units, of_label, (counts[row] - placed[row]).tolist())
 
 
 def allocate(sizes: Counts, shares: Shares, placed: Counts, everywhere: npt.NDArray[np.bool_]) -> Counts:
@@ -98,28 +94,30 @@ def _paths(source: int, target: int, columns: int) -> list[list[tuple[int, int]]
     return [[(source, target)], *([(source, column), (column, target)] for column in between)]
 
 
-def _release(of_label: Sequence[Unit], splits: Sequence[str]) -> None:
+def _release(units: Units, of_label: Counts, splits: int) -> None:
     """Takes units out of splits that have several, until there are enough to put one into each empty split."""
-    if len(of_label) < len(splits):
+    if len(of_label) < splits:
         return
     while True:
-        placed = [unit for unit in of_label if unit.split is not None]
-        counts = Counter(unit.split for unit in placed)
-        missing = len(splits) - len(counts)
-        if missing <= len(of_label) - len(placed):
+        placed = of_label[units.splits[of_label] != NONE]
+        counts = np.bincount(units.splits[placed], minlength=splits)
+        if np.count_nonzero(counts == 0) <= len(of_label) - len(placed):
             return
-        fullest = max(splits, key=lambda name: counts[name])
-        smallest = min((u for u in placed if u.split == fullest), key=lambda unit: (unit.size, unit.shuffle_key))
-        smallest.split = None
+        of_fullest = placed[units.splits[placed] == np.argmax(counts)]
+        units.splits[units.shuffled(of_fullest, largest_first=False)[0]] = NONE
 
 
-def _place(of_label: Sequence[Unit], splits: Sequence[str], missing: Counts) -> None:
+def _place(units: Units, of_label: Counts, missing: list[int]) -> None:
     """Puts each free unit into the split that lacks most documents, and leaves one for every split that is empty."""
-    free = sorted((u for u in of_label if u.split is None), key=lambda unit: (-unit.size, unit.shuffle_key))
-    empty = set(range(len(splits))) - {splits.index(unit.split) for unit in of_label if unit.split is not None}
-    for position, unit in enumerate(free):
-        choice = range(len(splits)) if len(free) - position > len(empty) else sorted(empty)
-        column = max(choice, key=lambda index: missing[index])
-        unit.split = splits[column]
-        missing[column] -= unit.size
+    splits = range(len(missing))
+    free = units.shuffled(of_label[units.splits[of_label] == NONE], largest_first=True)
+    empty = set(splits) - set(units.splits[of_label].tolist())
+    left = len(free)
+    columns = []
+    for size in units.sizes[free].tolist():
+        column = max(splits if left > len(empty) else sorted(empty), key=missing.__getitem__)
+        columns.append(column)
+        missing[column] -= size
         empty.discard(column)
+        left -= 1
+    units.splits[free] = columns

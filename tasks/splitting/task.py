@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
+from tasks.extraction import schema as extraction
 from tasks.extraction.document import Document, read_documents
-from tasks.shared.batched import batched
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
-from tasks.shared.parquet import PartWriter
+from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger
 from tasks.splitting.assign import assign_fold, assign_splits
 from tasks.splitting.earlier import find_earlier, read_splits_with_digests
-from tasks.splitting.given import assign_given, has_given_splits
+from tasks.splitting.given import assign_given
+from tasks.splitting.rows import NONE, Ints, read_rows
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingSettings
 
@@ -30,11 +33,11 @@ def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Ma
 
     A fold always starts afresh, and so do splits that the corpus comes with.
     """
-    if settings.fold is not None or has_given_splits(_read_cleaned(inputs["cleaned"])):
+    if settings.fold is not None or _has_given_splits(inputs["cleaned"]):
         return False
     known = read_splits_with_digests(earlier)
     names = {document.digest for document in known if document.digest} | {document.doc_id for document in known}
-    return any({document.digest, document.doc_id} & names for document in _read_cleaned(inputs["cleaned"]))
+    return any({document.digest, document.doc_id} & names for document in _read_ids(inputs["cleaned"]))
 
 
 @stage(
@@ -51,39 +54,66 @@ def split(
     `previous` are earlier splits, whose texts stay where they are; a fold ignores them. Splits that the corpus comes
     with are honoured. Raises CorpusError for a fold of such a corpus.
     """
-    documents = sorted(_read_cleaned(cleaned))
+    rows = read_rows(cleaned)
     shares = {name: getattr(settings, name) for name in SPLITS}
     moved = 0
     found: dict[str, JsonValue] = {}
-    if has_given_splits(documents):
+    if _has_given_splits(cleaned):
         if settings.fold is not None:
             raise CorpusError(
                 "the corpus comes with its splits, and a cross-validation draws its own; set "
                 "extraction.table.split_column to null for it"
             )
-        assigned, found = assign_given(documents, shares, settings.seed, settings.small_labels)
+        assigned, found = assign_given(rows, shares, settings.seed, settings.small_labels)
     elif settings.fold is None:
-        known = {} if previous is None else find_earlier(documents, read_splits_with_digests(previous))
-        before = {doc_id: document.split for doc_id, document in known.items()}
-        assigned = assign_splits(documents, shares, settings.seed, settings.small_labels, before)
-        moved = sum(assigned.get(doc_id, name) != name for doc_id, name in before.items())
+        before = None if previous is None else _earlier_splits(cleaned, previous, len(rows))
+        assigned = assign_splits(rows, shares, settings.seed, settings.small_labels, before)
+        if before is not None:
+            moved = int(np.count_nonzero((before != NONE) & (assigned != NONE) & (before != assigned)))
     else:
         fold = settings.fold
-        assigned = assign_fold(documents, shares, fold.count, fold.index, settings.seed, settings.small_labels)
-    rows = (d._replace(split=assigned[d.doc_id])._asdict() for d in documents if d.doc_id in assigned)
+        assigned = assign_fold(rows, shares, fold.count, fold.index, settings.seed, settings.small_labels)
     with PartWriter(out / DATASET, SPLITS_SCHEMA) as writer:
-        for batch in batched(rows, BATCH_ROWS):
+        for batch in _batches(cleaned, assigned):
             writer.write(batch)
-    counts = Counter(assigned.values())
-    logger("splitting").info("splitting: %s", ", ".join(f"{counts[name]} {name}" for name in SPLITS))
-    return {
-        "rows": writer.rows,
-        **{name: counts[name] for name in SPLITS},
-        "dropped": len(documents) - writer.rows,
-        "moved": moved,
-        **found,
-    }
+    counts = {name: int(np.count_nonzero(assigned == number)) for number, name in enumerate(SPLITS)}
+    logger("splitting").info("splitting: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return {"rows": writer.rows, **counts, "dropped": len(rows) - writer.rows, "moved": moved, **found}
 
 
-def _read_cleaned(cleaned: Path) -> Iterator[Document]:
-    return read_documents(cleaned, ("doc_id", "label", "group", "digest", "given_split"))
+def _read_ids(cleaned: Path) -> Iterator[Document]:
+    return read_documents(cleaned, ("doc_id", "digest"))
+
+
+def _has_given_splits(cleaned: Path) -> bool:
+    """Whether the corpus comes with splits: all documents have one, or none has."""
+    first = next(read_batches(cleaned / extraction.DATASET, ["given_split"], rows=1), None)
+    return first is not None and first["given_split"].null_count == 0
+
+
+def _earlier_splits(cleaned: Path, previous: Path, documents: int) -> Ints:
+    """The number of the split that each document had, or NONE; the documents are sorted by id."""
+    today = list(_read_ids(cleaned))
+    known = find_earlier(today, read_splits_with_digests(previous))
+    numbers = (SPLITS.index(known[each.doc_id].split) if each.doc_id in known else NONE for each in today)
+    return np.fromiter(numbers, np.int32, documents)
+
+
+def _batches(cleaned: Path, assigned: Ints) -> Iterator[pa.RecordBatch]:
+    """The documents that are in a split, some at a time."""
+    names, done = pa.array(SPLITS), 0
+    waiting = SPLITS_SCHEMA.empty_table()
+    for rows in read_batches(cleaned / extraction.DATASET, ["doc_id", "label", "group", "digest"], rows=BATCH_ROWS):
+        of_rows = assigned[done : done + rows.num_rows]
+        done += rows.num_rows
+        mask = of_rows != NONE
+        columns = {
+            **dict(zip(rows.schema.names, rows.columns, strict=True)),
+            "split": names.take(pa.array(of_rows, mask=~mask)),
+        }
+        found = pa.RecordBatch.from_arrays([columns[name] for name in SPLITS_SCHEMA.names], schema=SPLITS_SCHEMA)
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([found.filter(pa.array(mask))])])
+        while waiting.num_rows >= BATCH_ROWS:
+            yield from waiting.slice(0, BATCH_ROWS).combine_chunks().to_batches()
+            waiting = waiting.slice(BATCH_ROWS)
+    yield from waiting.combine_chunks().to_batches()
