@@ -62,6 +62,20 @@ def write(folder: Path, text: str) -> Path:
         ("training:\nvocabulary: {}", r"training: given null; should have keys below it; remove the line"),
         ("name: 2026-13-45", r"pipeline\.yaml: not valid YAML \(month must be in 1\.\.12\)"),
         ("[" * 3000, r"pipeline\.yaml: not valid YAML \(nested too deeply\)"),
+        ("data: ~nobody-here/x", r"data: given \"~nobody-here/x\"; there is no home folder for '~nobody-here'$"),
+        ('data: "a\\0b"', r"data: given .*; NUL cannot be part of a path$"),
+        (
+            "extraction: {folder: {path: []}}",
+            r"^\S*pipeline\.yaml: extraction\.folder\.path: given \[\]; should be a path$",
+        ),
+        (
+            "extraction: {folder: {path: 'file://x/y'}}",
+            r"path: given .*; the path of a file:// URL",
+        ),
+        (
+            "checks: {cleaning: {max_dropped: 1}, drift: 3}",
+            r"max_dropped: unknown .*checks\.drift: given 3; should",
+        ),
         ("7", r"pipeline\.yaml: holds a number; expected sections such as"),
         ("<html>", r"pipeline\.yaml: holds a text; expected sections such as"),
     ],

@@ -96,8 +96,8 @@ class Pipeline(Section):
         return {name: getattr(self.checks, name) for name in type(self.checks).model_fields}
 
 
-MOST_CHARACTERS = 80
-"""Of what was given, in a message."""
+MOST_CHARACTERS, MOST_FAULTS = 80, 3
+"""Of what was given, and of faults, in a message."""
 PLAIN_WORDS = {
     "model_type": "should have keys below it; remove the line, or write the keys on lines of their own",
     "path_type": "should be a path",
@@ -128,7 +128,9 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pip
     try:
         return Pipeline.model_validate(values, context={"root": path.resolve().parent})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(path, values, dict(fault)) for fault in error.errors()[:3])) from None
+        faults = {_place(fault["loc"]): dict(fault) for fault in reversed(error.errors())}  # one for each place
+        told = [_explain(path, where, fault) for where, fault in reversed(faults.items())]
+        raise SettingsError("; ".join(told[:MOST_FAULTS])) from None
 
 
 def default_settings(settings: Pipeline) -> Pipeline:
@@ -170,9 +172,27 @@ def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             values[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
+def _place(location: Sequence[int | str]) -> str:
+    """The key that an error is about, without the names of types that pydantic appends for a choice of types."""
+    section: Any = Pipeline
+    parts: list[str] = []
+    for part in location:
+        if not isinstance(part, int) and not hasattr(section, "model_fields"):
+            break
+        parts.append(str(part))
+        section = _section(section, part)
+    return ".".join(parts)
+
+
+def _section(section: Any, key: int | str) -> Any:
+    """What a key of a section holds: a section, or something without fields."""
+    field = getattr(section, "model_fields", {}).get(key)
+    annotation = field.annotation if field else None
+    return next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
+
+
+def _explain(path: Path, where: str, fault: Mapping[str, Any]) -> str:
     """One of pydantic's errors, in plain words."""
-    where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         if where in RENAMED_KEYS:
             return f"{path}: {where}: unknown key; it is called {RENAMED_KEYS[where]} now"
@@ -193,6 +213,5 @@ def _explain(path: Path, values: Mapping[str, Any], fault: Mapping[str, Any]) ->
 def _fields(location: Sequence[int | str]) -> Iterator[str]:
     section: Any = Pipeline
     for part in location:
-        section = section.model_fields[part].annotation
-        section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
+        section = _section(section, part)
     yield from section.model_fields

@@ -17,14 +17,24 @@ class _Location:
 
 
 def _relative_to_settings(path: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(path):
+        raise ValueError("NUL cannot be part of a path")
     root = (info.context or {}).get("root")
-    return path if root is None else Path(root, path.expanduser())
+    try:
+        return path if root is None else Path(root, path.expanduser())
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {path.parts[0]!r}") from None
 
 
 def _local_or_remote(value: Any) -> Any:
     if not is_url(value):
         return Path(value) if isinstance(value, str) else value
-    return Path(unquote(urlsplit(value).path)) if value.lower().startswith("file://") else checked_url(value)
+    parts = urlsplit(value)
+    if parts.scheme != "file":
+        return checked_url(value)
+    if parts.netloc not in ("", "localhost"):
+        raise ValueError("the path of a file:// URL begins with a third slash: file:///home/…")
+    return Path(unquote(parts.path))
 
 
 def _relative_unless_remote(place: Path | str, info: ValidationInfo) -> Path | str:
