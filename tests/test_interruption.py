@@ -67,14 +67,20 @@ def test_ctrl_c_in_a_terminal_ends_the_run_at_once_with_one_line(alone: Pipeline
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_run_and_its_server(alone: Pipeline):
+@pytest.mark.parametrize(
+    ("number", "code", "said_last"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "its terminal was closed")],
+)
+def test_sigterm_and_a_closed_terminal_end_the_run_and_its_server(
+    alone: Pipeline, number: int, code: int, said_last: str
+):
     process = alone.start("run")
     begun(alone, process, "06_rnn")
     family = descendants(process.pid)
-    process.terminate()
+    process.send_signal(number)
     _, err = process.communicate(timeout=20)
-    assert process.returncode == 143
-    assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", "terminated")
+    assert process.returncode == code
+    assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", said_last)
     assert "Traceback" not in err
     (record,) = [json.loads(path.read_text()) for path in (alone.data / "runs").glob("*.json")]
     said = [record[key] for key in ("status", "message", "current_stage")]

@@ -12,15 +12,9 @@ from pathlib import Path
 import pytest
 from deployed import Site, make_site
 
-from benchmarks.torture.processes import descendants, wait_until
+from benchmarks.torture.processes import descendants, gone, wait_until
 
 MANY = {"training": {"epochs": 2000, "batch_size": 4}}
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
 
 def start(site: Site) -> subprocess.Popen[str]:
@@ -56,12 +50,25 @@ def test_ctrl_c_during_a_run_leaves_no_process_and_the_run_as_crashed(tmp_path: 
     os.kill(served.pid, signal.SIGINT)
     out, err = served.communicate(timeout=100)
     assert (served.returncode, out, err) == (0, "stopped: worker and server\n", "")
-    assert [pid for pid in family if alive(pid)] == []
+    assert all(map(gone, family))
     assert not list(site.data.glob("06_rnn/.staged-*"))
     log = (site.data / "prefect/logs/worker.log").read_text()
     assert "Finished in state Crashed('Execution was aborted by a termination signal.')" in log
     with site.server():  # the same database again
         assert site.state(run)["type"] == "CRASHED"
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_leaves_no_process(tmp_path: Path):
+    site = make_site(tmp_path)
+    served = start(site)
+    assert served.stdout is not None
+    served.stdout.readline()
+    family = [served.pid, *descendants(served.pid)]
+    served.stdout.close()  # what it says has no reader any more
+    os.kill(served.pid, signal.SIGHUP)
+    assert served.wait(100) == 0
+    assert all(map(gone, family))
 
 
 def test_a_port_that_is_taken_is_reported(tmp_path: Path):

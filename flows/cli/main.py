@@ -38,7 +38,7 @@ def cli() -> None:
     corpusflow predict letter.txt           label a text with the champion
 
     Exit codes: 0 success, 1 the run failed, 2 the input or the settings are wrong, 130 interrupted
-    (Ctrl-C), 143 terminated.
+    (Ctrl-C), 143 terminated, 129 its terminal was closed.
     """
 
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-LONGEST_CLEANUP = {signal.SIGINT: 2.5, signal.SIGTERM: 8.0}
+LONGEST_CLEANUP = {signal.SIGINT: 2.5, signal.SIGTERM: 8.0, signal.SIGHUP: 8.0}
 """Seconds from a signal until the process ends, even if the main thread is in a library that does not return."""
 MESSAGES = {
+    129: "its terminal was closed; no file is half-written, and the next run continues from here",
     130: "interrupted; no file is half-written, and the next run continues from here",
     143: "terminated; no file is half-written, and the next run continues from here",
 }
@@ -24,12 +25,12 @@ _exit_hooks_would_hang = threading.Event()
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived, or SIGHUP: the terminal was closed."""
 
 
 @contextmanager
 def prompt_end() -> Iterator[None]:
-    """Inside, the first SIGINT raises KeyboardInterrupt and the first SIGTERM Terminated; later ones are ignored.
+    """Inside, SIGINT raises KeyboardInterrupt, and SIGTERM and SIGHUP raise Terminated; signals after it are ignored.
 
     If the main thread has not ended the process a little later, a second thread does.
     """

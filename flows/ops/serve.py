@@ -20,6 +20,7 @@ from tasks.shared.errors import RunError, one_line
 
 POOL = "corpusflow"
 START_SECONDS, STOP_SECONDS = 180, 30
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(port: int, logs: Path) -> None:
@@ -31,7 +32,9 @@ def serve(port: int, logs: Path) -> None:
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     logs.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` stops it as Ctrl-C does
+    for number in (signal.SIGTERM, signal.SIGHUP):  # `kill`, and a closed terminal, stop it as Ctrl-C does
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)
     try:
         with _running("server", logs, "server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
             _wait_until_healthy(server, address, logs)
@@ -40,7 +43,8 @@ def serve(port: int, logs: Path) -> None:
                 click.echo(f"Prefect's UI: {address}  (logs: {logs}; Ctrl-C stops everything)")
                 _wait_for_any(server=server, worker=worker, logs=logs)
     except KeyboardInterrupt:
-        click.echo("stopped: worker and server")
+        with suppress(OSError):  # a terminal that was closed
+            click.echo("stopped: worker and server")
 
 
 def _deploy() -> None:
@@ -82,7 +86,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
     Each gets SIGTERM before SIGKILL: a run has a state to report and files to clean up.
     """
-    ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    ignored = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     children = _descendants(process.pid)
     try:
         _signal(children, signal.SIGTERM)
