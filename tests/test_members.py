@@ -14,7 +14,7 @@ from training_texts import labelled, texts
 
 from tasks.linear import counting, ngrams
 from tasks.linear.cross_fit import cross_fit as cross_fit_linear
-from tasks.linear.fit import Options, choices, fit_svm, label_evidence, make_features
+from tasks.linear.fit import Options, choices, document_counts, fit_svm, label_evidence, make_features
 from tasks.linear.logistic import fit_logistic, term_scales
 from tasks.linear.member import COUNTERS, Choice, LinearMember
 from tasks.linear.schema import Kind
@@ -143,10 +143,16 @@ def test_texts_are_counted_block_by_block_as_terms_that_are_known(kind: Kind, mo
 
 def test_a_term_is_evidence_by_the_texts_that_have_it() -> None:
     counts, terms = ngrams.count([["a", "b"], ["a", "c"], ["c", "b"], ["c", "b"]] * 3)
-    found = dict(zip(terms, label_evidence(counts, np.array([True, True, False, False] * 3)), strict=True))
+    found = dict(
+        zip(
+            terms,
+            label_evidence(counts, np.array([True, True, False, False] * 3), document_counts(counts)),
+            strict=True,
+        )
+    )
     assert found["a"] == pytest.approx(np.log(7 / 4) - np.log(1 / 4))  # six texts of six, where three were expected
     assert found["c"] == pytest.approx(np.log(4 / 5.5) - np.log(7 / 5.5))
-    assert not label_evidence(counts, np.array([True, True] * 6)).any()
+    assert not label_evidence(counts, np.array([True, True] * 6), document_counts(counts)).any()
 
 
 def test_for_two_labels_part_of_a_weight_may_be_naive_bayes() -> None:
@@ -161,7 +167,7 @@ def test_for_two_labels_part_of_a_weight_may_be_naive_bayes() -> None:
     assert forms["words", 3] == forms["characters", 3] == {(True, 1.0)}
     features = make_features(OPTIONS["words"], written, 2)
     weights, _ = fit_svm(features.values, labels, 2, Choice(1, False, True, 0))
-    evidence = label_evidence(features.values, labels == 1)
+    evidence = label_evidence(features.values, labels == 1, document_counts(features.values))
     assert np.corrcoef(weights[:, 1], evidence)[0, 1] == pytest.approx(1)
     np.testing.assert_array_equal(weights[:, 0], -weights[:, 1])
 

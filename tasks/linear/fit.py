@@ -111,18 +111,31 @@ def fit_svm(
     if len(known) < 2 or not values.shape[1]:
         bias[:] = np.bincount(labels, minlength=label_count) / max(len(labels), 1)
         return weights, bias
+    values, found = _sorted(values), document_counts(values)
     for label in known[-1:] if len(known) == 2 else known:
-        weights[:, label], bias[label] = _fit_label(values, labels == label, choice)
+        weights[:, label], bias[label] = _fit_label(values, labels == label, choice, found)
     if len(known) == 2:
         weights[:, known[0]], bias[known[0]] = -weights[:, known[1]], -bias[known[1]]
     return weights, bias
 
 
-def _fit_label(values: csr_array, own: NDArray[np.bool_], choice: Choice) -> tuple[NDArray[np.float32], float]:
+def _sorted(values: csr_array) -> csr_array:
+    """The same with the terms of each text in order: scikit-learn would sort them for every label."""
+    if values.has_sorted_indices:
+        return values
+    if values.indices.flags.writeable:
+        values.sort_indices()
+        return values
+    return values.sorted_indices()
+
+
+def _fit_label(
+    values: csr_array, own: NDArray[np.bool_], choice: Choice, found: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float]:
     """Weights [terms] and bias of one label against the rest; `own` [texts] is true for its texts."""
     from sklearn.svm import LinearSVC  # a second to import, and prediction does without
 
-    evidence = label_evidence(values, own) if choice.scaled else np.ones(values.shape[1], np.float32)
+    evidence = label_evidence(values, own, found) if choice.scaled else np.ones(values.shape[1], np.float32)
     kept = np.flatnonzero(evidence)
     weights = np.zeros(len(evidence), np.float32)
     if not len(kept):
@@ -136,15 +149,21 @@ def _fit_label(values: csr_array, own: NDArray[np.bool_], choice: Choice) -> tup
     return weights, float(svm.intercept_[0])
 
 
-def label_evidence(values: csr_array, own: NDArray[np.bool_]) -> NDArray[np.float32]:
+def document_counts(values: csr_array) -> NDArray[np.float32]:
+    """The number of texts with each term, [terms]."""
+    return np.bincount(values.indices, minlength=values.shape[1]).astype(np.float32)
+
+
+def label_evidence(values: csr_array, own: NDArray[np.bool_], found: NDArray[np.float32]) -> NDArray[np.float32]:
     """What each term says for a label rather than for the rest, in nats [terms]; 0 below `LEAST_EVIDENCE`.
+
+    `found` are the `document_counts` of the values.
 
     The number of texts with the term is compared with the number expected if labels did not matter, among the label's
     texts and among the rest: the difference of their logarithms. Unlike smoothed shares, it is near zero for a rare
     term in the texts of frequent labels, which would otherwise speak for every rare label.
     """
-    found = np.bincount(values.indices, minlength=values.shape[1]).astype(np.float32)
-    here = np.bincount(values[own].indices, minlength=values.shape[1]).astype(np.float32)
+    here = document_counts(values[own])
     expected, c = found * np.float32(own.mean()), np.float32(PSEUDO_COUNT)
     evidence = np.log((here + c) / (expected + c)) - np.log((found - here + c) / (found - expected + c))
     evidence[np.abs(evidence) < LEAST_EVIDENCE] = 0
