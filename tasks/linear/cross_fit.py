@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from tasks.linear.features import read_labels, read_positions, read_terms, read_values, write_features, write_labels
 from tasks.linear.fit import Options, choices, fit_weights, make_features
@@ -74,12 +75,19 @@ def fit_choice(
     name: str, choice: Choice, fold: int | None, kind: Kind, label_count: int, scratch: str
 ) -> tuple[Floats32, ...]:
     """Margins [texts, labels] of the fold's texts, learned from the others; without a fold, weights and bias of all."""
-    values, (labels, folds) = read_values(Path(scratch, name)), read_labels(Path(scratch, name))
-    if fold is None:
-        return fit_weights(kind, values, labels, label_count, choice)
-    others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    weights, bias = fit_weights(kind, values[others], labels[others], label_count, choice)
-    return (np.asarray(values[mine] @ weights + bias, np.float32),)
+    labels, folds = read_labels(Path(scratch, name))
+    others, mine = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)  # without a fold: all, and none
+    learned, own = _read_rows(Path(scratch, name), others, mine)
+    weights, bias = fit_weights(kind, learned, labels[others], label_count, choice)
+    return (weights, bias) if fold is None else (np.asarray(own @ weights + bias, np.float32),)
+
+
+def _read_rows(folder: Path, others: Ints, mine: Ints) -> tuple[csr_array, csr_array]:
+    """The features of the texts to learn from, the terms of each in order, and of the others; the files are closed."""
+    values = read_values(folder)
+    learned, own = values[others], values[mine]
+    learned.sort_indices()  # scikit-learn would, for every label
+    return learned, own
 
 
 class _Fitting:

@@ -111,22 +111,12 @@ def fit_svm(
     if len(known) < 2 or not values.shape[1]:
         bias[:] = np.bincount(labels, minlength=label_count) / max(len(labels), 1)
         return weights, bias
-    values, found = _sorted(values), document_counts(values)
+    found = document_counts(values)
     for label in known[-1:] if len(known) == 2 else known:
         weights[:, label], bias[label] = _fit_label(values, labels == label, choice, found)
     if len(known) == 2:
         weights[:, known[0]], bias[known[0]] = -weights[:, known[1]], -bias[known[1]]
     return weights, bias
-
-
-def _sorted(values: csr_array) -> csr_array:
-    """The same with the terms of each text in order: scikit-learn would sort them for every label."""
-    if values.has_sorted_indices:
-        return values
-    if values.indices.flags.writeable:
-        values.sort_indices()
-        return values
-    return values.sorted_indices()
 
 
 def _fit_label(
@@ -140,8 +130,10 @@ def _fit_label(
     weights = np.zeros(len(evidence), np.float32)
     if not len(kept):
         return weights, 2 * float(own.mean()) - 1
-    scaled = csr_array(values[:, kept])
-    scaled.data *= evidence[kept][scaled.indices]
+    chosen = values[:, kept]
+    chosen.data *= evidence[kept][chosen.indices]
+    scaled = csr_array((chosen.data.astype(np.float64), chosen.indices, chosen.indptr), shape=chosen.shape)
+    del chosen  # scikit-learn would keep another copy of the same
     class_weight = "balanced" if choice.balanced else None
     svm = LinearSVC(C=choice.C, class_weight=class_weight, tol=0.1, random_state=0).fit(scaled, own)
     of_bayes = np.abs(svm.coef_[0]).sum() / len(evidence)

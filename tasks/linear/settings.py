@@ -27,14 +27,14 @@ class LinearSettings(Section):
     words_min_df: int = Field(2, ge=1, description="Minimum document frequency of a word or a pair of words.")
     words_max_terms: int = Field(400_000, ge=1, description="Words and pairs, at most; the most frequent ones.")
     words_max_megabytes: float = Field(
-        150.0,
+        120.0,
         gt=0,
         description="Megabytes of text that words learns from, at most; of more, a sample of every label.",
     )
     characters_min_df: int = Field(3, ge=1, description="Minimum document frequency of a character n-gram.")
     characters_max_terms: int = Field(200_000, ge=1, description="Character n-grams, at most; the most frequent ones.")
     characters_max_megabytes: float = Field(
-        40.0, gt=0, description="The same for characters, whose features take some ten times the memory of a word's."
+        35.0, gt=0, description="The same for characters, whose features take some ten times the memory of a word's."
     )
     counts_strength: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (5.0, 30.0), min_length=1, description="C of counts; out-of-fold predictions select one."
@@ -46,7 +46,7 @@ class LinearSettings(Section):
         description="Words and signs, at most; the most frequent ones. null: 4 per text, between 3,000 and 16,000.",
     )
 
-    counts_max_megabytes: float = Field(150.0, gt=0, description="The same for counts.")
+    counts_max_megabytes: float = Field(120.0, gt=0, description="The same for counts.")
 
     @field_validator("members")
     @classmethod
