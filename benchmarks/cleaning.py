@@ -24,7 +24,7 @@ import numpy as np
 from rensa import RMinHash, RMinHashLSH
 
 from tasks.cleaning.digest import text_digest
-from tasks.cleaning.duplicates import DuplicateFinder, band_count, sign
+from tasks.cleaning.duplicates import DuplicateFinder, band_count, shared_buckets, sign
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.settings import CleaningSettings, DuplicateSettings
 from tasks.cleaning.shingles import Hashes, shingles
@@ -118,7 +118,12 @@ def near_duplicates(texts: Sequence[str]) -> None:
     """What the stage does to find them: shingles, signatures, index, exact similarities."""
     options = DUPLICATES.model_dump()
     policies = {name: options.pop(name) for name in ("exact", "near")}
-    duplicates = DuplicateFinder([sign(texts, **options)], **policies, threshold=DUPLICATES.threshold)
+    duplicates = DuplicateFinder(
+        shared_buckets([sign(texts, **options)]),
+        lambda number: shingles(texts[number], DUPLICATES.shingle_words),
+        **policies,
+        threshold=DUPLICATES.threshold,
+    )
     for number, text in enumerate(texts):
         duplicates.add(str(number), bytes.fromhex(text_digest(text)))
 

@@ -37,7 +37,7 @@ MADE_BY = {
     "model": "stacking",
 }
 """The stage that makes an input, where it has another name."""
-NOT_INPUTS = {"scratch", "previous", "executor"}
+NOT_INPUTS = {"scratch", "previous", "executor", "kept"}
 LAST = "evaluation"
 MARKS = "osD^vPX*<>"
 

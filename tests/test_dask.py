@@ -24,7 +24,8 @@ from sleeping_run import start_sleeping_run
 from benchmarks.torture.processes import gone
 from tasks.shared.errors import RunError
 from tasks.shared.parquet import PartWriter
-from tasks.shared.parts.make import make_parts
+from tasks.shared.parts.kept import KeptParts
+from tasks.shared.parts.make import Work, make_parts
 from tasks.shared.parts.part import Part, parts_of
 from tasks.shared.runner import cluster
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
@@ -32,6 +33,7 @@ from tasks.shared.runner.pool import open_executor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
+COLUMNS = ("doc_id", "text")
 
 
 @pytest.fixture
@@ -85,7 +87,9 @@ def test_a_killed_worker_costs_no_part(dask: DaskProcesses, parts: list[Part], t
     log = tmp_path / "calls"
     with open_executor("dask", None, dask.start()) as executor:
         killer = when(log, 4, lambda: dask.workers[0].send_signal(signal.SIGKILL))
-        counts = make_parts("cleaning", runner_calls.slow_part, parts, (str(log),), tmp_path / "place", executor)
+        counts = make_parts(
+            "cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, tmp_path / "place", executor
+        )
         killer.join(20)
     assert [part["number"] for part in counts] == list(range(12))
     assert dask.workers[0].wait(10) == -signal.SIGKILL
@@ -93,21 +97,23 @@ def test_a_killed_worker_costs_no_part(dask: DaskProcesses, parts: list[Part], t
 
 
 def test_a_run_goes_on_after_the_scheduler_was_killed(dask: DaskProcesses, parts: list[Part], tmp_path: Path) -> None:
-    log, place = tmp_path / "calls", tmp_path / "place"
+    log, place, kept = tmp_path / "calls", tmp_path / "place", KeptParts(tmp_path / "kept")
     address = dask.start()
     message = (
         rf"^cleaning of .*/part-00000.parquet, row groups \d+ to \d+: the Dask scheduler at {address} is gone; start"
     )
     with pytest.raises(RunError, match=message) as caught, open_executor("dask", None, address) as executor:
         when(log, 6, lambda: dask.scheduler.send_signal(signal.SIGKILL))
-        make_parts("cleaning", runner_calls.slow_part, parts, (str(log),), place, executor)
+        make_parts("cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, place, executor, kept)
     assert "\n" not in str(caught.value)
     dask.stop()
     made = len(list(place.glob("part-*")))
     assert 0 < made < 12
     log.unlink()
     with open_executor("dask", None, dask.start()) as executor:
-        counts = make_parts("cleaning", runner_calls.slow_part, parts, (str(log),), place, executor)
+        counts = make_parts(
+            "cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, place, executor, kept
+        )
     assert [part["number"] for part in counts] == list(range(12))
     assert len(called(log)) == 12 - made
 
@@ -118,9 +124,8 @@ def test_a_part_that_always_fails_is_named_and_log_lines_arrive(
     with open_executor("dask", None, dask.start()) as executor:
         message = r"part-00000.parquet, row groups 7 to 7: document '07': ValueError: bad text; remove that text"
         with pytest.raises(RunError, match=message):
-            make_parts(
-                "cleaning", runner_calls.measure_part, parts, (str(tmp_path / "c"), "07"), tmp_path / "p", executor
-            )
+            work = Work(runner_calls.measure_part, (str(tmp_path / "c"), "07"), COLUMNS)
+            make_parts("cleaning", work, parts, tmp_path / "p", executor)
         with caplog.at_level(logging.INFO, "corpusflow"):
             calls = [Call(f"square of {number}", runner_calls.square, (number,)) for number in range(3)]
             assert sorted(result for _, result in run_calls(executor, calls, tmp_path / "messages")) == [0, 1, 4]
@@ -146,13 +151,13 @@ def test_tls_follows_the_configuration_of_dask(dask: DaskProcesses, parts: list[
         import_module("dask.config").set({f"distributed.comm.tls.{name}": value for name, value in tls.items()}),
         open_executor("dask", None, address) as executor,
     ):
-        counts = make_parts("cleaning", runner_calls.where, parts, (), tmp_path / "place", executor)
+        counts = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
     assert {part["pid"] for part in counts} == {dask.workers[0].pid}
 
 
 def test_a_cluster_of_its_own_ends_with_the_run(parts: list[Part], tmp_path: Path) -> None:
     with open_executor("dask", 2) as executor:
-        counts = make_parts("cleaning", runner_calls.where, parts, (), tmp_path / "place", executor)
+        counts = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
     pids = {part["pid"] for part in counts}
     assert os.getpid() not in pids
     assert {part["threads"] for part in counts} == {"1"}

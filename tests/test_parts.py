@@ -16,14 +16,16 @@ from part_artifacts import cut_finely, make_all, write_extracted
 
 from tasks.shared.checks import batch
 from tasks.shared.errors import ArtifactError, RunError
-from tasks.shared.parquet import PartWriter, read_between
+from tasks.shared.parquet import PartWriter
 from tasks.shared.parts import part as parts_module
-from tasks.shared.parts.make import collect, folder_of, make_parts
+from tasks.shared.parts.kept import KeptParts
+from tasks.shared.parts.make import Work, collect, folder_of, make_parts
 from tasks.shared.parts.part import parts_of
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.pool import open_executor
 
 SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.string())])
+COLUMNS = ("doc_id", "text")
 
 
 @pytest.fixture
@@ -72,32 +74,36 @@ def test_the_parts_of_a_dataset_are_all_its_row_groups(dataset: Path) -> None:
     assert ids == [f"{number:02d}" for number in range(12)]
 
 
-@given(st.lists(st.integers(1, 10**8), min_size=1, max_size=30), st.integers(1, 10**8))
-def test_row_groups_are_divided_without_loss(sizes: list[int], size: int) -> None:
-    runs = list(parts_module._divided(sizes, size))
-    assert [group for run in runs for group in run] == list(range(len(sizes)))
-    for run in runs:
-        assert sum(sizes[group] for group in run) <= 2 * size + 2 * max(sizes)
+@given(st.lists(st.tuples(st.integers(1, 10**8), st.integers(0, 8)), min_size=1, max_size=30), st.integers(1, 10**8))
+def test_row_groups_are_divided_without_loss(groups: list[tuple[int, int]], size: int) -> None:
+    runs = list(parts_module._divided([parts_module._Group(*group) for group in groups], 2, size))
+    assert [number for first, end in runs for number in range(first, end)] == list(range(len(groups)))
+    for first, end in runs:
+        assert sum(content for content, _ in groups[first:end]) <= max(4 * size, groups[first][0])
 
 
 def test_finished_parts_are_not_made_again(dataset: Path, tmp_path: Path) -> None:
     parts, place = parts_of(dataset), tmp_path / "place"
     arguments = (str(tmp_path / "calls"), "05")
+    kept = KeptParts(tmp_path / "kept")
     with pytest.raises(RunError, match="document '05'"):
-        make_parts("cleaning", runner_calls.measure_part, parts, arguments, place, IN_PROCESS)
+        make_parts("cleaning", Work(runner_calls.measure_part, arguments, COLUMNS), parts, place, IN_PROCESS, kept)
     assert not list(place.glob(".making-*"))
     made = len(list(place.glob("part-*")))
     assert 0 < made < len(parts)
     (tmp_path / "calls").unlink()
     (folder_of(place, parts[0]) / "rows.txt").write_text("cut")  # as after a power cut
-    counts = make_parts("cleaning", runner_calls.measure_part, parts, (arguments[0], ""), place, IN_PROCESS)
+    work = Work(runner_calls.measure_part, (arguments[0], ""), COLUMNS)
+    counts = make_parts("cleaning", work, parts, place, IN_PROCESS, kept)
     assert sum(part["rows"] for part in counts) == 12
     assert len((tmp_path / "calls").read_text().split()) == len(parts) - made + 1
 
 
 def test_a_file_that_another_run_took_is_named(dataset: Path, tmp_path: Path) -> None:
     parts, place, out = parts_of(dataset), tmp_path / "place", tmp_path / "out"
-    make_parts("cleaning", runner_calls.measure_part, parts, (str(tmp_path / "calls"), ""), place, IN_PROCESS)
+    make_parts(
+        "cleaning", Work(runner_calls.measure_part, (str(tmp_path / "calls"), ""), COLUMNS), parts, place, IN_PROCESS
+    )
     collect(place, parts, "rows.txt", out)
     assert sorted(path.name for path in out.iterdir()) == [f"part-{part.number:05d}.parquet" for part in parts]
     with pytest.raises(RunError, match=r"part-00000/rows.txt: is gone; if no other run"):
@@ -108,9 +114,8 @@ def test_a_part_that_always_fails_is_named_with_its_document(dataset: Path, tmp_
     parts = parts_of(dataset)
     message = rf"^{re.escape(str(dataset))}/part-\d+\.parquet, row groups 0 to 0: document '07': ValueError: bad text; "
     with open_executor("processes", 2) as executor, pytest.raises(RunError, match=message) as caught:
-        make_parts(
-            "cleaning", runner_calls.measure_part, parts, (str(tmp_path / "calls"), "07"), tmp_path / "p", executor
-        )
+        work = Work(runner_calls.measure_part, (str(tmp_path / "calls"), "07"), COLUMNS)
+        make_parts("cleaning", work, parts, tmp_path / "p", executor)
     assert "\n" not in str(caught.value)
 
 
@@ -120,7 +125,13 @@ def test_progress_counts_parts(
     monkeypatch.setattr("tasks.shared.progress.SECONDS_BETWEEN_LINES", 0)
     parts = parts_of(dataset)
     with caplog.at_level(logging.INFO, "corpusflow"):
-        make_parts("cleaning", runner_calls.measure_part, parts, (str(tmp_path / "c"), ""), tmp_path / "p", IN_PROCESS)
+        make_parts(
+            "cleaning",
+            Work(runner_calls.measure_part, (str(tmp_path / "c"), ""), COLUMNS),
+            parts,
+            tmp_path / "p",
+            IN_PROCESS,
+        )
     assert f"cleaning: {len(parts)} parts of {len(parts)}" in caplog.text
 
 
@@ -129,11 +140,6 @@ def test_a_damaged_part_is_named(dataset: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(ArtifactError, match=rf"^{re.escape(str(path))}: not readable as Parquet"):
         parts_of(dataset)
-
-
-def test_rows_between_two_ids_are_found_by_the_statistics(dataset: Path) -> None:
-    assert read_between(dataset, ("doc_id", "text"), "03", "055")["doc_id"].to_pylist() == ["03", "04", "05"]
-    assert read_between(dataset, ("doc_id",), "5", "6").num_rows == 0
 
 
 def test_checks_gather_the_rows_of_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ def why(stage: str | None, run_id: str | None, config: Path, as_json: bool) -> N
     """Show why each stage of a run was reused or built.
 
     A stage is built when something that it depends on has changed: its settings, the content of its inputs, the code
-    that it uses, or its libraries. Lists each change with the old and the new value. `corpusflow runs` lists the runs.
+    that it uses, or its libraries. Lists each change with the old and the new value, and for the stages that work part
+    by part how many parts were made and how many kept from earlier builds. `corpusflow runs` lists the runs.
 
     \b
     corpusflow why                      every stage of the newest run
@@ -119,7 +120,8 @@ def runs(last: int, config: Path, as_json: bool) -> None:
 def prune(keep: int, champions: int, dry_run: bool, config: Path, as_json: bool) -> None:
     """Remove old artifacts.
 
-    Always keeps the artifacts that the `latest` ones, the champion and current runs depend on.
+    Always keeps the artifacts that the `latest` ones, the champion and current runs depend on. Finished parts of stages
+    go, too, if none of the builds of the artifacts to keep has used them.
 
     \b
     corpusflow prune --keep 3 --dry-run      list what would be removed

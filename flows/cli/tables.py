@@ -79,7 +79,7 @@ def _show_metrics(metrics: Mapping[str, Any]) -> None:
 
 def why_as_json(record: RunRecord, stages: Sequence[StageRecord]) -> dict[str, Any]:
     """Why each stage was built or reused, as `why --json` prints it."""
-    kept = {"stage", "status", "reasons", "fingerprint"}
+    kept = {"stage", "status", "reasons", "parts", "fingerprint"}
     return {"run": record.id, "stages": [entry.model_dump(mode="json", include=kept) for entry in stages]}
 
 
@@ -88,7 +88,7 @@ def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
     console.print(f"run {record.id}, {record.status}")
     for entry in stages:
         console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing relevant has changed"))
-        for reason in entry.reasons:
+        for reason in [*entry.reasons, *filter(None, [entry.parts])]:
             console.print(f"{'':<13} {escape(reason)}")
     if record.status in {"failed", "interrupted"} and record.message:
         console.print(f"{record.status}: {escape(record.message)}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from filelock import Timeout
 from flows.pipeline.stages import STAGES
 from tasks.shared.engine.build import JUDGED
 from tasks.shared.errors import ArtifactError
-from tasks.shared.store.artifacts import REMOVED, SCRATCH, STAGED, Artifact, Store, find_damage, read_manifest
+from tasks.shared.parts.kept import unused
+from tasks.shared.store.artifacts import PARTS, REMOVED, SCRATCH, STAGED, Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
 from tasks.shared.store.records import running
 
@@ -34,7 +35,8 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
     """Removes all but the `keep` newest artifacts of each stage, and what interrupted builds left behind.
 
     Kept as well: the targets of `latest` links, the champion and the `champions` former champions, all that these were
-    made from, the artifacts that current runs have used, and builds in progress.
+    made from, the artifacts that current runs have used, and builds in progress. Of finished parts those are kept that
+    the builds of the `keep` newest artifacts of their stage, or later ones, have made or used.
     """
     needed = set(_needed(store, champions))
     removed = []
@@ -52,7 +54,29 @@ def prune_store(store: Store, keep: int, dry_run: bool = False, champions: int =
                         _remove(path)
             except Timeout:
                 continue  # it is being built or verified
+        removed += _prune_parts(store, stage.name, artifacts[:keep], dry_run)
     return removed
+
+
+def _prune_parts(store: Store, stage: str, newest: Sequence[Path], dry_run: bool) -> list[dict[str, Any]]:
+    """Removes the finished parts that were last used before the builds of the `newest` artifacts began."""
+    began = [made for path in newest if (made := _began(path)) is not None]
+    folder, removed = store.kept_parts(stage), 0
+    old = list(unused(folder, min(began))) if began else []
+    for path in old:
+        removed += _bytes(path)
+        if not dry_run:
+            _remove(path)
+    return [{"stage": f"parts of {stage}", "path": str(folder), "bytes": removed}] if old else []
+
+
+def _began(path: Path) -> float | None:
+    """When the build of an artifact began, in seconds since 1970; None if that is not known."""
+    try:
+        artifact = read_manifest(path)
+        return (datetime.fromisoformat(artifact.created) - timedelta(seconds=artifact.seconds + 1)).timestamp()
+    except (ArtifactError, ValueError):
+        return None
 
 
 def prune_quarantine(store: Store, before: datetime) -> list[dict[str, Any]]:
@@ -93,8 +117,11 @@ def _judged(store: Store, artifact: Artifact) -> Artifact | None:
 
 
 def disk_use(store: Store) -> dict[str, int]:
-    """Bytes of each folder in the data folder, by name."""
-    return {path.name: _bytes(path) for path in sorted(store.root.glob("*/")) if not path.is_symlink()}
+    """Bytes of each folder in the data folder, by name; a file that an artifact and `.parts` hold is the artifact's."""
+    folders = [path for path in sorted(store.root.glob("*/")) if not path.is_symlink()]
+    seen: set[tuple[int, int]] = set()
+    sizes = {path.name: _bytes(path, seen) for path in sorted(folders, key=lambda path: path.name == PARTS)}
+    return dict(sorted(sizes.items()))
 
 
 def _leftovers(store: Store, folder: str) -> Iterator[Path]:
@@ -115,8 +142,18 @@ def _age(path: Path) -> str:
         return ""
 
 
-def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+def _bytes(path: Path, seen: set[tuple[int, int]] | None = None) -> int:
+    """Of the files in a folder but for those in `seen`, which a file with more than one name is added to."""
+    total = 0
+    for file in path.rglob("*"):
+        if file.is_file():
+            status = file.stat()
+            name = status.st_dev, status.st_ino
+            if seen is None or status.st_nlink == 1 or name not in seen:
+                total += status.st_size
+            if seen is not None and status.st_nlink > 1:
+                seen.add(name)
+    return total
 
 
 def _remove(path: Path) -> None:

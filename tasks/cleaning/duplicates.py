@@ -5,16 +5,15 @@ Exact: equal digests of the text. Near: MinHash signatures (Broder, On the resem
 decides. An unlucky signature therefore drops nothing; it can only miss a duplicate, one in a thousand at the threshold.
 
 Texts are signed part by part (`sign`). One index over all parts decides, and it reads neither texts nor signatures: of
-each signature it gets a number per band, 128 bytes a document by default, and most documents share none with another.
-The shingles of the others are read from their parts, when two have to be compared.
+each signature it gets a number per band, 128 bytes a document by default, and most documents share none with another
+(`shared_buckets`). Only the others are compared, by their shingles.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,8 @@ from tasks.cleaning.union_find import UnionFind
 if TYPE_CHECKING:
     from tasks.cleaning.settings import Policy
 
+Buckets = Mapping[int, Sequence[int]]
+"""The buckets of documents, by their positions."""
 _RECALL = 0.999
 _MAX_INDEXED_PER_GROUP = 1000
 """Members of a large group of near duplicates that later documents are compared with, so that time does not grow with
@@ -46,33 +47,24 @@ class Duplicate:
 class Signed:
     """What is compared of some documents in a row."""
 
-    hashes: Hashes | Path
-    """The shingles of each, one after another, sorted within a document; or the file that has them."""
-    offsets: npt.NDArray[np.int64]
-    """Where those of each document begin, and the end of the last, [documents + 1]."""
+    has_words: npt.NDArray[np.bool_]
+    """Whether each has a shingle, [documents]; one without is nobody's near duplicate."""
     bands: Hashes
     """A number for each band of each signature, [documents, bands]; two documents that share one are candidates."""
 
-    def shingles(self, document: int) -> Hashes:
-        """Those of one of the documents."""
-        begin, end = self.offsets[document : document + 2].tolist()
-        if isinstance(self.hashes, Path):
-            return np.fromfile(self.hashes, np.uint64, end - begin, offset=begin * 8)
-        return self.hashes[begin:end]
-
 
 def sign(texts: Sequence[str], *, shingle_words: int, permutations: int, seed: int, threshold: float) -> Signed:
-    """The shingles of cleaned texts, and the bands of their MinHash signatures."""
-    sets = [shingles(text, shingle_words) for text in texts]
-    hashes = np.concatenate([*sets, np.empty(0, np.uint64)])
-    offsets = np.cumsum([0, *map(len, sets)], dtype=np.int64)
-    signatures = np.zeros((len(sets), permutations), np.uint64)
-    for row, own in zip(signatures, sets, strict=True):
+    """The bands of the MinHash signatures of cleaned texts."""
+    signatures = np.zeros((len(texts), permutations), np.uint64)
+    has_words = np.zeros(len(texts), np.bool_)
+    for number, text in enumerate(texts):
+        own = shingles(text, shingle_words)
         signature = RMinHash(permutations, seed)
         signature.update(own.view("V8").tolist())
-        row[:] = signature.digest()
+        signatures[number] = signature.digest()
+        has_words[number] = len(own) > 0
     bands = band_count(permutations, threshold)
-    return Signed(hashes, offsets, combine(signatures.reshape(len(sets), bands, permutations // bands)))
+    return Signed(has_words, combine(signatures.reshape(len(texts), bands, permutations // bands)))
 
 
 class DuplicateFinder:
@@ -83,14 +75,20 @@ class DuplicateFinder:
     """
 
     def __init__(
-        self, signed: Sequence[Signed], *, exact: Policy = "drop", near: Policy = "group", threshold: float = 0.9
+        self,
+        buckets: Buckets,
+        shingles_of: Callable[[int], Hashes],
+        *,
+        exact: Policy = "drop",
+        near: Policy = "group",
+        threshold: float = 0.9,
     ) -> None:
-        """`signed` are all documents, in the order in which they will be added; none if `near` is `keep`."""
+        """`buckets` are those of all documents (`shared_buckets`), which are added in that order; none if `near` is
+        `keep`. `shingles_of` is called with the positions of documents in them.
+        """
         self.groups = UnionFind()
         self._exact, self._near, self._threshold = exact, near, threshold
-        self._signed = signed
-        self._starts = np.cumsum([0, *(len(part.offsets) - 1 for part in signed)])
-        self._buckets = _shared_buckets(signed)
+        self._buckets, self._shingles = buckets, shingles_of
         self._members: defaultdict[int, list[int]] = defaultdict(list)
         self._added = 0
         self._ids: dict[int, str] = {}
@@ -161,16 +159,14 @@ class DuplicateFinder:
                 joined.add(theirs)
         return leader
 
-    def _shingles(self, position: int) -> Hashes:
-        number = int(np.searchsorted(self._starts, position, side="right")) - 1
-        return self._signed[number].shingles(position - int(self._starts[number]))
 
+def shared_buckets(signed: Sequence[Signed]) -> dict[int, list[int]]:
+    """The buckets of each document that shares one with another: documents with equal numbers in one band.
 
-def _shared_buckets(signed: Sequence[Signed]) -> dict[int, list[int]]:
-    """The buckets of each document that shares one with another: documents with equal numbers in one band."""
+    A document is known by its position among all, its buckets by numbers.
+    """
     buckets: defaultdict[int, list[int]] = defaultdict(list)
-    sizes = [np.diff(part.offsets) for part in signed]
-    has_words = np.flatnonzero(np.concatenate([*sizes, np.empty(0, np.int64)]))
+    has_words = np.flatnonzero(np.concatenate([*(part.has_words for part in signed), np.empty(0, np.bool_)]))
     if len(has_words) < 2:
         return {}
     first = 0

@@ -7,19 +7,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.cleaning.conflicts import LabelConflicts
-from tasks.cleaning.duplicates import Duplicate, DuplicateFinder
-from tasks.cleaning.parts import DECISIONS_SCHEMA, read_facts, read_signed
-from tasks.shared.parts.make import folder_of
+from tasks.cleaning.duplicates import Duplicate, DuplicateFinder, shared_buckets
+from tasks.cleaning.parts import (
+    CANDIDATES_SCHEMA,
+    DECISIONS_SCHEMA,
+    read_facts,
+    read_offsets,
+    read_shingles,
+    read_signed,
+)
+from tasks.shared.parts.make import beside_part, folder_of
 
 if TYPE_CHECKING:
+    from tasks.cleaning.duplicates import Buckets
     from tasks.cleaning.schema import Reason
     from tasks.cleaning.settings import CleaningSettings
+    from tasks.cleaning.shingles import Hashes
     from tasks.cleaning.union_find import UnionFind
     from tasks.shared.parts.part import Part
 
+Numbers = npt.NDArray[np.int64]
 Conflicts = dict[str, dict[str, str]]
 """The documents of each text with more than one label (doc_id → label), by the text's digest."""
 
@@ -41,16 +54,56 @@ class Fact(NamedTuple):
     detail: str | None
 
 
+class Candidates:
+    """The documents of prepared parts that share a band with another one, and their shingles once they are made."""
+
+    def __init__(self, parts: Sequence[Part], prepared: Path, shingled: Path) -> None:
+        """`shingled` is where `shingle_part` makes the shingles."""
+        self._shingled = shingled
+        signed = [read_signed(folder_of(prepared, part)) for part in parts]
+        self.buckets: Buckets = shared_buckets(signed)
+        self.parts: list[Part] = []
+        """Those with a candidate."""
+        positions = np.sort(np.fromiter(self.buckets, np.int64, len(self.buckets)))
+        ends = np.cumsum([len(part.has_words) for part in signed], dtype=np.int64)
+        self._offsets: dict[int, Numbers] = {}
+        self._rows: list[Numbers] = []
+        self._places: dict[int, tuple[int, int]] = {}
+        for part, first, end in zip(parts, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+            own = positions[np.searchsorted(positions, first) : np.searchsorted(positions, end)]
+            if len(own):
+                long_enough = np.flatnonzero(pc.is_null(read_facts(folder_of(prepared, part))["reason"]))
+                self._places |= {position: (len(self.parts), n) for n, position in enumerate(own.tolist())}
+                self.parts.append(part)
+                self._rows.append(long_enough[own - first])
+
+    def write(self, folder: Path) -> None:
+        """Writes the rows of the candidates of each part."""
+        folder.mkdir(exist_ok=True)
+        for part, rows in zip(self.parts, self._rows, strict=True):
+            with pa.ipc.new_stream(beside_part(folder, part), CANDIDATES_SCHEMA) as file:
+                file.write_table(pa.table([rows], schema=CANDIDATES_SCHEMA))
+
+    def shingles(self, position: int) -> Hashes:
+        """Those of the candidate at this position, read from the parts that `shingle_part` made."""
+        number, own = self._places[position]
+        folder = folder_of(self._shingled, self.parts[number])
+        if number not in self._offsets:
+            self._offsets[number] = read_offsets(folder)
+        begin, end = self._offsets[number][own : own + 2].tolist()
+        return read_shingles(folder, begin, end)
+
+
 def judge(
-    parts: Sequence[Part], prepared: Path, decisions: Path, settings: CleaningSettings
+    parts: Sequence[Part], prepared: Path, candidates: Candidates, decisions: Path, settings: CleaningSettings
 ) -> tuple[Counter[str], Conflicts]:
     """Writes what happens to each document of the prepared parts; returns the reasons, and the conflicting labels.
 
     With `conflicting_labels: drop_both` the first document of a text is dropped too.
     """
     options, folders = settings.duplicates, [folder_of(prepared, part) for part in parts]
-    signed = [] if options.near == "keep" else [read_signed(folder) for folder in folders]
-    finder = DuplicateFinder(signed, exact=options.exact, near=options.near, threshold=options.threshold)
+    policies = {"exact": options.exact, "near": options.near}
+    finder = DuplicateFinder(candidates.buckets, candidates.shingles, **policies, threshold=options.threshold)
     conflicts, rejected = LabelConflicts(), dict[str, Rejection]()
     drop_both = settings.conflicting_labels == "drop_both"
     if drop_both:
@@ -62,7 +115,7 @@ def judge(
             rejected[fact.doc_id] = rejection
     decisions.mkdir(exist_ok=True)
     for part, folder in zip(parts, folders, strict=True):
-        _write_decisions(decisions / f"{part.number}.arrow", read_facts(folder)["doc_id"], rejected, finder.groups)
+        _write_decisions(beside_part(decisions, part), read_facts(folder)["doc_id"], rejected, finder.groups)
     return Counter(rejection.reason for rejection in rejected.values()), conflicts.find()
 
 

@@ -1,4 +1,8 @@
-"""Cleans one part of the documents, in whatever process, in two steps with the decisions of `judge.py` in between."""
+"""Cleans one part of the documents, in whatever process, in three steps with the decisions of `judge.py` in between.
+
+The first and the last step are kept for later runs, without the texts: what the first one cleans lies in the scratch
+folder until the last one has written it, and is cleaned once more if a part is kept and only the decisions change.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,54 +21,66 @@ from tasks.cleaning.labels import LabelCleaner
 from tasks.cleaning.length import has_text, text_length
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
+from tasks.cleaning.shingles import Hashes, shingles
 from tasks.extraction.document import Document, document_rows, in_batches, read_part
 from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.arrays import save_array
 from tasks.shared.errors import CorpusError
+from tasks.shared.files import replacing
 from tasks.shared.parquet import UNBOUNDED, PartWriter
-from tasks.shared.parts.make import folder_of
+from tasks.shared.parts.make import beside_part, folder_of
 from tasks.shared.parts.part import Part
 
-TEXTS, FACTS, DECISIONS, DROPPED_ROWS = "texts.arrow", "facts.arrow", "decisions.arrow", "dropped.arrow"
-UNGROUPED_SCHEMA = pa.schema([field for field in DOCUMENTS if field.name != "group"])
+FACTS, HAS_WORDS, BANDS = "facts.arrow", "has_words.npy", "bands.npy"
+SHINGLES, OFFSETS, DROPPED_ROWS = "shingles.u64", "offsets.npy", "dropped.arrow"
+TEXTS_SCHEMA = pa.schema([("text", pa.string())])
 FACTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "digest", "reason", "detail")])
 """`reason` and `detail` are null, unless the text is too short."""
+CANDIDATES_SCHEMA = pa.schema([("row", pa.int64())])
+"""The rows of a part that share a band with another document."""
 DECISIONS_SCHEMA = pa.schema([(name, pa.string()) for name in ("reason", "detail", "group")])
 """A row for each document of a part, kept or not: why it is dropped, or its group."""
-HASHES, OFFSETS, BANDS = "shingles.u64", "offsets.npy", "bands.npy"
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
+Normalization = Mapping[str, bool]
 
 
 def prepare_part(
-    part: Part, folder: Path, normalization: Mapping[str, bool], min_characters: int, signing: Mapping[str, Any] | None
+    part: Part,
+    folder: Path,
+    texts: Path,
+    normalization: Normalization,
+    min_characters: int,
+    signing: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Normalizes the documents of a part, and signs those that are long enough (not without `signing`).
 
-    Writes the cleaned texts, and what decides about them. Returns the number of documents of each label, as extracted.
-    Raises CorpusError for a label that is empty once cleaned.
+    Writes what decides about them, and into the folder `texts` the cleaned texts. Returns the number of documents of
+    each label, as extracted. Raises CorpusError for a label that is empty once cleaned.
     """
     labels, signed = LabelCleaner(), list[Signed]()
     with (
-        pa.ipc.new_stream(folder / TEXTS, UNGROUPED_SCHEMA, options=LZ4) as texts,
+        replacing(beside_part(texts, part)) as cleaned,
+        pa.ipc.new_stream(cleaned, TEXTS_SCHEMA, options=LZ4) as writer,
         pa.ipc.new_stream(folder / FACTS, FACTS_SCHEMA) as facts,
     ):
         for batch in in_batches(_normalized(part, normalization, labels)):
             too_short = [_too_short(document.text, min_characters) for document in batch]
-            rows = document_rows(batch, UNGROUPED_SCHEMA)
-            texts.write_batch(rows)
-            columns = [*(rows[name] for name in FACTS_SCHEMA.names[:3]), *map(pa.array, zip(*too_short, strict=True))]
+            writer.write_batch(document_rows(batch, TEXTS_SCHEMA))
+            rows = document_rows(batch, pa.schema(list(FACTS_SCHEMA)[:3]))
+            columns = [*rows.columns, *map(pa.array, zip(*too_short, strict=True))]
             facts.write_batch(pa.RecordBatch.from_arrays([c.cast(pa.string()) for c in columns], schema=FACTS_SCHEMA))
             if signing is not None:
                 kept = [document.text for document, (reason, _) in zip(batch, too_short, strict=True) if not reason]
                 signed.append(sign(kept, **signing))
     if signed:
-        _save_signed(signed, folder)
+        save_array(folder / HAS_WORDS, np.concatenate([batch.has_words for batch in signed]))
+        save_array(folder / BANDS, np.concatenate([batch.bands for batch in signed]))
     return {"labels": labels.documents}
 
 
 def read_signed(folder: Path) -> Signed:
-    """What a prepared part has of each of its documents that are long enough; their shingles stay in the file."""
-    return Signed(folder / HASHES, np.load(folder / OFFSETS), np.load(folder / BANDS))
+    """What a prepared part has of each of its documents that are long enough."""
+    return Signed(np.load(folder / HAS_WORDS, allow_pickle=False), np.load(folder / BANDS, allow_pickle=False))
 
 
 def read_facts(folder: Path) -> pa.Table:
@@ -71,24 +88,54 @@ def read_facts(folder: Path) -> pa.Table:
     return _read(folder / FACTS)
 
 
-def finish_part(part: Part, folder: Path, prepared: Path, decisions: Path) -> dict[str, int]:
+def shingle_part(
+    part: Part, folder: Path, candidates: Path, texts: Path, normalization: Normalization, shingle_words: int
+) -> dict[str, int]:
+    """Writes the shingles of the documents that `candidates` names for each part, in `CANDIDATES_SCHEMA`."""
+    rows = _read(beside_part(candidates, part))["row"]
+    sets = [shingles(text, shingle_words) for text in _cleaned_texts(part, texts, normalization, rows).to_pylist()]
+    with (folder / SHINGLES).open("wb") as file:
+        for own in sets:
+            file.write(own.tobytes())
+    save_array(folder / OFFSETS, np.cumsum([0, *map(len, sets)], dtype=np.int64))
+    return {"candidates": len(sets)}
+
+
+def read_offsets(folder: Path) -> npt.NDArray[np.int64]:
+    """Where the shingles of each document of `shingle_part` begin, and the end of the last, [documents + 1]."""
+    offsets: npt.NDArray[np.int64] = np.load(folder / OFFSETS)
+    return offsets
+
+
+def read_shingles(folder: Path, begin: int, end: int) -> Hashes:
+    """The shingles from `begin` to `end` - 1 of a part."""
+    return np.fromfile(folder / SHINGLES, np.uint64, end - begin, offset=begin * 8)
+
+
+def finish_part(
+    part: Part, folder: Path, prepared: Path, decisions: Path, texts: Path, normalization: Normalization
+) -> dict[str, int]:
     """Writes the documents of a prepared part that are kept, with their groups, and the dropped ones as extracted.
 
     `decisions` has a file for each part, in `DECISIONS_SCHEMA`. Returns the numbers of documents that are kept, and of
     those of them that are in the group of another one.
     """
-    decided, texts = _read(decisions / f"{part.number}.arrow"), _read(folder_of(prepared, part) / TEXTS)
+    facts, decided = read_facts(folder_of(prepared, part)), _read(beside_part(decisions, part))
     is_kept = pc.is_null(decided["reason"])
-    kept = texts.append_column("group", decided["group"]).select(DOCUMENTS.names).cast(DOCUMENTS).filter(is_kept)
+    others = part.table(["source", "given_split"])
+    columns = {name: facts[name] for name in ("doc_id", "label", "digest")}
+    columns |= {name: others[name] for name in others.column_names}
+    columns |= {"text": _cleaned_texts(part, texts, normalization), "group": decided["group"]}
+    kept = pa.table([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS).filter(is_kept)
     if kept.num_rows:
         with PartWriter(folder, DOCUMENTS, UNBOUNDED) as writer:
-            for batch in kept.to_batches():
+            for batch in kept.combine_chunks().to_batches():
                 writer.write(batch)
-    if kept.num_rows < texts.num_rows:
-        rows = texts.set_column(texts.schema.get_field_index("text"), "text", part.table(["text"])["text"])
-        rows = rows.append_column("reason", decided["reason"]).append_column("detail", decided["detail"])
+    if kept.num_rows < len(is_kept):
+        columns |= {"text": part.table(["text"])["text"], "reason": decided["reason"], "detail": decided["detail"]}
+        dropped = pa.table([columns[name] for name in DROPPED.names], names=DROPPED.names)
         with pa.ipc.new_stream(folder / DROPPED_ROWS, DROPPED) as file:
-            file.write_table(rows.select(DROPPED.names).filter(pc.invert(is_kept)).cast(DROPPED))
+            file.write_table(dropped.filter(pc.invert(is_kept)).cast(DROPPED))
     grouped = pc.sum(pc.not_equal(kept["group"], kept["doc_id"])).as_py() or 0
     return {"rows": kept.num_rows, "grouped": grouped}
 
@@ -100,9 +147,9 @@ def read_dropped(folder: Path) -> Iterator[pa.RecordBatch]:
             yield from pa.ipc.open_stream(file)
 
 
-def _normalized(part: Part, normalization: Mapping[str, bool], labels: LabelCleaner) -> Iterator[Document]:
+def _normalized(part: Part, normalization: Normalization, labels: LabelCleaner) -> Iterator[Document]:
     """The documents with cleaned labels and texts, and the digests of these."""
-    for document in read_part(part, EXTRACTED.names):
+    for document in read_part(part, ("doc_id", "label", "source", "text")):
         label = labels.clean(document.label)
         if not label:
             raise CorpusError(
@@ -112,6 +159,19 @@ def _normalized(part: Part, normalization: Mapping[str, bool], labels: LabelClea
         yield document._replace(label=label, text=text, digest=text_digest(text))
 
 
+def _cleaned_texts(
+    part: Part, texts: Path, normalization: Normalization, rows: pa.ChunkedArray | None = None
+) -> pa.ChunkedArray:
+    """The cleaned texts of a part, or of some of its rows: those of this run, or cleaned again if it is a kept part."""
+    if beside_part(texts, part).exists():
+        found = _read(beside_part(texts, part))["text"]
+        return found if rows is None else found.take(rows)
+    extracted = part.table(["text"])["text"]
+    chosen = extracted if rows is None else extracted.take(rows)
+    again: Sequence[str] = [normalize(text, **normalization) for text in chosen.to_pylist()]
+    return pa.chunked_array([again], pa.string())
+
+
 def _too_short(text: str, min_characters: int) -> tuple[Reason | None, str | None]:
     """Why a cleaned text is dropped, in a word and in words for people; nothing if it is long enough."""
     if not has_text(text):
@@ -119,15 +179,6 @@ def _too_short(text: str, min_characters: int) -> tuple[Reason | None, str | Non
     if len(text) < min_characters and (length := text_length(text)) < min_characters:
         return "too_short", f"{length} characters once cleaned, cleaning.min_characters is {min_characters}"
     return None, None
-
-
-def _save_signed(signed: Sequence[Signed], folder: Path) -> None:
-    with (folder / HASHES).open("wb") as file:
-        for batch in signed:
-            file.write(batch.hashes.tobytes() if isinstance(batch.hashes, np.ndarray) else b"")
-    sizes = np.concatenate([np.diff(batch.offsets) for batch in signed])
-    save_array(folder / OFFSETS, np.cumsum([0, *sizes], dtype=np.int64))
-    save_array(folder / BANDS, np.concatenate([batch.bands for batch in signed]))
 
 
 def _read(path: Path) -> pa.Table:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.cleaning.conflicts import describe, examples
 from tasks.cleaning.dropped import dropped_by
-from tasks.cleaning.judge import Conflicts, judge
+from tasks.cleaning.judge import Candidates, Conflicts, judge
 from tasks.cleaning.labels import LabelCleaner
-from tasks.cleaning.parts import finish_part, prepare_part, read_dropped
+from tasks.cleaning.parts import finish_part, prepare_part, read_dropped, shingle_part
 from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, FOLDER
 from tasks.cleaning.settings import CleaningSettings
 from tasks.extraction.document import read_documents
 from tasks.extraction.schema import DATASET
+from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import ONE_FILE, PartWriter
-from tasks.shared.parts.make import collect, discard, folder_of, make_parts
+from tasks.shared.parts.kept import KeptParts
+from tasks.shared.parts.make import Work, collect, discard, folder_of, make_parts
 from tasks.shared.parts.part import Part, parts_of
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -26,28 +31,34 @@ from tasks.shared.runner.calls import IN_PROCESS
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+SIGNING = {"shingle_words", "permutations", "seed", "threshold"}
+"""What `prepare_part` needs of the settings of duplicates."""
+
 
 @stage("cleaning", folder=FOLDER, libraries=("pyarrow", "numpy", "rensa"))
 def clean(
-    settings: CleaningSettings, out: Path, *, documents: Path, scratch: Path, executor: Executor = IN_PROCESS
+    settings: CleaningSettings,
+    out: Path,
+    *,
+    documents: Path,
+    scratch: Path,
+    executor: Executor = IN_PROCESS,
+    kept: KeptParts | None = None,
 ) -> dict[str, JsonValue]:
     """Normalizes and signs the documents part by part, decides about all of them, and writes the parts.
 
     Raises CorpusError for a label that is empty once cleaned, and for conflicting labels if the settings say so.
     """
-    parts, prepared, decisions = parts_of(documents / DATASET), scratch / "prepared", scratch / "decisions"
-    counts = make_parts("cleaning", prepare_part, parts, _plain(settings), prepared, executor)
+    steps = _Steps(settings, parts_of(documents / DATASET), scratch, executor, kept)
     labels = LabelCleaner()
-    for part in counts:
-        for label, number in part["labels"].items():
-            labels.clean(label, number)
-    reasons, found = judge(parts, prepared, decisions, settings)
+    for label, number in steps.prepare():
+        labels.clean(label, number)
+    reasons, found = steps.judge()
     sources = _sources(documents, found)
     conflicts = _judge_conflicts(found, sources, settings)
     _write_conflicts(found, sources, out / CONFLICTS_DATASET)
-    finished = scratch / "finished"
-    rows, grouped = _finish(parts, prepared, decisions, finished, out, executor)
-    discard(prepared, decisions, finished)
+    rows, grouped = steps.finish(out)
+    discard(scratch)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
         logger("cleaning").warning("cleaning: %s", warning)
@@ -60,27 +71,70 @@ def clean(
     }
 
 
-def _plain(settings: CleaningSettings) -> tuple[object, ...]:
-    """What `prepare_part` needs of the settings."""
-    duplicates = settings.duplicates.model_dump(include={"shingle_words", "permutations", "seed", "threshold"})
-    return settings.normalization(), settings.min_characters, None if settings.duplicates.near == "keep" else duplicates
+@dataclass(frozen=True)
+class _Steps:
+    """What is done with the parts, one step after the other."""
 
+    settings: CleaningSettings
+    parts: list[Part]
+    scratch: Path
+    executor: Executor
+    kept: KeptParts | None
 
-def _finish(
-    parts: list[Part], prepared: Path, decisions: Path, place: Path, out: Path, executor: Executor
-) -> tuple[int, int]:
-    """Writes the kept and the dropped documents; returns the numbers of the kept and of the grouped ones."""
-    counts = make_parts("cleaning", finish_part, parts, (prepared, decisions), place, executor)
-    with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
-        for part in parts:
-            for batch in read_dropped(folder_of(place, part)):
-                dropped.write(batch)
-    collect(place, parts, ONE_FILE, out / DATASET)
-    rows, grouped = (sum(part[name] for part in counts) for name in ("rows", "grouped"))
-    if not rows:
-        with PartWriter(out / DATASET, DOCUMENTS):
-            pass  # a dataset without rows
-    return rows, grouped
+    def prepare(self) -> Iterator[tuple[str, int]]:
+        """Normalizes and signs; returns labels, as extracted, and their numbers of documents."""
+        settings, options = self.settings, self.settings.duplicates
+        signing = None if options.near == "keep" else options.model_dump(include=SIGNING)
+        plain = (settings.normalization(), settings.min_characters, signing)
+        self._place("texts").mkdir(parents=True, exist_ok=True)
+        work = Work(
+            prepare_part,
+            (self._place("texts"), *plain),
+            columns=("doc_id", "label", "text"),
+            depends_on={"settings": plain},
+        )
+        for counts in self._make(work, self.parts, "prepared", self.kept):
+            yield from counts["labels"].items()
+
+    def judge(self) -> tuple[Counter[str], Conflicts]:
+        """Makes the shingles of what may be a near duplicate, and decides."""
+        compared = [] if self.settings.duplicates.near == "keep" else self.parts
+        candidates = Candidates(compared, self._place("prepared"), self._place("shingled"))
+        candidates.write(self._place("candidates"))
+        texts, words = self._place("texts"), self.settings.duplicates.shingle_words
+        arguments = (self._place("candidates"), texts, self.settings.normalization(), words)
+        self._make(Work(shingle_part, arguments, columns=("text",)), candidates.parts, "shingled")
+        return judge(self.parts, self._place("prepared"), candidates, self._place("decisions"), self.settings)
+
+    def finish(self, out: Path) -> tuple[int, int]:
+        """Writes the kept and the dropped documents; returns the numbers of the kept and of the grouped ones."""
+        normalization, decisions = self.settings.normalization(), self._place("decisions")
+        work = Work(
+            finish_part,
+            (self._place("prepared"), decisions, self._place("texts"), normalization),
+            columns=tuple(EXTRACTED.names),
+            depends_on={"settings": normalization},
+            beside=decisions,
+        )
+        counts = self._make(work, self.parts, "finished", self.kept)
+        with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
+            for part in self.parts:
+                for batch in read_dropped(folder_of(self._place("finished"), part)):
+                    dropped.write(batch)
+        collect(self._place("finished"), self.parts, ONE_FILE, out / DATASET)
+        rows, grouped = (sum(part[name] for part in counts) for name in ("rows", "grouped"))
+        if not rows:
+            with PartWriter(out / DATASET, DOCUMENTS):
+                pass  # a dataset without rows
+        return rows, grouped
+
+    def _make(
+        self, work: Work, parts: Sequence[Part], place: str, kept: KeptParts | None = None
+    ) -> list[dict[str, Any]]:
+        return make_parts("cleaning", work, parts, self._place(place), self.executor, kept)
+
+    def _place(self, name: str) -> Path:
+        return self.scratch / name
 
 
 def _sources(documents: Path, conflicts: Conflicts) -> dict[str, str]:

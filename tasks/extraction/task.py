@@ -19,7 +19,7 @@ from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import BrownSource, ExtractionSettings
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import SettingsError
-from tasks.shared.parquet import PartWriter
+from tasks.shared.parquet import SortedWriter
 from tasks.shared.progress import logger, progress
 from tasks.shared.store.known_files import KnownFiles
 
@@ -48,7 +48,7 @@ def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     """Writes every document of the chosen source, sorted by id."""
     labels: Counter[str] = Counter()
     characters = 0
-    with PartWriter(out / DATASET, DOCUMENTS) as writer:
+    with SortedWriter(out / DATASET, DOCUMENTS) as writer:
         rows = evenly(validate(_batches(settings)))
         for batch in progress(rows, "extraction", "documents", size=lambda batch: int(batch.num_rows)):
             writer.write(batch)

@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If the block fails, the temporary file is deleted.
     """
-    fresh = _temporary(path)
+    fresh = temporary(path)
     try:
         yield fresh
         fresh.replace(path)
@@ -56,7 +56,7 @@ def create_text(path: Path, text: str) -> bool:
     Of several processes, on several machines, one succeeds: a hard link to a written file cannot replace another.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = _temporary(path)
+    fresh = temporary(path)
     try:
         fresh.write_text(text, encoding="utf-8")
         os.link(fresh, path)
@@ -67,7 +67,7 @@ def create_text(path: Path, text: str) -> bool:
     return True
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
     """A name next to `path` that no other process uses, on any machine."""
     return path.with_name(f".{path.name}-{_machine()}-{os.getpid()}-{secrets.token_hex(6)}")
 

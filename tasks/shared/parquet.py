@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.shared.boundaries import PIECE_BYTES, Boundaries, is_full, is_too_long, level_of
 from tasks.shared.errors import ArtifactError, lacks_memory, one_line
 
 PART_BYTES = 64 * 2**20
@@ -49,22 +50,28 @@ class PartWriter:
         if not isinstance(rows, pa.RecordBatch):
             rows = pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
         self.rows += rows.num_rows
+        self._add(rows)
+
+    def _add(self, rows: pa.RecordBatch) -> None:
+        self._wait(rows)
+        if self._waiting_bytes >= self.row_group_bytes:
+            self._write_row_groups(max(1, self._waiting_bytes // self.row_group_bytes))
+            if self._in_part >= self.part_bytes:
+                self._close_part()
+
+    def _wait(self, rows: pa.RecordBatch) -> None:
         self._waiting.append(rows)
         self._waiting_bytes += rows.nbytes
-        if self._waiting_bytes >= self.row_group_bytes:
-            self._write_row_groups()
 
-    def _write_row_groups(self) -> None:
+    def _write_row_groups(self, groups: int = 1) -> None:
         if self._writer is None:
             path = self.folder / f"part-{self._parts:05d}.parquet"
             self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
-        table = pa.Table.from_batches(self._waiting, schema=self.schema)
-        groups = max(1, self._waiting_bytes // self.row_group_bytes)
+        # One chunk per column: the pages of a row group depend on its rows alone, not on how they arrived.
+        table = pa.Table.from_batches(self._waiting, schema=self.schema).combine_chunks()
         self._writer.write_table(table, row_group_size=max(1, -(-table.num_rows // groups)))
         self._in_part += self._waiting_bytes
         self._waiting, self._waiting_bytes = [], 0
-        if self._in_part >= self.part_bytes:
-            self._close_part()
 
     def _close_part(self) -> None:
         if self._writer is not None:
@@ -81,6 +88,44 @@ class PartWriter:
         if kind is None and (self._waiting or self._parts == 0):
             self._write_row_groups()
         self._close_part()
+
+
+class SortedWriter(PartWriter):
+    """Writes rows that are sorted by their first column, an id that no two share, and cuts them by that id.
+
+    A row that is added, removed or changed later changes one row group, as a rule, and no other by a byte.
+    """
+
+    def __init__(
+        self, folder: Path, schema: pa.Schema, part_bytes: int = PART_BYTES, row_group_bytes: int = PIECE_BYTES
+    ) -> None:
+        super().__init__(folder, schema, part_bytes, row_group_bytes)
+        self._boundaries = Boundaries(row_group_bytes)
+
+    def _add(self, rows: pa.RecordBatch) -> None:
+        ids, sizes, first = rows[0].to_pylist(), _row_bytes(rows), 0
+        for row in self._boundaries.before(zip(ids, sizes, strict=True)):
+            if row > first:
+                self._wait(rows.slice(first, row - first))
+            self._end_row_group(level_of(ids[row]))
+            first = row
+        self._wait(rows.slice(first))
+
+    def _end_row_group(self, level: int) -> None:
+        """Ends the row group; a file, too, if the boundary is one of its level."""
+        self._write_row_groups()
+        chosen = self.row_group_bytes << level >= self.part_bytes and is_full(self._in_part, self.part_bytes)
+        if chosen or is_too_long(self._in_part, self.part_bytes):
+            self._close_part()
+
+
+def _row_bytes(rows: pa.RecordBatch) -> list[int]:
+    """The bytes of the strings of each row."""
+    sizes = pa.array([0] * rows.num_rows, pa.int32())
+    for column in rows.columns:
+        if pa.types.is_string(column.type):
+            sizes = pc.add(sizes, pc.fill_null(pc.binary_length(column), 0))
+    return list(sizes.to_pylist())
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -117,31 +162,6 @@ def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowG
                     yield RowGroup(path, number), file.read_row_group(number, list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(path, error) from error
-
-
-def read_between(folder: Path, columns: Sequence[str], low: str, high: str) -> pa.Table:
-    """Some columns of the rows whose first column is from `low` to `high`, of a dataset that is sorted by it."""
-    key, tables = columns[0], []
-    for path in part_files(folder):
-        try:
-            with pq.ParquetFile(path) as file:
-                groups = [
-                    n for n in range(file.num_row_groups) if _may_hold(file.metadata.row_group(n), key, low, high)
-                ]
-                tables.append(file.read_row_groups(groups, list(columns), use_threads=False))
-        except (pa.ArrowException, OSError) as error:
-            raise unreadable(path, error) from error
-    rows = pa.concat_tables(tables)
-    return rows.filter(pc.and_(pc.greater_equal(rows[key], low), pc.less_equal(rows[key], high)))
-
-
-def _may_hold(group: pq.RowGroupMetaData, key: str, low: str, high: str) -> bool:
-    """Whether a row group can have values of a column from `low` to `high`, by its statistics."""
-    columns = (group.column(number) for number in range(group.num_columns))
-    statistics = next(column.statistics for column in columns if column.path_in_schema == key)
-    if statistics is None or not statistics.has_min_max:  # values of some kilobytes
-        return True
-    return bool(statistics.min <= high and statistics.max >= low)
 
 
 def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> pa.Table:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.extraction.document import Document, read_documents, read_part
 from tasks.extraction.schema import DATASET as TEXTS
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches, read_between
+from tasks.shared.parts.make import beside_part
 from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
+
+ASSIGNED = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "split")])
 
 
 def read_splits(splits: Path) -> Iterator[Document]:
@@ -39,23 +43,53 @@ def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:
         )
 
 
-def read_split_part(part: Part, splits: Path) -> Iterator[Document]:
-    """Those documents of a part of the cleaned ones that are in a split, in order, with their texts."""
-    ids = part.table(["doc_id"])["doc_id"]
-    columns = ("doc_id", "label", "split")
-    rows = read_between(splits / DATASET, columns, ids[0].as_py(), ids[-1].as_py())
-    assigned = {
-        doc_id: (label, split) for doc_id, label, split in zip(*(rows[c].to_pylist() for c in columns), strict=True)
+def assign_parts(parts: Sequence[Part], splits: Path, folder: Path, split: str | None = None) -> int:
+    """Writes the rows of the splits that belong to each part of the cleaned documents; returns the number of all rows.
+
+    `folder` gets a file for each part, the same bytes for the same rows; with `split`, of the rows of that one alone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = read_batches(splits / DATASET, ASSIGNED.names)
+    waiting, rows = ASSIGNED.empty_table(), 0
+    for part in parts:
+        last, taken = part.last_id(), list[pa.Table]()
+        while True:
+            here = pc.sum(pc.less_equal(waiting["doc_id"], last)).as_py() or 0
+            taken.append(waiting.slice(0, here))
+            waiting = waiting.slice(here)
+            if waiting.num_rows or (batch := next(batches, None)) is None:
+                break
+            waiting = _chosen(batch, split)
+            rows += waiting.num_rows
+        with pa.ipc.new_stream(beside_part(folder, part), ASSIGNED) as file:
+            own = pa.concat_tables(taken)
+            columns = [pa.array(column.to_pylist(), pa.string()) for column in own.columns]  # not slices of others
+            file.write_batch(pa.RecordBatch.from_arrays(columns, schema=ASSIGNED))
+    return rows + sum(_chosen(batch, split).num_rows for batch in batches)
+
+
+def _chosen(batch: pa.RecordBatch, split: str | None) -> pa.Table:
+    table = pa.Table.from_batches([batch]).cast(ASSIGNED)
+    return table if split is None else table.filter(pc.equal(table["split"], split))
+
+
+def read_split_part(part: Part, assigned: Path) -> Iterator[Document]:
+    """Those documents of a part of the cleaned ones that have a row in its file of `assign_parts`, with their texts."""
+    with pa.memory_map(str(beside_part(assigned, part))) as file:
+        rows = pa.ipc.open_stream(file).read_all()
+    of_id = {
+        doc_id: (label, split)
+        for doc_id, label, split in zip(*(rows[c].to_pylist() for c in ASSIGNED.names), strict=True)
     }
     for document in read_part(part, ("doc_id", "text")):
-        if document.doc_id in assigned:
-            label, split = assigned[document.doc_id]
+        if document.doc_id in of_id:
+            label, split = of_id[document.doc_id]
             yield document._replace(label=label, split=split)
 
 
-def require_all(found: int, cleaned: Path, splits: Path) -> None:
-    """Raises ArtifactError unless `found`, the documents of the parts, are those of the splits."""
-    if found != sum(1 for _ in read_splits(splits)):
+def require_all(found: int, expected: int, cleaned: Path, splits: Path) -> None:
+    """Raises ArtifactError unless as many documents of the splits were found in the parts as the splits have."""
+    if found != expected:
         for _ in read_split_documents(cleaned, splits):
             pass  # names the document
         raise ArtifactError(f"{splits}: has a document twice, or not in order; delete its folder and run again")

@@ -19,15 +19,24 @@ BATCH_ROWS = 256
 
 
 def encode_part(
-    part: Part, folder: Path, splits: Path, tokenizer: Path, digest: str, labels: Sequence[str], max_tokens: int | None
+    part: Part,
+    folder: Path,
+    assigned: Path,
+    tokenizer: Path,
+    digest: str,
+    labels: Sequence[str],
+    max_tokens: int | None,
 ) -> dict[str, int]:
     """Encodes the documents of the splits that are in this part; returns the numbers of documents and of tokens.
 
-    `digest` is that of the file `tokenizer`. Writes one Parquet file, or none if there is no such document.
+    `assigned` has their rows of the splits (`assign_parts`); `digest` is that of the file `tokenizer`. Writes one
+    Parquet file, or none if there is no such document.
     """
     encoder, tokens = _encoder(tokenizer, digest), 0
     schema = tokens_schema(encoder.size, digest, labels)
-    encoded = ((document, encoder.encode_one(document.text)[:max_tokens]) for document in read_split_part(part, splits))
+    encoded = (
+        (document, encoder.encode_one(document.text)[:max_tokens]) for document in read_split_part(part, assigned)
+    )
     with PartWriter(folder, schema, part_bytes=UNBOUNDED, row_group_bytes=ROW_GROUP_BYTES) as writer:
         for batch in batched(encoded, BATCH_ROWS):
             documents, ids = zip(*batch, strict=True)

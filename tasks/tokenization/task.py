@@ -10,11 +10,12 @@ from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import ONE_FILE, PartWriter
-from tasks.shared.parts.make import collect, discard, make_parts
-from tasks.shared.parts.part import parts_of
+from tasks.shared.parts.kept import KeptParts
+from tasks.shared.parts.make import Work, collect, discard, make_parts
+from tasks.shared.parts.part import whole_files
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
-from tasks.splitting.documents import read_label_names, require_all
+from tasks.splitting.documents import assign_parts, read_label_names, require_all
 from tasks.tokenization.encode import encode_part
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationSettings
@@ -35,17 +36,25 @@ def tokenize(
     vocabulary: Path,
     scratch: Path,
     executor: Executor = IN_PROCESS,
+    kept: KeptParts | None = None,
 ) -> dict[str, JsonValue]:
     """Encodes every document of the splits, part by part."""
     tokenizer, labels = vocabulary / TOKENIZER, read_label_names(splits)
     size, digest = read_vocabulary(tokenizer).size, file_digest(tokenizer)
-    parts, place = parts_of(cleaned / CLEANED), scratch / "encoded"
-    arguments = (splits, tokenizer, digest, labels, settings.max_tokens)
-    counts = make_parts("tokenization", encode_part, parts, arguments, place, executor)
+    parts, place, assigned = whole_files(cleaned / CLEANED), scratch / "encoded", scratch / "assigned"
+    expected = assign_parts(parts, splits, assigned)
+    work = Work(
+        encode_part,
+        (assigned, tokenizer, digest, labels, settings.max_tokens),
+        columns=("doc_id", "text"),
+        depends_on={"vocabulary": digest, "labels": labels, "max_tokens": settings.max_tokens},
+        beside=assigned,
+    )
+    counts = make_parts("tokenization", work, parts, place, executor, kept)
     rows, tokens = (sum(part[name] for part in counts) for name in ("rows", "tokens"))
-    require_all(rows, cleaned, splits)
+    require_all(rows, expected, cleaned, splits)
     collect(place, parts, ONE_FILE, out / DATASET)
-    discard(place)
+    discard(scratch)
     if not rows:
         with PartWriter(out / DATASET, tokens_schema(size, digest, labels)):
             pass  # a dataset without rows

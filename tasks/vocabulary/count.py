@@ -24,24 +24,23 @@ _COUNTED = pa.schema([("piece", pa.binary()), ("count", pa.int64())])
 _OTHER_SPACE = re.compile(r"[^\S \n]|  ")
 
 
-def count_part(part: Part, folder: Path, splits: Path) -> dict[str, int]:
-    """Counts the pieces of the training texts in a part of the cleaned documents.
+def count_part(part: Part, folder: Path, training: Path) -> dict[str, int]:
+    """Counts the pieces of the training texts in a part of the cleaned documents; returns their number.
 
-    Returns the number of its documents in the splits, and of those in the train split.
+    `training` has their rows of the splits (`assign_parts`).
     """
-    documents = Counter[str]()
+    texts = 0
 
-    def training(rows: Iterable[Document]) -> Iterable[str]:
-        for row in rows:
-            documents[row.split] += 1
-            if row.split == "train":
-                yield row.text
+    def counted(rows: Iterable[Document]) -> Iterable[str]:
+        nonlocal texts
+        for texts, row in enumerate(rows, 1):  # noqa: B007 (their number)
+            yield row.text
 
-    counts = count_pieces(training(read_split_part(part, splits)))
+    counts = count_pieces(counted(read_split_part(part, training)))
     pieces = pa.array((piece.encode() for piece in counts), pa.binary())
     with pa.ipc.new_stream(folder / FILE, _COUNTED) as file:
         file.write_table(pa.table([pieces, pa.array(counts.values(), pa.int64())], schema=_COUNTED))
-    return {"documents": documents.total(), "training": documents["train"]}
+    return {"training": texts}
 
 
 def count_pieces(texts: Iterable[str], pattern: str = PATTERN) -> Counter[str]:

@@ -12,11 +12,12 @@ from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
-from tasks.shared.parts.make import discard, folder_of, make_parts
-from tasks.shared.parts.part import parts_of
+from tasks.shared.parts.kept import KeptParts
+from tasks.shared.parts.make import Work, discard, folder_of, make_parts
+from tasks.shared.parts.part import whole_files
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
-from tasks.splitting.documents import require_all
+from tasks.splitting.documents import assign_parts, require_all
 from tasks.vocabulary.bpe import default_size, drop_rare_merges, merges_for
 from tasks.vocabulary.count import FILE, count_part, merged_counts
 from tasks.vocabulary.learn import Learner
@@ -38,16 +39,18 @@ def learn_vocabulary(
     splits: Path,
     scratch: Path,
     executor: Executor = IN_PROCESS,
+    kept: KeptParts | None = None,
 ) -> dict[str, JsonValue]:
     """Counts the pieces of the training texts part by part, and learns the merges from the counts."""
-    parts, place = parts_of(cleaned / CLEANED), scratch / "counted"
-    counted = make_parts("vocabulary", count_part, parts, (splits,), place, executor)
-    documents, training = (sum(part[name] for part in counted) for name in ("documents", "training"))
-    require_all(documents, cleaned, splits)
+    parts, place, texts = whole_files(cleaned / CLEANED), scratch / "counted", scratch / "training"
+    training = assign_parts(parts, splits, texts, "train")
+    work = Work(count_part, (texts,), columns=("doc_id", "text"), beside=texts)
+    counted = make_parts("vocabulary", work, parts, place, executor, kept)
+    require_all(sum(part["training"] for part in counted), training, cleaned, splits)
     if training == 0:
         raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
     learner = Learner(*merged_counts([folder_of(place, part) / FILE for part in parts]))
-    discard(place)
+    discard(scratch)
     merges = learner.merge(merges_for(settings.size or default_size(training)))
     merges, counts = drop_rare_merges(merges, learner.token_counts(FIRST_MERGE + len(merges)), settings.min_count)
     vocabulary = Vocabulary(tuple(merges))

@@ -20,6 +20,7 @@ from tasks.shared.engine.continuation import PREVIOUS
 from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError, CheckFailed, CorpusError, lacks_memory
 from tasks.shared.files import write_text
+from tasks.shared.parts.kept import KeptParts
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.cores import reserve_blas
@@ -34,7 +35,7 @@ from tasks.shared.store.artifacts import (
     now,
     read_manifest,
 )
-from tasks.shared.store.fingerprint import Recipe
+from tasks.shared.store.fingerprint import Recipe, digest_of
 
 JUDGED = "judged"
 """The input of a stage that is left out because of what an earlier run found."""
@@ -117,7 +118,10 @@ def _build(build: Build) -> Artifact:
     if "executor" in parameters:
         given["executor"] = build.executor
     reserve_blas(build.stage.libraries)
-    summary = dict(build.stage.function(build.settings, build.staging, **given))
+    kept = KeptParts(build.store.kept_parts(build.stage.name), _made_of(build.recipe))
+    if "kept" in parameters:
+        given["kept"] = kept
+    summary = dict(build.stage.function(build.settings, build.staging, **given)) | kept.summary()
     _require_source_at_rest(build)
     files = describe(build.staging)
     artifact = Artifact(
@@ -136,6 +140,11 @@ def _build(build: Build) -> Artifact:
     )
     build.store.seal(build.staging, artifact)
     return artifact
+
+
+def _made_of(recipe: Recipe) -> dict[str, Any]:
+    """What shapes every part of a stage, whatever its settings and its input."""
+    return {"code": digest_of(recipe.code), "libraries": recipe.libraries}
 
 
 def _require_source_at_rest(build: Build) -> None:

@@ -29,6 +29,7 @@ from tasks.shared.engine.continuation import continued
 from tasks.shared.engine.stage import Stage
 from tasks.shared.errors import ArtifactError, is_transient
 from tasks.shared.files import explain_storage_errors
+from tasks.shared.parts.kept import in_words
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.section import Section
@@ -37,7 +38,7 @@ from tasks.shared.store.fingerprint import Recipe
 from tasks.shared.store.records import RunRecord, StageRecord, why_built
 from tasks.shared.ui.publish import publish_artifact, publish_check, show_progress
 
-GIVEN_BY_THE_ENGINE = {"scratch", "executor"}
+GIVEN_BY_THE_ENGINE = {"scratch", "executor", "kept"}
 """Parameters of a stage's function that are no artifacts."""
 
 
@@ -220,12 +221,14 @@ class Run:
                 fingerprint=artifact.fingerprint,
                 reasons=order.reasons,
                 inputs={name: each.fingerprint for name, each in order.inputs.items()},
+                parts="" if reused else in_words(artifact.summary),
             )
         )
         self.record.save(self.store)
         because = f" because {'; '.join(order.reasons[:3])}" if order.reasons else ""
-        status = self.record.stages[-1].status
-        logger(stage).info("%s: %s, %s rows%s", stage, status, f"{artifact.rows:,}", because)
+        done = self.record.stages[-1]
+        parts = f", {done.parts}" if done.parts else ""
+        logger(stage).info("%s: %s, %s rows%s%s", stage, done.status, f"{artifact.rows:,}", parts, because)
 
 
 def _require_inputs(stage: Stage, inputs: Mapping[str, Artifact]) -> None:

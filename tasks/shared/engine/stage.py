@@ -98,7 +98,8 @@ def stage(
     `tags`: those of the Prefect task, for concurrency limits.
 
     A function that takes `scratch` gets a folder that outlives an interruption of the same build, and one that takes
-    `executor` what to compute its parts on (tasks/shared/runner/calls.py).
+    `executor` what to compute its parts on (tasks/shared/runner/calls.py). One that takes `kept` gets the finished
+    parts of earlier builds (tasks/shared/parts/kept.py).
     """
 
     def decorate(function: StageFunction) -> Stage:

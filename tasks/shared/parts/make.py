@@ -1,51 +1,69 @@
-"""Runs a stage's function over the parts of its input, and keeps what is finished for the next attempt."""
+"""Runs a stage's function over the parts of its input: those that are not kept from an earlier run."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.shared.errors import CorpusflowError, RunError, one_line
+from tasks.shared.files import file_digest
+from tasks.shared.parts.kept import DONE, Counts, KeptParts, finished_counts, keep, write_done
 from tasks.shared.parts.part import Part, current_document
 from tasks.shared.progress import progress
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
+from tasks.shared.store.fingerprint import digest_of
 
 SMALL_BYTES = 16 * 2**20
 """A stage takes about a second for less, and a worker 0.7 to start, so the run's own process makes such parts."""
-DONE = "done.json"
-Counts = dict[str, Any]
-"""What a part's function returns: small, and JSON."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage does with each part, and what the result depends on."""
+
+    function: Callable[..., Counts]
+    """`function(part, folder, *arguments)` fills the empty folder. It can be imported by name."""
+    arguments: tuple[Any, ...]
+    """Plain values."""
+    columns: tuple[str, ...]
+    """Those of the part that the result depends on."""
+    depends_on: Mapping[str, Any] | None = None
+    """What else it depends on, by names for people: settings, digests of files, never paths."""
+    beside: Path | None = None
+    """A folder with a file for each part, `beside_part(folder, part)`, on which it depends, too."""
 
 
 def make_parts(
-    stage: str,
-    function: Callable[..., Counts],
-    parts: Sequence[Part],
-    arguments: tuple[Any, ...],
-    place: Path,
-    executor: Executor,
+    stage: str, work: Work, parts: Sequence[Part], place: Path, executor: Executor, kept: KeptParts | None = None
 ) -> list[Counts]:
-    """Calls `function(part, folder, *arguments)` for each part; returns its counts, in the order of the parts.
+    """Calls the work's function for each part that is not kept; returns the counts of all, in the order of the parts.
 
-    The function can be imported by name, and the arguments are plain. What it writes into the empty folder lies in
-    `folder_of(place, part)` afterwards, whole or not at all. Parts that are there already are not made again: `place`
-    is in the scratch folder of a build, which stands for one recipe and outlives an interruption.
+    The files of a part lie in `folder_of(place, part)` afterwards. Without `kept`, every part is made and none is kept.
     Raises what the function raises; RunError, which names part and document, if that was not meant for people.
     """
     place.mkdir(parents=True, exist_ok=True)
-    counts = {part.number: found for part in parts if (found := _finished(folder_of(place, part))) is not None}
-    calls = [
-        Call(f"{stage} of {part}", make_part, (function, part, place, arguments))
-        for part in parts
-        if part.number not in counts
-    ]
-    done = run_calls(_chosen(executor, parts), calls, place / "messages")
+    for leftover in place.glob("*part-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    counts: dict[int, Counts] = {}
+    shelf = kept.open(work.function, work.depends_on or {}) if kept else None
+    calls = []
+    for part in parts:
+        target = shelf / _key(work, part) if shelf else None
+        if kept and target and (found := kept.take(target, folder_of(place, part))) is not None:
+            counts[part.number] = found
+        else:
+            calls.append(Call(f"{stage} of {part}", make_part, (work.function, part, place, target, work.arguments)))
+    making = [call.arguments[1] for call in calls]
+    if kept:
+        kept.count({part.number for part in parts}, {part.number for part in making})
+    done = run_calls(_chosen(executor, making), calls, place / "messages")
     for call, found in progress(done, stage, "parts", len(calls)):
         counts[call.arguments[1].number] = found
     return [counts[part.number] for part in parts]
@@ -54,6 +72,11 @@ def make_parts(
 def folder_of(place: Path, part: Part) -> Path:
     """Where the files of a finished part lie."""
     return place / f"part-{part.number:05d}"
+
+
+def beside_part(folder: Path, part: Part) -> Path:
+    """The file of a part in a folder that has one for each."""
+    return folder / f"{part.number}.arrow"
 
 
 def collect(place: Path, parts: Sequence[Part], name: str, out: Path) -> None:
@@ -71,39 +94,37 @@ def collect(place: Path, parts: Sequence[Part], name: str, out: Path) -> None:
             raise RunError(f"{error.filename}: is gone; if no other run makes the same artifact, run again") from error
 
 
-def discard(*places: Path) -> None:
+def discard(scratch: Path) -> None:
     """Deletes what is not needed once the output is complete."""
-    for place in places:
-        shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def make_part(function: Callable[..., Counts], part: Part, place: Path, arguments: tuple[Any, ...]) -> Counts:
-    """Makes one part, in whatever process; if another one was faster, its files stay."""
+def make_part(
+    function: Callable[..., Counts], part: Part, place: Path, kept: Path | None, arguments: tuple[Any, ...]
+) -> Counts:
+    """Makes one part, in whatever process, and keeps it as `kept`; if another one was faster, its files stay."""
     fresh = Path(tempfile.mkdtemp(prefix=".making-", dir=place))
     try:
         with _failure_named(part):
             counts = function(part, fresh, *arguments)
-        sizes = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
-        (fresh / DONE).write_text(json.dumps({"counts": counts, "files": sizes}), encoding="utf-8")
+        write_done(fresh, counts)
+        if kept is not None:
+            keep(fresh, kept)
         made = folder_of(place, part)
         try:
             fresh.rename(made)
         except OSError:
-            if _finished(made) is None:
+            if finished_counts(made) is None:
                 raise
         return counts
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _finished(folder: Path) -> Counts | None:
-    """The counts of a part whose files are all there; removes what is damaged."""
-    with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # not made yet, or damaged
-        done = json.loads((folder / DONE).read_bytes())
-        if all((folder / name).stat().st_size == size for name, size in done["files"].items()):
-            return dict(done["counts"])
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
+def _key(work: Work, part: Part) -> str:
+    """The name of the kept part, among those of the same function and settings."""
+    beside = file_digest(beside_part(work.beside, part)) if work.beside else ""
+    return digest_of([part.digest(work.columns), beside])[:32]
 
 
 def _chosen(executor: Executor, parts: Sequence[Part]) -> Executor:

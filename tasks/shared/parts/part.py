@@ -1,25 +1,27 @@
 """Parts: pieces of a Parquet dataset, of bounded size, that a stage works on one by one, on the run's executor.
 
-A part is some row groups of one file, in a row. How a dataset is divided depends on its files alone, never on the
-number of workers. Up to 1 GiB parts have some 4 MiB, so that all cores have work; from 16 GiB on they have 64 MiB, so
-that there are not too many; in between there are 256.
+A part is some row groups of one file, in a row. How a dataset is divided depends on its rows alone, never on the number
+of workers, and a row that comes or goes changes one part, as a rule (tasks/shared/boundaries.py). Up to 128 MiB parts
+have some 256 KiB, so that few texts are worked on again for one that changes; beyond, their size doubles with that of
+the dataset, up to 64 MiB, so that there are not too many.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import accumulate, groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.shared.boundaries import PIECE_BYTES, is_full, is_too_long, level_of
 from tasks.shared.parquet import RowGroup, part_files, read_some_row_groups, unreadable
 
-SMALLEST, LARGEST, AT_MOST = 4 * 2**20, 64 * 2**20, 256
-"""Bytes of a part, and the number of parts before they grow."""
+SMALLEST, LARGEST, AT_MOST = PIECE_BYTES, 64 * 2**20, 512
+"""Bytes of a part, and the number of parts, about, at which they grow."""
 current_document: ContextVar[str] = ContextVar("current_document", default="")
 """The document that is being worked on, for messages."""
 
@@ -52,34 +54,100 @@ class Part:
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.path, error) from error
 
+    def digest(self, columns: Sequence[str]) -> str:
+        """sha256 of what the file holds of some columns: equal for equal rows of the part, wherever they lie.
+
+        Not so if the rows are in other row groups, or were written by another version of the library.
+        """
+        found = hashlib.sha256()
+        try:
+            metadata = pq.read_metadata(self.path)
+            with self.path.open("rb") as file:
+                for group in map(metadata.row_group, range(self.first, self.end)):
+                    for column in map(group.column, range(group.num_columns)):
+                        if column.path_in_schema.partition(".")[0] in columns:
+                            begin = column.dictionary_page_offset or column.data_page_offset
+                            file.seek(begin)
+                            kind = (column.path_in_schema, column.physical_type, column.compression, column.num_values)
+                            found.update(f"{kind} {column.total_compressed_size}\n".encode())
+                            found.update(file.read(column.total_compressed_size))
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(self.path, error) from error
+        return found.hexdigest()
+
+    def last_id(self) -> str:
+        """The first column of the last row: in a sorted dataset no earlier row has a larger one."""
+        try:
+            group = pq.read_metadata(self.path).row_group(self.end - 1)
+            key = group.column(0)
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(self.path, error) from error
+        if key.statistics is not None and key.statistics.has_min_max:
+            return str(key.statistics.max)
+        name = key.path_in_schema
+        return str(read_some_row_groups([RowGroup(self.path, self.end - 1)], [name])[name][-1].as_py())
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: its size, uncompressed, 0 if it has no rows; and the level of the boundary before it."""
+
+    bytes: int
+    level: int
+
 
 def parts_of(folder: Path) -> list[Part]:
     """The parts of a dataset, in order, none without rows; raises ArtifactError if a file cannot be read."""
-    files = [(path, _sizes(path)) for path in part_files(folder)]
-    size = min(max(sum(sum(sizes) for _, sizes in files) // AT_MOST, SMALLEST), LARGEST)
+    files = [(path, _groups(path)) for path in part_files(folder)]
+    level, size = _mean_size(sum(group.bytes for _, groups in files for group in groups))
     parts: list[Part] = []
-    for path, sizes in files:
-        for groups in _divided(sizes, size):
-            if in_part := sum(sizes[group] for group in groups):
-                parts.append(Part(path, groups[0], groups[-1] + 1, len(parts), in_part))
+    for path, groups in files:
+        for first, end in _divided(groups, level, size):
+            if content := sum(group.bytes for group in groups[first:end]):
+                parts.append(Part(path, first, end, len(parts), content))
     return parts
 
 
-def _sizes(path: Path) -> list[int]:
-    """The bytes of each row group, uncompressed; 0 if it has no rows."""
+def whole_files(folder: Path) -> list[Part]:
+    """The files of a dataset that was itself made part by part; raises ArtifactError if one cannot be read."""
+    parts: list[Part] = []
+    for path in part_files(folder):
+        groups = _groups(path)
+        if content := sum(group.bytes for group in groups):
+            parts.append(Part(path, 0, len(groups), len(parts), content))
+    return parts
+
+
+def _groups(path: Path) -> list[_Group]:
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    return [group.total_byte_size if group.num_rows else 0 for group in groups]
+    return [_group(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
 
 
-def _divided(sizes: Sequence[int], size: int) -> Iterator[list[int]]:
-    """The numbers of the row groups of a file, in runs of about `size` bytes."""
-    whole = max(1, sum(sizes))
-    runs = max(1, round(whole / size))
-    middles = (end - own / 2 for end, own in zip(accumulate(sizes), sizes, strict=True))
-    places = [int(middle / whole * runs) for middle in middles]
-    for _, numbers in groupby(range(len(sizes)), key=places.__getitem__):
-        yield list(numbers)
+def _group(group: pq.RowGroupMetaData) -> _Group:
+    statistics = group.column(0).statistics
+    known = statistics is not None and statistics.has_min_max  # not of ids of some kilobytes
+    return _Group(group.total_byte_size if group.num_rows else 0, level_of(str(statistics.min)) if known else 0)
+
+
+def _mean_size(total: int) -> tuple[int, int]:
+    """The level of the boundaries between the parts of a dataset of `total` bytes, and the mean size of a part."""
+    level, size = 0, SMALLEST
+    while total > AT_MOST * size and size < LARGEST:
+        level, size = level + 1, size * 2
+    return level, size
+
+
+def _divided(groups: Sequence[_Group], level: int, size: int) -> Iterator[tuple[int, int]]:
+    """The first row group of each part of a file, and the one after its last."""
+    first = content = 0
+    for number, group in enumerate(groups):
+        chosen = group.level >= level and is_full(content, size)
+        if number > first and (chosen or is_too_long(content + group.bytes, size)):
+            yield first, number
+            first, content = number, 0
+        content += group.bytes
+    if first < len(groups):
+        yield first, len(groups)

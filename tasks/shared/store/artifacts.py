@@ -30,6 +30,8 @@ from tasks.shared.store.known_files import KnownFiles, Verify
 MANIFEST, SEAL = "artifact.json", "seal"
 VERIFIED = ".verified"
 """Folder of the records of which files were hashed, and how they were then."""
+PARTS = ".parts"
+"""Folder of the finished parts of stages (tasks/shared/parts/kept.py)."""
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
 
@@ -111,6 +113,10 @@ class Store:
     def scratch(self, folder: str, fingerprint: str) -> Path:
         """What outlives an interrupted build of this artifact (checkpoints)."""
         return self.root / folder / f"{SCRATCH}{fingerprint}"
+
+    def kept_parts(self, stage: str) -> Path:
+        """Where finished parts of a stage are kept for later builds."""
+        return self.root / PARTS / stage
 
     def locate(self, artifact: Artifact) -> Path:
         """The artifact's folder: committed, or still in staging."""

@@ -32,6 +32,8 @@ class StageRecord(BaseModel):
     """Why it was built: the ingredients that changed, from what to what."""
     inputs: dict[str, str] = {}
     """Fingerprint of each input, by name; empty in the records of earlier versions."""
+    parts: str = ""
+    """How many of its parts were made and how many kept, in words; empty if it was reused, or has none."""
 
 
 class RunRecord(BaseModel):
