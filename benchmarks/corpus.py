@@ -30,7 +30,8 @@ LABEL_WORDS = 200
 """Words that a label prefers."""
 REMEMBERED = 500
 """Texts that can be repeated: the last ones of the block."""
-SCHEMA = pa.schema([("label", pa.string()), ("text", pa.string())])
+SCHEMA = pa.schema([("number", pa.string()), ("label", pa.string()), ("text", pa.string())])
+"""`number` counts the texts, in nine digits."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,15 @@ def _soil(text: str) -> str:
 def write(path: Path, texts: int, recipe: Recipe = Recipe(), seed: int = 0) -> None:
     """Writes a folder of Parquet parts."""
     with PartWriter(path, SCHEMA) as writer:
-        for block in batched(islice(generate(recipe, seed), texts), BLOCK):
-            writer.write(
-                pa.RecordBatch.from_pydict(dict(zip(SCHEMA.names, zip(*block, strict=True), strict=True)), SCHEMA)
-            )
+        for first, block in enumerate(batched(islice(generate(recipe, seed), texts), BLOCK)):
+            numbers = [f"{first * BLOCK + n:09d}" for n in range(len(block))]
+            labels, written = zip(*block, strict=True)
+            writer.write(pa.RecordBatch.from_arrays([pa.array(v) for v in (numbers, labels, written)], schema=SCHEMA))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of Parquet parts with the columns label and text")
+    parser.add_argument("folder", type=Path, help="folder of Parquet parts with the columns number, label, text")
     parser.add_argument("--texts", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
     for name, default in vars(Recipe()).items():

@@ -2,10 +2,15 @@
 
     python -m benchmarks.growth [--texts 5000 50000 …] [--to evaluation] [--check] [--folder F] [--json] [--plot F.svg]
     python -m benchmarks.growth --read F.json … --plot F.svg     # draws what --json has written
+    python -m benchmarks.growth --texts 50000 --to tokenization --add 100 [--ids later]
 
 The texts are those of `benchmarks.corpus`: 300 words, 20 labels. Each stage runs in a process of its own, with the
 settings of pipeline.yaml; a third of a second and some 150 MiB of each are Python and its libraries. `--check` adds the
 check of each stage. Processor seconds are those of the process and of the processes that it starts.
+
+`--add` goes through the stages once more, with so many texts more, the parts that the first pass kept, and splits that
+continue the first ones. The ids are hashes of the texts, and so lie scattered; `--ids later`: numbers, and those of new
+texts follow the others.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from benchmarks.corpus import write
 from flows.pipeline.settings import Pipeline, load_settings
 from flows.pipeline.stages import STAGES
 from tasks.shared.engine.stage import Stage
+from tasks.shared.parts.kept import KeptParts, in_words
 from tasks.shared.store.fingerprint import PROJECT
 
 MADE_BY = {
@@ -50,20 +56,24 @@ def main() -> None:
     parser.add_argument("--to", choices=upto, default=LAST, help="the last stage")
     parser.add_argument("--check", action="store_true", help="measure the checks, too")
     parser.add_argument("--folder", type=Path, help="keep the texts and what the stages make here")
+    parser.add_argument("--add", type=int, metavar="N", help="once more, with N more texts")
+    parser.add_argument("--ids", choices=("scattered", "later"), default="scattered", help="those of the added texts")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--plot", type=Path, help="draw processor time and peak memory by the number of texts")
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="measure nothing: read what --json wrote")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--before", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.one, arguments.folder, arguments.texts[0])))
+        print(json.dumps(measure(arguments)))
         return
     rows = [row for path in arguments.read or () for row in json.loads(path.read_text())]
     if not arguments.read:
         with tempfile.TemporaryDirectory() as scratch:
             folder, stages = arguments.folder or Path(scratch), upto[: upto.index(arguments.to) + 1]
             for texts in arguments.texts:
-                rows.extend(_grow(folder / str(texts), texts, stages, arguments.check))
+                rows.extend(_grow(folder / str(texts), texts, stages, arguments))
     if arguments.plot:
         draw(rows, arguments.plot)
     if arguments.json:
@@ -72,30 +82,46 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['stage']:<22}{row['texts']:>9,} texts  {row['cpu_seconds_per_1000']:>7.3f} CPU s per 1,000"
-            f"  {row['seconds_per_1000']:>7.3f} s per 1,000  {row['peak_mib']:>7,.0f} MiB"
+            f"  {row['seconds_per_1000']:>7.3f} s per 1,000  {row['peak_mib']:>7,.0f} MiB  {row.get('parts', '')}"
         )
 
 
-def _grow(folder: Path, texts: int, stages: list[str], check: bool) -> Iterator[dict[str, Any]]:
-    write(folder / "texts", texts)
-    for name in stages:
-        for kind in (name, f"check of {name}") if check else (name,):
-            print(f"{texts:,} texts: {kind} …", file=sys.stderr)
-            command = [sys.executable, "-m", "benchmarks.growth", "--one", kind, "--folder", str(folder)]
-            done = subprocess.run(
-                [*command, "--texts", str(texts)], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
-            )
-            yield json.loads(done.stdout)
+def _grow(folder: Path, texts: int, stages: list[str], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for number in (texts, texts + options.add) if options.add else (texts,):
+        before = ["--before", str(folder / str(texts))] if number > texts else []
+        write(folder / str(number) / "texts", number)
+        for name in stages:
+            for kind in (name, f"check of {name}") if options.check else (name,):
+                print(f"{number:,} texts: {kind} …", file=sys.stderr)
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.growth",
+                    "--one",
+                    kind,
+                    "--folder",
+                    str(folder / str(number)),
+                ]
+                command += ["--texts", str(number), "--ids", options.ids, *before]
+                command += ["--kept", str(folder / "kept")] if options.add else []
+                done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+                yield json.loads(done.stdout)
 
 
-def measure(kind: str, folder: Path, texts: int) -> dict[str, Any]:
-    """Runs a stage or its check in this process: `folder` has the texts and the output of the stages before."""
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs a stage or its check in this process: the folder has the texts and the output of the stages before."""
+    kind, folder, texts = options.one, options.folder, options.texts[0]
     table = {"source": "table", "table": {"path": str(folder / "texts")}}
+    if options.ids == "later":
+        table["table"]["doc_id_column"] = "number"  # type: ignore[index]
     settings = load_settings(PROJECT / "pipeline.yaml", {"extraction": table})
     stage = STAGES[kind.removeprefix("check of ")]
     out = folder / stage.name
     inputs = {name: folder / MADE_BY.get(name, name) for name in _inputs(stage)}
-    work = _check(stage, settings, out, inputs) if kind != stage.name else _stage(stage, settings, out, inputs)
+    if options.before and stage.continues:
+        inputs["previous"] = options.before / stage.name
+    kept = KeptParts(options.kept / stage.name) if options.kept else None
+    work = _check(stage, settings, out, inputs) if kind != stage.name else _stage(stage, settings, out, inputs, kept)
     started, before = time.monotonic(), _processor_seconds()
     work()
     seconds, used = time.monotonic() - started, _processor_seconds() - before
@@ -105,6 +131,7 @@ def measure(kind: str, folder: Path, texts: int) -> dict[str, Any]:
         "cpu_seconds_per_1000": round(1000 * used / texts, 4),
         "seconds_per_1000": round(1000 * seconds / texts, 4),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        **({"cpu_seconds": round(used, 2), "parts": in_words(kept.summary())} if kept else {}),
     }
 
 
@@ -113,9 +140,13 @@ def _inputs(stage: Stage) -> list[str]:
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in NOT_INPUTS]
 
 
-def _stage(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path]) -> Callable[[], object]:
+def _stage(
+    stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path], kept: KeptParts | None
+) -> Callable[[], object]:
     out.mkdir()
-    places = dict(inputs)
+    places: dict[str, Any] = dict(inputs)
+    if "kept" in inspect.signature(stage.function).parameters:
+        places["kept"] = kept
     if "scratch" in inspect.signature(stage.function).parameters:
         places["scratch"] = out.with_name(f"{out.name}-scratch")
         places["scratch"].mkdir()

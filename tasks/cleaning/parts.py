@@ -23,7 +23,6 @@ from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
 from tasks.cleaning.shingles import Hashes, shingles
 from tasks.extraction.document import Document, document_rows, in_batches, read_part
-from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.arrays import save_array
 from tasks.shared.errors import CorpusError
 from tasks.shared.files import replacing

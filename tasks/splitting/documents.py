@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tasks.extraction.document import Document, read_documents, read_part
 from tasks.extraction.schema import DATASET as TEXTS
 from tasks.shared.errors import ArtifactError
-from tasks.shared.parquet import read_batches, read_between
+from tasks.shared.parquet import read_batches
 from tasks.shared.parts.make import beside_part
 from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
