@@ -9,6 +9,7 @@ from flows.pipeline.runs import completed_state, explain_failure, open_run, read
 from flows.steps.drift import watch_drift
 from flows.steps.promotion import challenge
 from flows.steps.usefulness import train_unless_useless
+from flows.steps.vocabulary import champion_vocabulary
 from tasks.cleaning.task import clean
 from tasks.evaluation.task import evaluate
 from tasks.extraction.task import extract
@@ -36,7 +37,7 @@ def retrain(config: Config = "pipeline.yaml", overrides: Overrides | None = None
         cleaned = run(clean, documents=documents)
         watch_drift(run, cleaned=cleaned)
         splits = run(split, cleaned=cleaned)
-        vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits)
+        vocabulary = run(learn_vocabulary, cleaned=cleaned, splits=splits, **champion_vocabulary(run))
         tokens = run(tokenize, cleaned=cleaned, splits=splits, vocabulary=vocabulary)
         linear = run(fit_linear, cleaned=cleaned, splits=splits)
         inputs = {"cleaned": cleaned, "splits": splits, "tokens": tokens, "vocabulary": vocabulary}

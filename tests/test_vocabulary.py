@@ -298,7 +298,7 @@ def test_the_stage_gives_the_same_bytes_however_its_input_is_cut(tmp_path: Path)
             tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(out.rglob("*")) if file.is_file())
         )
     assert len(digests) == 1
-    assert len(digests.pop()) == 2
+    assert len(digests.pop()) == 3
 
 
 @pytest.mark.parametrize(

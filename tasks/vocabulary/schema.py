@@ -7,6 +7,8 @@ import pyarrow as pa
 FOLDER = "04_vocabulary"
 TOKENIZER = "tokenizer.json"
 DATASET = "tokens"
+LEARNED = "learned.json"
+"""What was asked of the vocabulary when it was learned."""
 
 TOKENS = pa.schema(
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.extraction.schema import DATASET as CLEANED
 from tasks.shared.engine.stage import stage
@@ -19,6 +20,7 @@ from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.splitting.documents import assign_parts, require_all
 from tasks.vocabulary.bpe import default_size, drop_rare_merges, merges_for
+from tasks.vocabulary.champion import Asked, copy, measure_fit
 from tasks.vocabulary.count import FILE, count_part, merged_counts
 from tasks.vocabulary.learn import Learner
 from tasks.vocabulary.schema import DATASET, FOLDER, TOKENIZER, TOKENS
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-@stage("vocabulary", folder=FOLDER, libraries=("regex", "pyarrow", "numpy"))
+@stage("vocabulary", folder=FOLDER, libraries=("regex", "tiktoken", "pyarrow", "numpy"))
 def learn_vocabulary(
     settings: VocabularySettings,
     out: Path,
@@ -40,8 +42,12 @@ def learn_vocabulary(
     scratch: Path,
     executor: Executor = IN_PROCESS,
     kept: KeptParts | None = None,
+    champion_vocabulary: Path | None = None,
 ) -> dict[str, JsonValue]:
-    """Counts the pieces of the training texts part by part, and learns the merges from the counts."""
+    """Counts the pieces of the training texts part by part, and learns the merges from the counts.
+
+    With `keep: champion` the vocabulary of the champion is copied instead, if there is one and it suits the texts.
+    """
     parts, place, texts = whole_files(cleaned / CLEANED), scratch / "counted", scratch / "training"
     training = assign_parts(parts, splits, texts, "train")
     work = Work(count_part, (texts,), columns=("doc_id", "text"), beside=texts)
@@ -49,12 +55,34 @@ def learn_vocabulary(
     require_all(sum(part["training"] for part in counted), training, cleaned, splits)
     if training == 0:
         raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
-    learner = Learner(*merged_counts([folder_of(place, part) / FILE for part in parts]))
+    pieces, times = merged_counts([folder_of(place, part) / FILE for part in parts])
     discard(scratch)
-    merges = learner.merge(merges_for(settings.size or default_size(training)))
-    merges, counts = drop_rare_merges(merges, learner.token_counts(FIRST_MERGE + len(merges)), settings.min_count)
+    asked = Asked(settings.size, settings.size or default_size(training), settings.min_count)
+    if settings.keep == "champion" and champion_vocabulary is None:
+        logger("vocabulary").info("vocabulary: learned anew, there is no champion whose vocabulary could be kept")
+    elif settings.keep == "champion" and champion_vocabulary is not None:
+        bounds = settings.max_fertility_rise, settings.max_rare_rise
+        fit = measure_fit(champion_vocabulary, pieces, times, asked, *bounds)
+        if not fit.why_not:
+            logger("vocabulary").info(
+                "vocabulary: the champion's is kept, it suits the training texts: tokens per byte %+.2f %%, rare "
+                "tokens %+.2f %% since it was learned",
+                *(100 * figure for figure in fit.figures.values()),
+            )
+            return copy(champion_vocabulary, out) | fit.figures
+        logger("vocabulary").info("vocabulary: learned anew: %s", fit.why_not)
+        return _learn(pieces, times, asked, out) | fit.figures | {"learned_anew_because": fit.why_not}
+    return _learn(pieces, times, asked, out)
+
+
+def _learn(pieces: list[bytes], times: npt.NDArray[np.int64], asked: Asked, out: Path) -> dict[str, JsonValue]:
+    """Learns the merges, and writes the vocabulary; returns its summary."""
+    learner = Learner(pieces, times)
+    merges = learner.merge(merges_for(asked.tokens))
+    merges, counts = drop_rare_merges(merges, learner.token_counts(FIRST_MERGE + len(merges)), asked.min_count)
     vocabulary = Vocabulary(tuple(merges))
     (out / TOKENIZER).write_text(tokenizer_json(vocabulary), encoding="utf-8", newline="\n")
+    asked.write(out)
     with PartWriter(out / DATASET, TOKENS) as table:
         table.write(token_rows(vocabulary, counts))
     used, occurrences = int(np.count_nonzero(counts)), int(counts.sum())
