@@ -20,7 +20,7 @@ _HALF = 32
 
 def level_of(key: str) -> int:
     """The level of the boundary before the row with this id: 0 for half of them, 1 for a quarter, and so on."""
-    low = _digest(key) | 2**_HALF
+    low = _digest(key) | 1 << _HALF
     return (low & -low).bit_length() - 1
 
 

@@ -60,12 +60,12 @@ def assign_parts(parts: Sequence[Part], splits: Path, folder: Path, split: str |
             if waiting.num_rows or (batch := next(batches, None)) is None:
                 break
             waiting = _chosen(batch, split)
-            rows += waiting.num_rows
+            rows += int(waiting.num_rows)
         with pa.ipc.new_stream(beside_part(folder, part), ASSIGNED) as file:
             own = pa.concat_tables(taken)
             columns = [pa.array(column.to_pylist(), pa.string()) for column in own.columns]  # not slices of others
             file.write_batch(pa.RecordBatch.from_arrays(columns, schema=ASSIGNED))
-    return rows + sum(_chosen(batch, split).num_rows for batch in batches)
+    return rows + sum(int(_chosen(batch, split).num_rows) for batch in batches)
 
 
 def _chosen(batch: pa.RecordBatch, split: str | None) -> pa.Table:
