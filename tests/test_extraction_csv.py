@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,10 +164,26 @@ def test_the_checker_finds_what_the_strict_parser_finds(content: str, block: int
         return True
 
     checker = QuoteChecker(io.BytesIO(content.encode()), ",", 2, 0)
+    blocks = []
     try:
-        while checker.read(block):
-            pass
+        while given_block := checker.read(block):
+            blocks.append(given_block)
         checked = True
     except QuoteError:
         checked = False
     assert checked == strict()
+    assert not checked or b"".join(blocks) == content.encode()
+    assert all(len(each) == block or each.endswith(b"\n") for each in blocks[:-1])
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(st.sampled_from(["a", "b\nc", '"', "d,e", ""]), min_size=2, max_size=2)), st.integers(1, 9))
+def test_blocks_end_where_rows_end(rows: list[list[str]], piece: int) -> None:
+    content = io.StringIO(newline="")
+    csv.writer(content).writerows(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_quotes, "PIECE_BYTES", piece)
+        checker = QuoteChecker(io.BytesIO(content.getvalue().encode()), ",", 2, 0)
+        blocks = list(iter(partial(checker.read, 1000), b""))
+    found = [list(csv.reader(io.StringIO(block.decode(), newline=""), strict=True)) for block in blocks]
+    assert [row for block in found for row in block] == rows

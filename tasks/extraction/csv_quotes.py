@@ -13,8 +13,9 @@ from typing import IO
 
 QUOTE, NEWLINE = b'"', b"\n"
 MAX_FIELD_BYTES = 31 * 2**20
-"""A longer quoted field is an error; likely its quote never closes. Blocks of this size too: from 32 MiB
-on, glibc asks the system for new memory for each block, which takes longer than to check it."""
+"""A longer quoted field is an error; likely its quote never closes."""
+PIECE_BYTES = 2**20
+"""Bytes that are read at a time: the parser holds several blocks, and longer ones take more memory and more time."""
 MAX_SUSPECTS = 100_000
 _LONGEST_LABEL = 100
 
@@ -40,6 +41,7 @@ class QuoteChecker(io.RawIOBase):
         self._separator, self._columns, self._label = separator.encode(), columns, label
         self._around_field = {*self._separator, *b"\r\n"}
         self._last, self._open = NEWLINE[0], b""
+        self._held, self._row_end = b"", 0
         self.suspects: Counter[str] = Counter()
 
     def readable(self) -> bool:
@@ -47,23 +49,38 @@ class QuoteChecker(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next `size` bytes, fewer only at the end."""
-        block = self._stream.read(size)
+        """The next bytes: whole rows, `size` bytes at most; a part of a row only if it is longer, or the last one."""
+        size = MAX_FIELD_BYTES if size < 0 else size
+        while not self._row_end and len(self._held) < size:
+            piece = self._stream.read(min(PIECE_BYTES, size))
+            self._held += piece
+            self._look_through(piece)
+            if not piece:
+                break
+        given = self._held[: min(self._row_end or size, size)]
+        self._held, self._row_end = self._held[len(given) :], max(0, self._row_end - len(given))
+        return given
+
+    def _look_through(self, piece: bytes) -> None:
+        """Checks the next bytes, and keeps where the last whole row ends."""
         if self._open:
-            opened, self._open, self._last = self._open, b"", NEWLINE[0]
-            self._check(opened + block, 0, at_end=not block)
-        elif (first := block.find(QUOTE)) >= 0:
-            self._check(block, first, at_end=False)
-        if block:
-            self._last = block[-1]
-        return block
+            data, first, self._open, self._last = self._open + piece, 0, b"", NEWLINE[0]
+        else:
+            data, first = piece, piece.find(QUOTE)
+        end = self._check(data, first, at_end=not piece)
+        if end >= 0:
+            self._row_end = len(self._held) - len(data) + end + 1
+        if piece:
+            self._last = piece[-1]
 
-    def _check(self, data: bytes, start: int, at_end: bool) -> None:
-        """Goes through the quoted fields of a block, from its first quote on; keeps a field that the block cuts.
+    def _check(self, data: bytes, start: int, at_end: bool) -> int:
+        """Goes through the quoted fields of some bytes, from the first quote on; keeps a field that they cut.
 
-        bytes.find is several times as fast as a regular expression.
+        Returns the place of the last line break outside of quotes, -1 if there is none. bytes.find is several times as
+        fast as a regular expression.
         """
         find, around, length = data.find, self._around_field, len(data)
+        outside, gaps = 0, []  # where the bytes outside of quotes begin; those before, with their ends
         while start >= 0:
             if (data[start - 1] if start else self._last) not in around:
                 start = find(QUOTE, start + 1)  # an ordinary character of a field without quotes
@@ -71,17 +88,22 @@ class QuoteChecker(io.RawIOBase):
             end = find(QUOTE, start + 1)
             while 0 <= end < length - 1 and data[end + 1] == QUOTE[0]:
                 end = find(QUOTE, end + 2)
+            gaps.append((outside, start))
             if end < 0 or end == length - 1:
+                outside = length
                 if not at_end:
-                    return self._keep_open(data[start:])
+                    self._keep_open(data[start:])
+                    break
                 if end < 0:
                     raise QuoteError("a quote opens and never closes", data[start:])
             if end < length - 1 and data[end + 1] not in around:
                 raise QuoteError("text follows the closing quote", data[start : end + 40])
             if (last_line := data.rfind(NEWLINE, start, end)) >= 0:
                 self._look_for_rows(data, start + 1, last_line + 1, end)
+            outside = end + 1
             start = find(QUOTE, end + 1)
-        return None
+        found = (data.rfind(NEWLINE, *gap) for gap in reversed([*gaps, (outside, length)]))
+        return next((place for place in found if place >= 0), -1)
 
     def _keep_open(self, field: bytes) -> None:
         if len(field) > MAX_FIELD_BYTES:

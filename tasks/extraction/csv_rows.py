@@ -20,7 +20,7 @@ from tasks.shared.errors import CorpusError, lacks_memory, one_line
 from tasks.shared.progress import logger
 
 BLOCK_BYTES = MAX_FIELD_BYTES
-"""A CSV is read in blocks of this size. A row may lie in two of them; one that reaches into a third is an error."""
+"""A CSV is read in blocks of whole rows, of at most this size. A longer row lies in several; in three is an error."""
 WARNED_ROWS = 3
 TAB = "\t"
 SEPARATORS = {",": "commas", ";": "semicolons", TAB: "tabs", "|": "vertical bars"}
