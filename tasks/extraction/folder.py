@@ -71,8 +71,8 @@ def documents(folder: Path | str, encoding: str = "utf-8") -> Iterator[Document]
         yield from _remote_documents(folder, encoding)
         return
     found = _look_through(folder)
-    warn_of("extraction", f"left out {len(found.left_out):,} files of systems and editors", found.left_out)
-    warn_of("extraction", f"{len(found.empty):,} label folders without a text, so without a label", found.empty)
+    warn_of("extraction", "left out {} file(s) of systems and editors", found.left_out)
+    warn_of("extraction", "{} label folder(s) without a text, so without a label", found.empty)
     for doc_id, file in found.texts:
         yield Document(doc_id, file.parent.name, doc_id, read_text(file, encoding))
 
@@ -89,7 +89,7 @@ def digest(folder: Path | str, known: KnownFiles | None = None) -> str:
 
 def _remote_documents(url: str, encoding: str) -> Iterator[Document]:
     texts, left_out = _remote_texts(url)
-    warn_of("extraction", f"left out {len(left_out):,} files of systems and editors", left_out)
+    warn_of("extraction", "left out {} file(s) of systems and editors", left_out)
     for file, content in remote.contents(texts):
         text = decode(content, file.url, encoding, "set extraction.folder.encoding")
         yield Document(file.name, file.name.partition("/")[0], file.name, text)

@@ -47,9 +47,13 @@ def is_system_file(name: str) -> bool:
 
 
 def warn_of(stage: str, what: str, names: Sequence[str]) -> None:
-    """Logs what was found of something, and the first ten names; nothing without names."""
+    """Logs what was found of something, and the first ten names; nothing without names.
+
+    In `what`, {} stands for the number, and (s) for the ending of a plural.
+    """
     if names:
         more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+        what = what.format(f"{len(names):,}").replace("(s)", "s" * (len(names) > 1))
         logger(stage).warning("%s: %s: %s%s", stage, what, ", ".join(sorted(names)[:_MOST_NAMES]), more)
 
 

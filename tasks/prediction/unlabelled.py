@@ -57,7 +57,7 @@ def read_texts(source: Source) -> Iterator[Document]:
         yield from _rows(source)
     else:
         files, left_out = _files(source.path)
-        warn_of("predict", f"left out {len(left_out):,} files of systems and editors", left_out)
+        warn_of("predict", "left out {} file(s) of systems and editors", left_out)
         for doc_id, file in files:
             yield Document(doc_id, source=doc_id, text=read_text(file, source.encoding, "--encoding"))
 
