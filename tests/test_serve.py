@@ -59,16 +59,17 @@ def test_ctrl_c_during_a_run_leaves_no_process_and_the_run_as_crashed(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_closed_terminal_leaves_no_process(tmp_path: Path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_closed_terminal_or_a_kill_leaves_no_process(tmp_path: Path, number: int, code: int):
     site = make_site(tmp_path)
     served = start(site)
     assert served.stdout is not None
     served.stdout.readline()
     family = [served.pid, *descendants(served.pid)]
     served.stdout.close()  # what it says has no reader any more
-    os.kill(served.pid, signal.SIGHUP)
-    assert served.wait(100) == 0
-    assert all(map(gone, family))
+    os.kill(served.pid, number)
+    assert served.wait(100) == code
+    wait_until(lambda: all(map(gone, family)), 60)
 
 
 def test_a_port_that_is_taken_is_reported(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +23,8 @@ from tasks.shared.errors import RunError, one_line
 
 POOL = "corpusflow"
 START_SECONDS, STOP_SECONDS = 180, 30
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent dies."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -74,11 +79,19 @@ def _running(name: str, logs: Path, *arguments: str) -> Iterator[subprocess.Pope
     """A Prefect process in a session of its own: Ctrl-C reaches only this process, which stops the others in order."""
     with (logs / f"{name}.log").open("ab") as log:
         command = [sys.executable, "-m", "prefect", *arguments]
-        process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)
+        where: Any = {"cwd": PROJECT, "stdout": log, "stderr": log, "start_new_session": True}
+        process = subprocess.Popen(command, **where, preexec_fn=_ending_with_parent())  # noqa: PLW1509
     try:
         yield process
     finally:
         _stop(process)
+
+
+def _ending_with_parent() -> Callable[[], object] | None:
+    """What a child does first so that it gets SIGTERM if this process is killed; None where the system has no such."""
+    if sys.platform != "linux":
+        return None
+    return partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
