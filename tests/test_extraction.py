@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tasks.extraction.document import BATCH_CHARACTERS, Document, document_rows, documents_of, in_batches
-from tasks.extraction.ordering import evenly, sort_by_id, validate
+from tasks.extraction.ordering import sort_by_id, validate
 from tasks.extraction.schema import DOCUMENTS
 from tasks.extraction.settings import ExtractionLimits, ExtractionSettings
 from tasks.extraction.task import extract, sources
@@ -133,14 +133,6 @@ def test_a_large_corpus_is_sorted_as_a_small_one(rows: list[tuple[str, str]], ch
     documents = [document(doc_id, text=text, source=str(place)) for place, (doc_id, text) in enumerate(rows)]
     found = all_documents(sort_by_id(batches(documents, size), chunk_bytes=chunk, merge_bytes=50))
     assert found == sorted(documents, key=lambda each: each.doc_id)
-
-
-@given(st.lists(st.tuples(st.integers(0, 700), st.sampled_from([10, 3000, BATCH_CHARACTERS])), max_size=4))
-@settings(max_examples=20, deadline=None)
-def test_rows_are_batched_as_documents_are(pieces: list[tuple[int, int]]) -> None:
-    documents = [document("a", text="é" * size) for rows, size in pieces for _ in range(min(rows, 2**21 // size))]
-    expected = [len(batch) for batch in in_batches(documents)]
-    assert [batch.num_rows for batch in evenly(batches(documents, 100))] == expected
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -13,12 +13,10 @@ from contextlib import ExitStack
 from operator import eq
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.extraction.document import BATCH_CHARACTERS, TEXT_ROWS, documents_of, text_bytes
+from tasks.extraction.document import TEXT_ROWS, documents_of
 from tasks.extraction.schema import DOCUMENTS
 from tasks.shared.errors import CorpusError
 
@@ -140,28 +138,3 @@ def _refuse(rows: pa.RecordBatch) -> None:
                 "give each document its own"
             )
         previous = document
-
-
-def evenly(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The rows in batches of 256; fewer if their texts are long, as `in_batches` divides documents."""
-    rest: list[pa.RecordBatch] = []
-    for batch in batches:
-        rows, start = pa.concat_batches([*rest, batch]), 0
-        ends = _text_ends(rows)
-        while start < rows.num_rows:
-            before = ends[start - 1] if start else 0
-            end = min(start + TEXT_ROWS, int(np.searchsorted(ends, before + BATCH_CHARACTERS)) + 1)
-            if end > rows.num_rows:
-                break
-            yield rows.slice(start, end - start)
-            start = end
-        rest = [rows.slice(start)] if start < rows.num_rows else []
-    yield from rest
-
-
-def _text_ends(rows: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """The number of characters up to the end of each text; of bytes, if even those are too few to matter."""
-    content, ends = text_bytes(rows["text"])
-    if len(content) < BATCH_CHARACTERS:
-        return ends[1:].astype(np.int64)
-    return np.cumsum(pc.utf8_length(rows["text"]).to_numpy(), dtype=np.int64)

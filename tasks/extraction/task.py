@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from tasks.extraction import brown, folder, table
 from tasks.extraction.document import document_rows, in_batches
-from tasks.extraction.ordering import evenly, validate
+from tasks.extraction.ordering import validate
 from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.schema import DATASET, DOCUMENTS
 from tasks.extraction.settings import BrownSource, ExtractionSettings
@@ -49,8 +49,8 @@ def extract(settings: ExtractionSettings, out: Path) -> dict[str, Any]:
     labels: Counter[str] = Counter()
     characters = 0
     with SortedWriter(out / DATASET, DOCUMENTS) as writer:
-        rows = evenly(validate(_batches(settings)))
-        for batch in progress(rows, "extraction", "documents", size=lambda batch: int(batch.num_rows)):
+        batches = validate(_batches(settings))
+        for batch in progress(batches, "extraction", "documents", size=lambda batch: int(batch.num_rows)):
             writer.write(batch)
             counts = pc.value_counts(batch["label"])
             labels.update(dict(zip(*(counts.field(name).to_pylist() for name in ("values", "counts")), strict=True)))
