@@ -48,7 +48,7 @@ def sort_by_id(
 
 def _sorted(chunk: list[pa.RecordBatch], bytes_at_once: int) -> Iterator[pa.RecordBatch]:
     """The rows of a chunk, sorted; empties the list, so that they are not in memory twice."""
-    rows = pa.concat_batches(chunk)
+    rows = pa.concat_batches(chunk) if len(chunk) > 1 else chunk[0]
     chunk.clear()
     order = pc.sort_indices(rows["doc_id"])  # stable
     at_once = max(1, min(TEXT_ROWS, bytes_at_once * rows.num_rows // max(1, rows.nbytes)))
