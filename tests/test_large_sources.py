@@ -29,7 +29,7 @@ import pandas  # which pyarrow imports for its own purposes
 from pathlib import Path
 from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
-from tasks.shared.errors import RunError
+from tasks.shared.errors import CorpusflowError
 from tasks.shared.files import explain_storage_errors
 settings, out, more = ExtractionSettings.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2]), int(sys.argv[3])
 mib = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -40,7 +40,7 @@ if more:
 try:
     with explain_storage_errors(out):
         said = extract.function(settings, out)
-except RunError as error:
+except CorpusflowError as error:
     said = {"error": str(error)}
 print(json.dumps(said | {"mib": mib() - before}))
 """
@@ -106,6 +106,7 @@ def test_a_text_of_200_mb_among_small_ones_is_read_or_refused_in_one_line(tmp_pa
     found = extracted(source, "folder" if kind == "folder" else "table")
     if kind == "csv":
         assert "t.csv: row 501: a quote opens and does not close within 31 MiB" in found["error"]
+        assert found["error"].endswith("or, if the text is that long, give the table as Parquet")
     else:
         assert (found["rows"], found["labels"]) == (1000, {"x": 500, "y": 500})
         assert found["mib"] < 1500

@@ -21,11 +21,14 @@ _LONGEST_LABEL = 100
 
 
 class QuoteError(ValueError):
-    """A quoted field that breaks the rules; `excerpt` is its beginning, or what follows its closing quote."""
+    """A quoted field that breaks the rules; `excerpt` is its beginning, or what follows its closing quote.
 
-    def __init__(self, problem: str, excerpt: bytes) -> None:
+    One that is `too_long` may break no other rule.
+    """
+
+    def __init__(self, problem: str, excerpt: bytes, too_long: bool = False) -> None:
         super().__init__(problem)
-        self.problem = problem
+        self.problem, self.too_long = problem, too_long
         self.excerpt = " ".join(excerpt[:60].decode(errors="ignore").split())
 
 
@@ -107,7 +110,7 @@ class QuoteChecker(io.RawIOBase):
 
     def _keep_open(self, field: bytes) -> None:
         if len(field) > MAX_FIELD_BYTES:
-            raise QuoteError(f"a quote opens and does not close within {MAX_FIELD_BYTES >> 20} MiB", field)
+            raise QuoteError(f"a quote opens and does not close within {MAX_FIELD_BYTES >> 20} MiB", field, True)
         self._open = field
 
     def _look_for_rows(self, data: bytes, start: int, last_line: int, end: int) -> None:

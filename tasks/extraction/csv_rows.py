@@ -125,7 +125,8 @@ def _explained(error: Exception, table: _Table, columns: int, done: int) -> Corp
     row, problem = _first_bad_row(table, columns)
     place = f"{path}: row {row}" if row else f"{path}: after row {done:,}"
     if isinstance(error, QuoteError):
-        return CorpusError(f"{place}: {error.problem}: {error.excerpt}; {advice}")
+        longer = ", or, if the text is that long, give the table as Parquet" * error.too_long
+        return CorpusError(f"{place}: {error.problem}: {error.excerpt}; {advice}{longer}")
     if problem:
         return CorpusError(f"{place}: {problem}; {advice}")
     if "straddles two block boundaries" in str(error):
