@@ -2,15 +2,16 @@
 
     python -m benchmarks.growth [--texts 5000 50000 …] [--to evaluation] [--check] [--folder F] [--json] [--plot F.svg]
     python -m benchmarks.growth --read F.json … --plot F.svg     # draws what --json has written
-    python -m benchmarks.growth --texts 50000 --to tokenization --add 100 [--ids later]
+    python -m benchmarks.growth --to tokenization --texts 50000 --add 100 [--ids later] [--keep-vocabulary]
 
 The texts are those of `benchmarks.corpus`: 300 words, 20 labels. Each stage runs in a process of its own, with the
 settings of pipeline.yaml; a third of a second and some 150 MiB of each are Python and its libraries. `--check` adds the
 check of each stage. Processor seconds are those of the process and of the processes that it starts.
 
 `--add` goes through the stages once more, with so many texts more, the parts that the first pass kept, and splits that
-continue the first ones. The ids are hashes of the texts, and so lie scattered; `--ids later`: numbers, and those of new
-texts follow the others.
+continue the first ones; with `--keep-vocabulary` the vocabulary stays, too, if it suits them (`vocabulary.keep:
+champion`). The ids are hashes of the texts, and so lie scattered; `--ids later`: numbers, and those of new texts follow
+the others.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ MADE_BY = {
     "model": "stacking",
 }
 """The stage that makes an input, where it has another name."""
-NOT_INPUTS = {"scratch", "previous", "executor", "kept"}
+NOT_INPUTS = {"scratch", "previous", "executor", "kept", "champion_vocabulary"}
 LAST = "evaluation"
 MARKS = "osD^vPX*<>"
 
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the texts and what the stages make here")
     parser.add_argument("--add", type=int, metavar="N", help="once more, with N more texts")
     parser.add_argument("--ids", choices=("scattered", "later"), default="scattered", help="those of the added texts")
+    parser.add_argument("--keep-vocabulary", action="store_true", help="that of the first pass, if it suits the others")
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--plot", type=Path, help="draw processor time and peak memory by the number of texts")
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="measure nothing: read what --json wrote")
@@ -93,16 +95,9 @@ def _grow(folder: Path, texts: int, stages: list[str], options: argparse.Namespa
         for name in stages:
             for kind in (name, f"check of {name}") if options.check else (name,):
                 print(f"{number:,} texts: {kind} …", file=sys.stderr)
-                command = [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.growth",
-                    "--one",
-                    kind,
-                    "--folder",
-                    str(folder / str(number)),
-                ]
-                command += ["--texts", str(number), "--ids", options.ids, *before]
+                command = [sys.executable, "-m", "benchmarks.growth", "--one", kind, "--ids", options.ids, *before]
+                command += ["--folder", str(folder / str(number)), "--texts", str(number)]
+                command += ["--keep-vocabulary"] if options.keep_vocabulary else []
                 command += ["--kept", str(folder / "kept")] if options.add else []
                 done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
                 yield json.loads(done.stdout)
@@ -114,12 +109,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     table = {"source": "table", "table": {"path": str(folder / "texts")}}
     if options.ids == "later":
         table["table"]["doc_id_column"] = "number"  # type: ignore[index]
-    settings = load_settings(PROJECT / "pipeline.yaml", {"extraction": table})
+    vocabulary = {"keep": "champion" if options.keep_vocabulary else "never"}
+    settings = load_settings(PROJECT / "pipeline.yaml", {"extraction": table, "vocabulary": vocabulary})
     stage = STAGES[kind.removeprefix("check of ")]
     out = folder / stage.name
     inputs = {name: folder / MADE_BY.get(name, name) for name in _inputs(stage)}
     if options.before and stage.continues:
         inputs["previous"] = options.before / stage.name
+    if options.before and stage.name == "vocabulary":
+        inputs["champion_vocabulary"] = options.before / stage.name
     kept = KeptParts(options.kept / stage.name) if options.kept else None
     work = _check(stage, settings, out, inputs) if kind != stage.name else _stage(stage, settings, out, inputs, kept)
     started, before = time.monotonic(), _processor_seconds()
