@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tasks.shared.parts.kept import DONE, Counts, KeptParts, finished_counts, ke
 from tasks.shared.parts.part import Part, current_document
 from tasks.shared.progress import progress
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
+from tasks.shared.runner.cores import one_thread
 from tasks.shared.store.fingerprint import digest_of
 
 SMALL_BYTES = 16 * 2**20
@@ -63,9 +64,10 @@ def make_parts(
     making = [call.arguments[1] for call in calls]
     if kept:
         kept.count({part.number for part in parts}, {part.number for part in making})
-    done = run_calls(_chosen(executor, making), calls, place / "messages")
-    for call, found in progress(done, stage, "parts", len(calls)):
-        counts[call.arguments[1].number] = found
+    chosen = _chosen(executor, making)
+    with one_thread() if chosen is IN_PROCESS else nullcontext():
+        for call, found in progress(run_calls(chosen, calls, place / "messages"), stage, "parts", len(calls)):
+            counts[call.arguments[1].number] = found
     return [counts[part.number] for part in parts]
 
 

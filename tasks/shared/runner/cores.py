@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,10 @@ ONE_THREAD = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Environment of a worker."""
+LIMITED = {"numpy", "scipy", "sklearn", "torch"}
+"""Libraries that compute in threads."""
+_limited: ContextVar[set[str]] = ContextVar("limited", default=set())  # noqa: B039 (it is not changed)
+"""Those of them that are kept to one thread already."""
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
@@ -51,17 +56,25 @@ def reserve_blas(libraries: Container[str]) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, numpy and torch use one thread: the last bits of products would depend on the number of cores."""
+    """Inside, numpy and torch use one thread: the last bits of products would depend on the number of cores.
+
+    Inside another such block it does nothing, unless a library was loaded meanwhile: to look for them takes 2 ms.
+    """
+    loaded = LIMITED & sys.modules.keys()
+    if _limited.get() == loaded:
+        yield
+        return
     from threadpoolctl import threadpool_limits
 
     torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
+    threads, token = torch.get_num_threads() if torch else 1, _limited.set(loaded)
     try:
         if torch:
             torch.set_num_threads(1)
         with threadpool_limits(1):
             yield
     finally:
+        _limited.reset(token)
         if torch:
             torch.set_num_threads(threads)
 
