@@ -25,7 +25,7 @@ def champion(data: Path) -> str:
 
 def temporary_files(data: Path) -> list[str]:
     """What an interrupted write leaves: folders in staging or scratch, and files that never got their name."""
-    found = [path for path in data.rglob(".*") if path.name not in {".locks", ".verified", ".pages.json"}]
+    found = [path for path in data.rglob(".*") if path.name not in {".locks", ".verified", ".parts", ".pages.json"}]
     return sorted(path.relative_to(data).as_posix() for path in found if ".locks" not in path.parts)
 
 
