@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import great_expectations.expectations as gxe
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.linear.member import LinearMember
-from tasks.linear.schema import out_of_fold_file
+from tasks.linear.schema import LABELS, out_of_fold_file
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.shared.checks.batch import CheckBatch
-from tasks.shared.out_of_fold import OUT_OF_FOLD
+from tasks.shared.out_of_fold import read_out_of_fold
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 
@@ -24,7 +24,8 @@ def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: LinearSettings, limits: LinearLimits
 ) -> Iterator[CheckBatch]:
     """One row per member: aggregates of its weights and of its out-of-fold predictions."""
-    rows = [_aggregates(artifact, name) for name in settings.members]
+    label_names = json.loads((artifact / LABELS).read_text(encoding="utf-8"))
+    rows = [_aggregates(artifact, name, label_names) for name in settings.members]
     expectations = [
         gxe.ExpectColumnValuesToBeBetween(
             column="not_finite", max_value=0, notes="a single NaN makes every prediction NaN"
@@ -44,18 +45,16 @@ def batches(
     yield CheckBatch("members", pd.DataFrame(rows), expectations, key="member")
 
 
-def _aggregates(artifact: Path, name: str) -> dict[str, object]:
+def _aggregates(artifact: Path, name: str, label_names: Sequence[str]) -> dict[str, object]:
     member = LinearMember.load(artifact / name)
-    table = pq.read_table(artifact / out_of_fold_file(name), schema=OUT_OF_FOLD).to_pandas()
-    scores = np.stack(table["log_probabilities"].to_list())
-    label_names = sorted(table["label"].unique())
-    labels = table["label"].map({label: i for i, label in enumerate(label_names)}).to_numpy()
+    predictions = read_out_of_fold(artifact / out_of_fold_file(name), label_names)
+    scores, labels = predictions.scores, predictions.labels
     accuracy = float((scores.argmax(axis=1) == labels).mean())
     arrays = (scores, member.weights, member.bias, member.idf)
     return {
         "member": name,
         "not_finite": int(sum((~np.isfinite(array)).sum() for array in arrays)),
-        "duplicates": int(table["doc_id"].duplicated().sum()),
+        "duplicates": len(predictions.doc_ids) - len(set(predictions.doc_ids)),
         "sum_error": float(np.abs(np.exp(scores.astype(np.float64)).sum(axis=1) - 1).max()),
         "gain": round(accuracy - float(np.bincount(labels).max()) / len(labels), 9),
     }

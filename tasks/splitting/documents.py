@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, starmap
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +18,7 @@ from tasks.shared.parts.make import beside_part
 from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
 
+Value = TypeVar("Value")
 ASSIGNED = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "split")])
 
 
@@ -30,11 +33,24 @@ def read_split_documents(cleaned: Path, splits: Path) -> Iterator[Document]:
     Both artifacts are sorted by doc_id, so they are read in parallel, 256 texts in memory at a time.
     Raises ArtifactError if a document of the splits is not among the cleaned ones.
     """
+    texts = ((document.doc_id, document.text) for document in read_documents(cleaned, ("doc_id", "text")))
+    return (document._replace(text=text) for document, text in _paired(cleaned, splits, texts))
+
+
+def read_split_sizes(cleaned: Path, splits: Path) -> Iterator[tuple[Document, int]]:
+    """The same without texts, each with the bytes of its text in UTF-8; raises the same."""
+    batches = read_batches(cleaned / TEXTS, ["doc_id", "text"])
+    columns = ((rows["doc_id"].to_pylist(), pc.binary_length(rows["text"]).to_pylist()) for rows in batches)
+    return _paired(cleaned, splits, chain.from_iterable(starmap(zip, columns)))
+
+
+def _paired(cleaned: Path, splits: Path, values: Iterable[tuple[str, Value]]) -> Iterator[tuple[Document, Value]]:
+    """Each document of the splits with the value of its doc_id, both in order."""
     assigned = read_splits(splits)
     expected = next(assigned, None)
-    for document in read_documents(cleaned, ("doc_id", "text")):
-        if expected is not None and document.doc_id == expected.doc_id:
-            yield expected._replace(text=document.text)
+    for doc_id, value in values:
+        if expected is not None and doc_id == expected.doc_id:
+            yield expected, value
             expected = next(assigned, None)
     if expected is not None:
         raise ArtifactError(

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
 from tasks.extraction.document import Document
-from tasks.extraction.schema import DATASET
 from tasks.shared.errors import TrainingError
-from tasks.shared.parquet import read_batches
 from tasks.shared.statistics.metrics import Ints
-from tasks.splitting.documents import find_texts, read_label_names, read_split_documents, read_splits
+from tasks.splitting.documents import (
+    find_texts,
+    read_label_names,
+    read_split_documents,
+    read_split_sizes,
+    read_splits,
+)
 
 FOLDS = 5
 LEARNED = {"train", "validation"}
@@ -55,14 +58,9 @@ def read_labelled_texts(cleaned: Path, splits: Path) -> LabelledTexts:
 
 def read_labels(cleaned: Path, splits: Path) -> tuple[LabelledTexts, Ints]:
     """The same without texts, and the bytes of each text in UTF-8, [texts]."""
-    documents = [document for document in read_splits(splits) if document.split in LEARNED]
-    wanted = {document.doc_id: position for position, document in enumerate(documents)}
-    sizes = np.zeros(len(documents), np.int64)
-    for batch in read_batches(cleaned / DATASET, ["doc_id", "text"]):
-        for doc_id, size in zip(batch["doc_id"].to_pylist(), pc.binary_length(batch["text"]).to_pylist(), strict=True):
-            if (position := wanted.get(doc_id)) is not None:
-                sizes[position] = size
-    return _labelled(documents, read_label_names(splits)), sizes
+    pairs = [pair for pair in read_split_sizes(cleaned, splits) if pair[0].split in LEARNED]
+    known = _labelled([document for document, _ in pairs], read_label_names(splits))
+    return known, np.array([size for _, size in pairs], np.int64)
 
 
 def _labelled(documents: Sequence[Document], names: Sequence[str]) -> LabelledTexts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import great_expectations.expectations as gxe
@@ -15,7 +16,7 @@ from tasks.extraction.document import Document
 from tasks.shared.checks.batch import CheckBatch, gathered
 from tasks.shared.files import file_digest
 from tasks.shared.parquet import read_batches, read_schema
-from tasks.splitting.documents import read_label_names, read_split_documents
+from tasks.splitting.documents import read_label_names, read_split_sizes
 from tasks.splitting.schema import SPLITS
 from tasks.tokenization.schema import DATASET, tokens_schema
 from tasks.tokenization.settings import TokenizationLimits, TokenizationSettings
@@ -28,7 +29,7 @@ SCHEMAS: Mapping[str, tuple[pa.Schema, ...]] = {
 }
 """Ids take two bytes, or four if the vocabulary has more than 65,536 tokens."""
 ROW = ("doc_id", "split", "length", "ids", "largest_id", "unknown", "bytes", "spells_text", "as_in_splits")
-BATCH_ROWS = 256
+BATCH_ROWS = 1024
 """Documents in memory at a time."""
 
 
@@ -36,13 +37,13 @@ def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: TokenizationSettings, limits: TokenizationLimits
 ) -> Iterator[CheckBatch]:
     """A few numbers per document, compared with its text, some thousand at a time; then the aggregates."""
-    expected = read_split_documents(inputs["cleaned"], inputs["splits"])
+    expected = read_split_sizes(inputs["cleaned"], inputs["splits"])
     vocabulary = inputs["vocabulary"] / TOKENIZER
     token_bytes = np.array([len(token) for token in read_vocabulary(vocabulary).tokens])
     size = len(token_bytes)
     sums = []
     frames = (
-        pd.DataFrame(list(_rows(batch, expected, token_bytes, settings.max_tokens)), columns=ROW)
+        _rows(batch, expected, token_bytes, settings.max_tokens)
         for batch in read_batches(artifact / DATASET, rows=BATCH_ROWS)
     )
     for number, frame in enumerate(gathered(frames, pd.DataFrame(columns=ROW))):
@@ -56,27 +57,48 @@ def batches(
 
 
 def _rows(
-    batch: pa.RecordBatch, expected: Iterator[Document], token_bytes: NDArray[np.int64], max_tokens: int | None
-) -> Iterator[dict[str, object]]:
+    batch: pa.RecordBatch,
+    expected: Iterator[tuple[Document, int]],
+    token_bytes: NDArray[np.int64],
+    max_tokens: int | None,
+) -> pd.DataFrame:
     """One row per document: its length, largest id and unknown tokens, and the text that it should come from."""
-    columns = [batch[name].to_pylist() for name in ("doc_id", "label", "split", "length")]
-    for doc_id, label, split, length, ids in zip(*columns, batch["token_ids"], strict=True):
-        numbers = ids.values.to_numpy(zero_copy_only=False)
-        document = next(expected, None)
-        text_bytes = len(document.text.encode()) if document else 0
-        spelled = int(token_bytes[np.minimum(numbers, len(token_bytes) - 1)].sum())
-        yield {
-            "doc_id": doc_id,
-            "split": split,
-            "length": length,
-            "ids": len(numbers),
-            "largest_id": int(numbers.max(initial=0)),
-            "unknown": int(np.count_nonzero(numbers == UNK)),
+    columns = [batch[name].to_pylist() for name in ("doc_id", "label", "split")]
+    offsets = batch["token_ids"].offsets.to_numpy().astype(np.int64)
+    numbers = batch["token_ids"].values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+    offsets -= offsets[0]
+    spelled = _per_row(np.add, token_bytes[np.minimum(numbers, len(token_bytes) - 1)], offsets)
+    ids = np.diff(offsets)
+    documents = list(islice(expected, len(ids)))
+    text_bytes = np.zeros(len(ids), np.int64)
+    text_bytes[: len(documents)] = [size for _, size in documents]
+    as_in_splits = np.zeros(len(ids), bool)
+    as_in_splits[: len(documents)] = [
+        row == (document.doc_id, document.label, document.split)
+        for row, (document, _) in zip(zip(*columns, strict=True), documents, strict=False)
+    ]
+    return pd.DataFrame(
+        {
+            "doc_id": columns[0],
+            "split": columns[2],
+            "length": batch["length"].to_numpy(),
+            "ids": ids,
+            "largest_id": _per_row(np.maximum, numbers.astype(np.int64), offsets),
+            "unknown": _per_row(np.add, (numbers == UNK).astype(np.int64), offsets),
             "bytes": text_bytes,
-            "spells_text": spelled == text_bytes or (len(numbers) == max_tokens and spelled < text_bytes),
-            "as_in_splits": document is not None
-            and (document.doc_id, document.label, document.split) == (doc_id, label, split),
+            "spells_text": (spelled == text_bytes) | ((ids == (max_tokens or -1)) & (spelled < text_bytes)),
+            "as_in_splits": as_in_splits,
         }
+    )
+
+
+def _per_row(operation: np.ufunc, values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The operation over the values of each row, which begin at `offsets` [rows + 1]; 0 for a row without values."""
+    found = np.zeros(len(offsets) - 1, np.int64)
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        found[filled] = operation.reduceat(values, offsets[filled])
+    return found
 
 
 def _row_expectations(size: int, settings: TokenizationSettings) -> list[gxe.Expectation]:
