@@ -35,6 +35,12 @@ RECIPE = Recipe(stage="cleaning", settings={}, inputs={}, sources={}, code={}, l
             RunError,
             r"^memory ran out \(can't allocate memory",
         ),
+        (
+            ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+            RunError,
+            r"^memory ran out \(libtorch_cpu\.so: failed to map segment from shared object\); finished stages are kept",
+        ),
+        (ImportError("no such module"), ImportError, r"^no such module$"),
         (OSError(12, "Cannot allocate memory"), RunError, r"^memory ran out \(\[Errno 12\] Cannot allocate memory\)"),
         (OSError(28, "No space left on device"), ArtifactError, r"cleaning cannot go on: No space left on device$"),
         (RuntimeError("another"), RuntimeError, r"^another$"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 from itertools import pairwise
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, Pipeline
 
 from flows.cli.main import _explain
 from flows.ops.log_lines import _is_unexpected
@@ -41,6 +42,38 @@ def test_openblas_without_memory_for_its_buffer_is_one_line_and_no_loop(mebibyte
     command = [sys.executable, "-c", MULTIPLY, str(mebibytes)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith(said)
+
+
+WAITS_WITHOUT_END = """
+import threading
+from flows.ops.ending import prompt_end
+from flows.pipeline import runs
+runs.SECONDS_TO_REPORT = 1
+with prompt_end():
+    try:
+        with runs.open_run("retrain", "pipeline.yaml", None):
+            raise MemoryError
+    except Exception:
+        threading.Event().wait()
+"""
+
+
+def test_a_run_without_memory_ends_though_prefect_waits_for_a_dead_thread(pipeline: Pipeline) -> None:
+    command = [sys.executable, "-c", WAITS_WITHOUT_END]
+    done = subprocess.run(
+        command,
+        cwd=pipeline.root,
+        env=pipeline.environment | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("corpusflow: memory ran out (no more could be allocated); finished stages are kept: lower")
+    (record,) = [json.loads(path.read_text()) for path in (pipeline.data / "runs").glob("*.json")]
+    assert record["status"] == "failed"
 
 
 def chained(*errors: BaseException) -> BaseException:

@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from tasks.shared.errors import out_of_memory
+
 LONGEST_CLEANUP = {signal.SIGINT: 2.5, signal.SIGTERM: 8.0, signal.SIGHUP: 8.0}
 """Seconds from a signal until the process ends, even if the main thread is in a library that does not return."""
 MESSAGES = {
@@ -32,7 +34,8 @@ class Terminated(BaseException):
 def prompt_end() -> Iterator[None]:
     """Inside, SIGINT raises KeyboardInterrupt, and SIGTERM and SIGHUP raise Terminated; signals after it are ignored.
 
-    If the main thread has not ended the process a little later, a second thread does.
+    If the main thread has not ended the process a little later, a second thread does. SIGALRM, which a run that lacks
+    memory sends itself, ends it with the line about that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,11 +46,14 @@ def prompt_end() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as in a shell's background job
             signal.signal(number, _interrupt)
+    alarmed = signal.signal(signal.SIGALRM, _end_without_memory)
     former = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_end_after_signal, args=(reading,), daemon=True).start()
     try:
         yield
     finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, alarmed)
         signal.set_wakeup_fd(former)
         os.close(writing)
         for number, handler in before.items():
@@ -69,6 +75,12 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     for ignored in LONGEST_CLEANUP:
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _end_without_memory(_: int, __: FrameType | None) -> NoReturn:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"corpusflow: {out_of_memory(MemoryError())}\n")
+    end_now(1)
 
 
 def _end_after_signal(reading: int) -> None:

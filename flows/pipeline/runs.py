@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from flows.pipeline.busy_server import be_patient
 from flows.pipeline.settings import Pipeline, load_settings
 from flows.pipeline.site import refresh_after
 from tasks.shared.engine.run import Run
-from tasks.shared.errors import ArtifactError, CorpusflowError
+from tasks.shared.errors import ArtifactError, CorpusflowError, out_of_memory
 from tasks.shared.files import explain_storage_errors, remove_abandoned
 from tasks.shared.progress import logger
 from tasks.shared.runner.pool import open_executor
@@ -34,6 +36,8 @@ from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE
 from tasks.shared.ui.publish import publish_failure, publish_run
 
 SECONDS_TO_ANSWER, SECONDS_TO_RESTART = 3.0, 4.0
+SECONDS_TO_REPORT = 30
+"""How long a run that lacks memory may take to report its end to Prefect's server."""
 UNKNOWN = "unknown"
 
 
@@ -95,6 +99,8 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         record.status, record.message = _failed(error, record.current_stage)
         record.quarantine = str(getattr(error, "quarantine", None) or "")
         interrupted = not isinstance(error, Exception)
+        if out_of_memory(error) is not None:
+            _expect_an_end()
         error.add_note(f"{STAGE_NOTE}{record.current_stage}")
         if latest:  # a fold has no page
             error.add_note(f"{RUN_NOTE}{record.id}")
@@ -120,6 +126,16 @@ def _failed(error: BaseException, stage: str) -> tuple[Literal["failed", "interr
         return "failed", str(error) or type(error).__name__
     how = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
     return "interrupted", f"{how} {f'during {stage}' if stage else 'before the first stage'}"
+
+
+def _expect_an_end() -> None:
+    """Ends a command even if Prefect does not: it waits without end for its threads that died for lack of memory.
+
+    A command handles SIGALRM (`flows/ops/ending.py`); other processes do not, and are left alone.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and callable(signal.getsignal(signal.SIGALRM)):
+        signal.alarm(SECONDS_TO_REPORT)
 
 
 def _give_up_on_lost_server() -> None:

@@ -96,7 +96,7 @@ _UNREACHABLE = (errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECO
 _PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, *_UNREACHABLE}
 
 
-_NO_MEMORY = ("allocate memory", "can't start new thread")
+_NO_MEMORY = ("allocate memory", "can't start new thread", "failed to map segment")
 
 
 def is_transient(error: BaseException | None) -> bool:
@@ -109,10 +109,13 @@ def is_transient(error: BaseException | None) -> bool:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether Python, Arrow, torch or the system could not allocate; some say so in a plain RuntimeError."""
+    """Whether Python, Arrow, torch or the system could not allocate.
+
+    Some say so in a plain RuntimeError, and the loader of libraries in an ImportError.
+    """
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    no_memory = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    no_memory = isinstance(error, RuntimeError | ImportError) and any(words in str(error) for words in _NO_MEMORY)
     return no_memory or isinstance(error, MemoryError)
 
 

@@ -124,7 +124,7 @@ def explain_storage_errors(root: Path, stage: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, MemoryError, RuntimeError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
         if (no_memory := out_of_memory(error, stage)) is not None:
             raise no_memory from error
         if not isinstance(error, OSError):
