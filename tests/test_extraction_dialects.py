@@ -27,7 +27,7 @@ PLAIN = "label,text\na,one\nb,two\n"
             "a workbook, another document of an office program, or a zip archive, not text",
         ),
         ("t.csv", b"\xd0\xcf\x11\xe0", "an old office program, not text; export it as CSV in UTF-8"),
-        ("t.csv", gzip.compress(PLAIN.encode()), "this is compressed by gzip, not text; name it t.csv.gz"),
+        ("t.csv", gzip.compress(PLAIN.encode(), mtime=0), "this is compressed by gzip, not text; name it t.csv.gz"),
         ("t.csv", PLAIN.title().encode(), "only Label, Text; set extraction.table.label_column to 'Label'"),
         ("t.csv", b" label\t,text\na,one\n", r"only ' label\t', text; set extraction.table.label_column to ' label\t'"),
         ("t.csv", b"l\x1babel,text\na,one\n", r"only 'l\x1babel', text; set"),
@@ -41,7 +41,7 @@ PLAIN = "label,text\na,one\nb,two\n"
         ),
         (
             "t.csv.gz",
-            gzip.compress(gzip.compress(PLAIN.encode())),
+            gzip.compress(gzip.compress(PLAIN.encode(), mtime=0), mtime=0),
             "compressed by gzip, not text; it was compressed twice: decompress it once",
         ),
         ("t.csv", b"PAR1\x15\x04\x15", "this is Parquet, not text; name it t.parquet"),
