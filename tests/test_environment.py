@@ -176,6 +176,28 @@ def test_a_wrong_address_of_the_server_is_named(
     assert message.format(prefect_server["PREFECT_API_URL"]) in line
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "ALL_PROXY",
+            "http://[::1",
+            r"ALL_PROXY http://[::1: not the address of a proxy (Invalid IPv6 URL); correct it",
+        ),
+        (
+            "http_proxy",
+            "ftp://a:sesame@b",
+            "http_proxy ftp://a:***@b: not the address of a proxy (it must begin with http",
+        ),
+        ("HTTPS_PROXY", "proxy:many", "HTTPS_PROXY proxy:many: not the address of a proxy (Port could not be cast"),
+    ],
+)
+def test_a_wrong_address_of_a_proxy_is_named(tmp_path: Path, name: str, value: str, message: str):
+    line = refused(call(AUTOMATIONS, tmp_path, place(tmp_path, **{name: value})), code=1)
+    assert message in line
+    assert "unset the variable" in line
+
+
 def test_a_password_in_the_address_is_not_printed(tmp_path: Path):
     line = refused(
         call(AUTOMATIONS, tmp_path, place(tmp_path, PREFECT_API_URL="http://a:sesame@127.0.0.1:1/api")), code=1

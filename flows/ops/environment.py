@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -15,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
 
+from flows.ops.addresses import bypass_proxy, require_address, without_password
 from flows.ops.ending import prompt_end, skip_exit_hooks
 from flows.ops.log_lines import configure_logging
 from flows.ops.temporary_server import TemporaryServer, temporary_server
@@ -22,7 +21,6 @@ from flows.pipeline.busy_server import be_patient, failed_call
 from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_problem, one_line
 
 PROJECT = Path(__file__).resolve().parents[2]
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DATABASE_URLS = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
 SECONDS_TO_DELIVER, SECONDS_AFTER_FAILURE = 10.0, 0.5
 
@@ -88,17 +86,6 @@ def require_writable(folder: Path) -> None:
         ) from None
 
 
-def bypass_proxy() -> None:
-    """Keeps calls to this machine's own servers away from the proxy that HTTP_PROXY names."""
-    present = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in present.split(",") if host.strip()]
-    for name in [name for name in os.environ if name.lower() in {"http_proxy", "https_proxy", "all_proxy"}]:
-        if os.environ[name].startswith("socks") and find_spec("socksio") is None:
-            del os.environ[name]  # the HTTP client cannot use it, and would refuse every call
-    if "*" not in hosts:
-        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
-
-
 def configured_url() -> str | None:
     """The API's address in Prefect's settings (environment, profile, files); None if Prefect is to start a server."""
     require_address(os.environ.get("PREFECT_API_URL", ""))
@@ -112,18 +99,6 @@ def configured_url() -> str | None:
     if not settings.api.url and not settings.server.ephemeral.enabled:
         raise RunError("no Prefect server: set PREFECT_API_URL, or allow a temporary one: server.ephemeral.enabled")
     return settings.api.url or None
-
-
-def require_address(url: str) -> None:
-    """Raises RunError for what is not an HTTP address, of which Prefect would say so in four lines or too late."""
-    try:
-        fault = "" if not url or urlsplit(url).scheme in {"http", "https"} else "it must begin with http:// or https://"
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        raise RunError(
-            f"PREFECT_API_URL {without_password(url)}: not an address ({fault}); correct it, or unset the variable"
-        )
 
 
 def settings_files() -> str:
@@ -151,11 +126,6 @@ def require_server(url: str) -> None:
         shown = without_password(url)
         hint = f"; its path should end in /api: {shown.rstrip('/')}/api" if lacks_api else ""
         raise RunError(f"PREFECT_API_URL {shown}: {_refusal(error, lacks_api)}{hint}") from None
-
-
-def without_password(url: str) -> str:
-    """The address as it may be printed."""
-    return re.sub(r":[^/@]*@", ":***@", url, count=1)
 
 
 def _refusal(error: Exception, lacks_api: bool) -> str:
