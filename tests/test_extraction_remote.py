@@ -102,7 +102,7 @@ def test_a_folder_on_s3_is_read_as_one_on_disk(bucket, tmp_path: Path, caplog) -
     assert read_table(tmp_path / "out" / "documents")["text"].to_pylist() == ["Ünø", "Zwei", "Three", "Four"]
     assert SECRET not in "".join(r.getMessage() for r in caplog.records if r.name.startswith("corpusflow"))
     assert SECRET not in str(chosen.model_dump(mode="json"))
-    assert "left out 1 files" in caplog.text
+    assert "left out 1 file of" in caplog.text
 
 
 def test_the_fingerprint_follows_what_the_storage_says(bucket) -> None:

@@ -183,6 +183,8 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_table_says_what_is(tmp_path: Path) -> None:
+    refused(tmp_path / "nothing", "no such file or folder", "extraction.table.path")
+    (tmp_path / "corpus.xlsx").touch()
     refused(tmp_path / "corpus.xlsx", "unknown kind of table", ".parquet, .csv, .tsv, .jsonl, .ndjson")
     refused(tmp_path / "corpus.csv", "no such file", "extraction.table.path")
     refused(tmp_path, "no .parquet file in this folder")

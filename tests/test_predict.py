@@ -52,11 +52,12 @@ def test_a_table_needs_no_labels(tmp_path: Path, kind: str):
 def test_advice_names_the_options_of_the_command(tmp_path: Path):
     (tmp_path / "t.csv").write_text("id;text\n1;one\n")
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "t.xlsx").touch()
     for source, advice in (
         (Source(tmp_path / "t.csv"), "separated by semicolons, not commas; set --separator to ';'"),
         (Source(tmp_path / "t.csv", "id", "key", separator=";"), "no column 'key', only id, text; set --doc-id-column"),
         (Source(tmp_path / "t.xlsx"), "unknown kind of table; name a file in .parquet"),
-        (Source(tmp_path / "t.jsonl"), "no such file; name a table"),
+        (Source(tmp_path / "t.jsonl"), "no such file or folder; name a table"),
         (Source(tmp_path), "save it as utf-8, or set --encoding"),
     ):
         with pytest.raises(CorpusError) as caught:
@@ -85,6 +86,20 @@ def test_repeated_and_empty_ids_stop_the_batch(tmp_path: Path, rows: str, messag
     (tmp_path / "t.csv").write_text(f"id,text\n{rows}")
     with pytest.raises(CorpusError, match=message):
         next(read_texts(Source(tmp_path / "t.csv", doc_id_column="id")))  # before any answer
+
+
+def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path):
+    with pytest.raises(CorpusError, match=r"^https:/example\.org/t\.csv: URLs are not read here; download the texts"):
+        Source(Path("https://example.org/t.csv"))
+    with pytest.raises(CorpusError, match=r"^--text-column and --doc-id-column are both 'id'; they must differ$"):
+        Source(tmp_path, "id", "id")
+
+
+def test_tables_in_a_folder_of_texts_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "a.csv").write_text("id,text\n1,one\n")
+    (tmp_path / "b.txt").write_text("two")
+    assert [doc_id for doc_id, _ in ids_and_texts(Source(tmp_path))] == ["a.csv", "b.txt"]
+    assert "predict: 1 file with the name of a table, each read as one text, not row by row: a.csv" in caplog.text
 
 
 def test_what_is_no_text_file_is_named_and_not_passed_over(tmp_path: Path):

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.extraction.document import Document
-from tasks.extraction.text_files import decode, digest_files, is_system_file, read_text, unreadable, warn_of, what_it_is
+from tasks.extraction.text_files import (
+    decode,
+    digest_files,
+    is_system_file,
+    read_text,
+    unreadable,
+    warn_of,
+    warn_of_tables,
+    what_it_is,
+)
 from tasks.shared import remote
 from tasks.shared.errors import CorpusError
 from tasks.shared.remote import RemoteFile
@@ -73,6 +82,7 @@ def documents(folder: Path | str, encoding: str = "utf-8") -> Iterator[Document]
     found = _look_through(folder)
     warn_of("extraction", "left out {} file(s) of systems and editors", found.left_out)
     warn_of("extraction", "{} label folder(s) without a text, so without a label", found.empty)
+    warn_of_tables("extraction", found.texts)
     for doc_id, file in found.texts:
         yield Document(doc_id, file.parent.name, doc_id, read_text(file, encoding))
 

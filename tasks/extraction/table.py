@@ -54,13 +54,15 @@ def table_files(path: Path, choose: str = CHOOSE) -> list[TableFile]:
         if not files:
             raise CorpusError(f"{path}: no .parquet file in this folder; {choose} a table")
         return files
+    if not kind:
+        raise CorpusError(f"{path}: no such file or folder; {choose} a table")
     if not _kind(path):
         raise CorpusError(
             f"{path}: unknown kind of table; {choose} a file in {', '.join(_READERS)} (all but "
             f"Parquet also as {COMPRESSED}), or a folder of Parquet"
         )
     if kind != "a file":
-        raise CorpusError(f"{path}: {kind or 'no such file'}{', not a file' * bool(kind)}; {choose} a table")
+        raise CorpusError(f"{path}: {kind}, not a file; {choose} a table")
     return [TableFile(path, path.name)]
 
 

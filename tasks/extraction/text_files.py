@@ -23,6 +23,7 @@ _SYSTEM_FILE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MOST_NAMES = 10
+_TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
 _KINDS = {
     b"PK\x03\x04": "a workbook, another document of an office program, or a zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook or another document of an old office program",
@@ -45,6 +46,12 @@ _MARKS = {
 def is_system_file(name: str) -> bool:
     """Whether a file or a folder is one that systems and editors leave next to texts, such as Thumbs.db or a.txt~."""
     return _SYSTEM_FILE.fullmatch(name) is not None
+
+
+def warn_of_tables(stage: str, files: Iterable[tuple[str, Path]]) -> None:
+    """Names the files, given as (name, path), that are called like a table and read as one text each."""
+    tables = [name for name, path in files if path.suffix.lower() in _TABLES]
+    warn_of(stage, "{} file(s) with the name of a table, each read as one text, not row by row", tables)
 
 
 def warn_of(stage: str, what: str, names: Sequence[str]) -> None:

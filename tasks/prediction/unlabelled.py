@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,20 @@ from tasks.extraction import table
 from tasks.extraction.document import Document
 from tasks.extraction.rows import Columns, TextFormat
 from tasks.extraction.settings import known_encoding, known_separator
-from tasks.extraction.text_files import digest_files, is_system_file, read_text, unreadable, warn_of, what_it_is
+from tasks.extraction.text_files import (
+    digest_files,
+    is_system_file,
+    read_text,
+    unreadable,
+    warn_of,
+    warn_of_tables,
+    what_it_is,
+)
 from tasks.shared.errors import CorpusError
 from tasks.shared.store.fingerprint import digest_of
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""How a URL begins, of which `Path` leaves one slash."""
 CHOOSE = "name"
 """How a message asks for another source."""
 
@@ -31,6 +42,10 @@ class Source:
     separator: str | None = None
 
     def __post_init__(self) -> None:
+        if _URL.match(str(self.path)):
+            raise CorpusError(f"{self.path}: URLs are not read here; download the texts first")
+        if self.text_column == self.doc_id_column:
+            raise CorpusError(f"--text-column and --doc-id-column are both {self.text_column!r}; they must differ")
         try:
             object.__setattr__(self, "encoding", known_encoding(self.encoding))
             if self.separator is not None:
@@ -58,6 +73,7 @@ def read_texts(source: Source) -> Iterator[Document]:
     else:
         files, left_out = _files(source.path)
         warn_of("predict", "left out {} file(s) of systems and editors", left_out)
+        warn_of_tables("predict", files)
         for doc_id, file in files:
             yield Document(doc_id, source=doc_id, text=read_text(file, source.encoding, "--encoding"))
 
