@@ -61,6 +61,12 @@ class Result:
         return json.loads(self.out)
 
 
+def as_in_a_terminal() -> None:
+    """Undoes what children of tests inherit that a shell started in the background, or nohup: signals are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @dataclass
 class Pipeline:
     """A folder with a corpus and a pipeline.yaml; calling it runs a command there as a user's shell does."""
@@ -94,8 +100,7 @@ class Pipeline:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # Tests that a shell starts in the background ignore Ctrl-C, and their children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=as_in_a_terminal,  # noqa: PLW1509
         )
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:

@@ -31,7 +31,8 @@ def start(site: Site) -> subprocess.Popen[str]:
 
 STARTED_IN_A_TERMINAL = """
 import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the tests were started with it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the tests were started with them ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from flows.cli.main import main
 main()
 """
