@@ -67,6 +67,24 @@ def test_pruning_keeps_champions_and_everything_they_were_made_from(tmp_path: Pa
     assert prune_store(store, keep=1, champions=0) == []
 
 
+def test_pruning_removes_the_parts_that_no_kept_build_has_used(tmp_path: Path):
+    store = Store(tmp_path)
+    for number in range(1, 9):
+        make_chain(store, number)  # on the 1st to the 8th of January 2026
+    parts = {day: store.kept_parts("cleaning") / "settings" / f"used on {day}" for day in (1, 4, 6, 9)}
+    for day, folder in parts.items():
+        folder.mkdir(parents=True)
+        (folder / "rows.parquet").write_bytes(b"x" * 100)
+        used = datetime(2026, 1, day, 12, tzinfo=UTC).timestamp()
+        os.utime(folder, (used, used))
+    expected = {"stage": "parts of cleaning", "path": str(store.kept_parts("cleaning")), "bytes": 200}
+    assert expected in prune_store(store, keep=3, dry_run=True)
+    assert all(folder.exists() for folder in parts.values())
+    assert expected in prune_store(store, keep=3)  # the third newest was made on the 6th
+    assert [day for day, folder in parts.items() if folder.exists()] == [6, 9]
+    assert not [entry for entry in prune_store(store, keep=3) if entry["stage"].startswith("parts")]
+
+
 def test_a_pruning_that_was_killed_is_finished_by_the_next_one(tmp_path: Path):
     store = Store(tmp_path)
     make_chain(store, 1)
@@ -171,6 +189,10 @@ def test_disk_use_names_each_folder(tmp_path: Path):
     (tmp_path / "07_models/latest").symlink_to("abc")
     (tmp_path / "runs").mkdir()
     assert disk_use(Store(tmp_path)) == {"07_models": 100, "runs": 0}
+    (tmp_path / ".parts").mkdir()
+    (tmp_path / ".parts/rows.parquet").write_bytes(b"x" * 10)
+    os.link(tmp_path / "07_models/abc/weights", tmp_path / ".parts/weights")  # an artifact has this part's file, too
+    assert disk_use(Store(tmp_path)) == {".parts": 10, "07_models": 100, "runs": 0}
 
 
 MAINTAIN = """
