@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ from tasks.cleaning.parts import (
 from tasks.shared.parts.make import beside_part, folder_of
 
 if TYPE_CHECKING:
-    from tasks.cleaning.duplicates import Buckets
+    from tasks.cleaning.duplicates import Buckets, Signed
     from tasks.cleaning.schema import Reason
     from tasks.cleaning.settings import CleaningSettings
     from tasks.cleaning.shingles import Hashes
@@ -57,10 +58,13 @@ class Fact(NamedTuple):
 class Candidates:
     """The documents of prepared parts that share a band with another one, and their shingles once they are made."""
 
-    def __init__(self, parts: Sequence[Part], prepared: Path, shingled: Path) -> None:
-        """`shingled` is where `shingle_part` makes the shingles."""
+    def __init__(self, parts: Sequence[Part], prepared: Path, shingled: Path, repeats: bool) -> None:
+        """`shingled` is where `shingle_part` makes the shingles.
+
+        `repeats`: whether a text that repeats an earlier one exactly is compared with others, too.
+        """
         self._shingled = shingled
-        signed = [read_signed(folder_of(prepared, part)) for part in parts]
+        signed = list(_read_compared([folder_of(prepared, part) for part in parts], repeats))
         self.buckets: Buckets = shared_buckets(signed)
         self.parts: list[Part] = []
         """Those with a candidate."""
@@ -92,6 +96,19 @@ class Candidates:
             self._offsets[number] = read_offsets(folder)
         begin, end = self._offsets[number][own : own + 2].tolist()
         return read_shingles(folder, begin, end)
+
+
+def _read_compared(folders: Sequence[Path], repeats: bool) -> Iterator[Signed]:
+    seen = set[str]()
+    for folder in folders:
+        signed = read_signed(folder)
+        if not repeats:
+            facts, is_first = read_facts(folder), np.ones(len(signed.has_words), np.bool_)
+            for number, digest in enumerate(facts["digest"].filter(pc.is_null(facts["reason"])).to_pylist()):
+                is_first[number] = digest not in seen
+                seen.add(digest)
+            signed = replace(signed, has_words=signed.has_words & is_first)
+        yield signed
 
 
 def judge(

@@ -98,11 +98,13 @@ class _Steps:
 
     def judge(self) -> tuple[Counter[str], Conflicts]:
         """Makes the shingles of what may be a near duplicate, and decides."""
-        compared = [] if self.settings.duplicates.near == "keep" else self.parts
-        candidates = Candidates(compared, self._place("prepared"), self._place("shingled"))
+        options = self.settings.duplicates
+        compared = [] if options.near == "keep" else self.parts
+        repeats = options.near == "drop" or options.exact == "keep"  # else the first one stands for all of them
+        candidates = Candidates(compared, self._place("prepared"), self._place("shingled"), repeats)
         candidates.write(self._place("candidates"))
-        texts, words = self._place("texts"), self.settings.duplicates.shingle_words
-        arguments = (self._place("candidates"), texts, self.settings.normalization(), words)
+        plain = self.settings.normalization(), options.shingle_words
+        arguments = (self._place("candidates"), self._place("texts"), *plain)
         self._make(Work(shingle_part, arguments, columns=("text",)), candidates.parts, "shingled")
         return judge(self.parts, self._place("prepared"), candidates, self._place("decisions"), self.settings)
 
