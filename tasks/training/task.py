@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def train(
     log.info("training: %s, %s texts, a network per fold, on %s", settings.cell, f"{len(known):,}", device)
     report_progress(0)
     place = Workplace(device, executor, scratch, _identity(settings, known))
+    known = replace(known, texts=())  # the networks read ids
     fitted = cross_fit(
         recipe, settings.windows, options, reader, ids, known.labels, len(known.label_names), known.folds, place
     )
