@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import resource
 import subprocess
 import sys
 from itertools import pairwise
@@ -74,6 +76,29 @@ def test_a_run_without_memory_ends_though_prefect_waits_for_a_dead_thread(pipeli
     assert last.startswith("corpusflow: memory ran out (no more could be allocated); finished stages are kept: lower")
     (record,) = [json.loads(path.read_text()) for path in (pipeline.data / "runs").glob("*.json")]
     assert record["status"] == "failed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mebibytes", [2_000, 2_300])
+def test_a_run_under_a_limit_is_done_or_ends_in_one_line_that_names_limit_and_setting(
+    pipeline: Pipeline, mebibytes: int
+) -> None:
+    limit = mebibytes * 2**20
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run"],
+        cwd=pipeline.root,
+        env=pipeline.environment | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    if done.returncode != 0:
+        assert done.returncode == 1, done.stderr
+        said = done.stderr.splitlines()[-1]
+        assert said.startswith("corpusflow: memory ran out (")
+        assert re.search(rf"lower .*, or raise the limit of {mebibytes:,} MiB \(ulimit -v\), and run again$", said)
 
 
 def chained(*errors: BaseException) -> BaseException:

@@ -23,7 +23,7 @@ from tasks.shared.files import write_text
 from tasks.shared.parts.kept import KeptParts
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
-from tasks.shared.runner.cores import reserve_blas
+from tasks.shared.runner.cores import BLAS, reserve_blas
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import (
     MANIFEST,
@@ -177,7 +177,8 @@ def kept_report(build: Build, artifact: Artifact) -> CheckReport | None:
 
 def check_artifact(build: Build, artifact: Artifact) -> CheckReport:
     """Runs the stage's contract on an artifact, and keeps the report under `checks/`."""
-    from tasks.shared.checks.runner import run_contract  # imports Great Expectations, which takes seconds
+    reserve_blas(BLAS)
+    from tasks.shared.checks.runner import run_contract  # imports Great Expectations, with scipy, which takes seconds
 
     results = build.store.check_results(build.stage.name, artifact.fingerprint)
     contract = importlib.import_module(build.stage.contract)
