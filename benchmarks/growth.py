@@ -44,7 +44,6 @@ MADE_BY = {
     "model": "stacking",
 }
 """The stage that makes an input, where it has another name."""
-NOT_INPUTS = {"scratch", "previous", "executor", "kept", "champion_vocabulary"}
 LAST = "evaluation"
 MARKS = "osD^vPX*<>"
 
@@ -135,7 +134,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def _inputs(stage: Stage) -> list[str]:
     parameters = inspect.signature(stage.function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in NOT_INPUTS]
+    needed = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    return [p.name for p in needed if p.name != "scratch"]
 
 
 def _stage(

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.corpus import Recipe, generate
+from benchmarks.growth import LAST, MADE_BY, STAGES, _inputs
 from tasks.cleaning.normalize import normalize
 from tasks.shared.store.fingerprint import PROJECT
 
@@ -29,6 +30,15 @@ def test_the_corpus_is_what_its_recipe_says() -> None:
     of_label = Counter(word for text in texts if text.label == "label0001" for word in text.text.split())
     preferred = [word for word, count in of_label.items() if count > 8 and count > 0.5 * words[word]]
     assert len(preferred) > 20
+
+
+def test_every_stage_up_to_the_evaluation_finds_what_it_reads() -> None:
+    made: set[str] = set()
+    names = list(STAGES)
+    for name in names[: names.index(LAST) + 1]:
+        assert {MADE_BY.get(each, each) for each in _inputs(STAGES[name])} <= made
+        made.add(name)
+    assert LAST in made
 
 
 def test_each_stage_is_measured_in_its_own_process(tmp_path: Path) -> None:

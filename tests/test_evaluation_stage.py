@@ -27,6 +27,7 @@ from tasks.shared.checks.report import CheckReport
 from tasks.shared.checks.words import sentence
 from tasks.shared.errors import ArtifactError, CorpusError
 from tasks.shared.parquet import PartWriter, read_table
+from tasks.shared.runner.pool import open_executor
 from tasks.stacking.stacked import StackedClassifier
 from tasks.training.schema import GRADIENTS
 
@@ -145,6 +146,15 @@ def test_same_inputs_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_pat
     out.mkdir()
     evaluate.function(SETTINGS, out, **inputs.for_the_stage(tmp_path / "scratch"))
     assert sorted(path.name for path in out.iterdir()) == FILES
+    assert all((out / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_bytes(artifact: Path, inputs: Inputs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with open_executor("processes", 2) as executor:
+        evaluate.function(SETTINGS, out, **inputs.for_the_stage(tmp_path / "scratch"), executor=executor)
     assert all((out / name).read_bytes() == (artifact / name).read_bytes() for name in FILES)
 
 
