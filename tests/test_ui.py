@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from conftest import Pipeline, Result, write_corpus
 
+from tasks.shared.checks.report import CheckReport, Expected
 from tasks.shared.errors import ArtifactError, CorpusError, DownloadError, is_transient
 from tasks.shared.progress import progress, progress_listener, report_progress
 from tasks.shared.ui.markdown import escape, table
+from tasks.shared.ui.pages import about_check
 
 NAME = "ui-test"
 STAGES = "extraction cleaning splitting vocabulary tokenization linear training stacking evaluation".split()
@@ -235,3 +237,22 @@ def test_progress_is_told_to_who_listens_and_to_nobody_afterwards():
         assert list(progress([1, 2], "extraction", "documents", 2)) == [1, 2]
     report_progress(0.5)
     assert heard == [0.25]
+
+
+def test_a_check_of_many_parts_has_one_page_with_a_row_for_each_expectation():
+    results = [
+        Expected(
+            batch=f"documents/part-{part:05d}",
+            expectation="expect_column_values_to_not_be_null",
+            arguments={"column": "label"},
+            reason="a text without a label teaches nothing",
+            severity="critical",
+            success=part != 77,
+            observed=f"{int(part == 77)} of 100 rows",
+            examples=[part] * (part == 77),
+        )
+        for part in range(134)
+    ]
+    (row,) = about_check("extraction", CheckReport(results=results)).rows
+    assert row["observed"] == "not so in 1 of 13,400 rows"
+    assert row["examples"] == "77"
