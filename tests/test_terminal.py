@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline
+from conftest import PROJECT, Pipeline
 from test_cli import refused
 
 from tasks.shared.errors import with_config
@@ -147,3 +147,13 @@ def test_the_name_of_a_file_cannot_break_a_line_or_command_the_terminal(recorded
 
 def test_standard_input_has_one_text(recorded: Pipeline):
     assert "-: standard input is given twice; it has one text" in refused(recorded("predict", "-", "-", stdin="one"))
+
+
+def test_no_file_of_a_run_takes_the_place_of_a_closed_stream(tmp_path: Path):
+    code = (
+        "import os, sys; from flows.ops.terminal import prepare_streams; prepare_streams(); "
+        "open('found', 'w').write(' '.join(os.readlink(f'/proc/self/fd/{number}') for number in (0, 1, 2)))"
+    )
+    command = ["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=True)
+    assert (tmp_path / "found").read_text() == "/dev/null /dev/null /dev/null"

@@ -31,6 +31,7 @@ PLAIN = {
     **dict.fromkeys("“”", '"'),
 }
 """What stands for the signs of our own output in a terminal that lacks them."""
+STANDARD_FILES = (0, 1, 2)
 _config: list[str] = []
 
 
@@ -55,6 +56,11 @@ def suit_hints(text: str) -> str:
 def prepare_streams() -> None:
     """Lets standard output and error print any text: a sign that their encoding lacks is written in another way."""
     codecs.register_error("corpusflow", _replace)
+    for number in STANDARD_FILES:
+        try:
+            os.fstat(number)
+        except OSError:  # closed: a file of the run would get this number, and with it what libraries print
+            os.open(os.devnull, os.O_RDWR)
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper):
         buffer = io.BufferedWriter(_Output(out.fileno(), "w", closefd=False))
