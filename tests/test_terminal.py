@@ -15,7 +15,7 @@ from test_cli import refused
 
 from tasks.shared.errors import with_config
 from tasks.shared.store.artifacts import Store
-from tasks.shared.store.records import RunRecord, StageRecord
+from tasks.shared.store.records import RunRecord, StageRecord, run_lock
 
 REASON = "settings name: 'größer' → '中文 …'"
 
@@ -157,3 +157,28 @@ def test_no_file_of_a_run_takes_the_place_of_a_closed_stream(tmp_path: Path):
     command = ["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
     subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=True)
     assert (tmp_path / "found").read_text() == "/dev/null /dev/null /dev/null"
+
+
+def test_a_data_folder_that_may_only_be_read_is_shown_and_named_by_what_must_write(recorded: Pipeline):
+    store = Store(recorded.data)
+    ids = ("20261125-000001-beef", "20261125-000002-beef")
+    for run in ids:
+        RunRecord(id=run, flow="retrain", started="2026-11-25", settings={}, status="running").save(store)
+    with run_lock(store, ids[0]):
+        told = on_read_only_storage(recorded, "runs", "--json")
+    assert told.returncode == 0, told.stderr
+    states = {run["run"]: run["status"] for run in json.loads(told.stdout)["runs"]}
+    assert [states[run] for run in ids] == ["running", "interrupted"]
+    done = on_read_only_storage(recorded, "site")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"corpusflow: {recorded.data}/")
+    assert line.endswith(": Read-only file system; the command stopped there")
+
+
+def on_read_only_storage(pipeline: Pipeline, *arguments: str) -> subprocess.CompletedProcess[str]:
+    mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && cd "$0" && exec "$@"'
+    inside = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, str(pipeline.root)]
+    command = [*inside, sys.executable, "-m", "flows.cli", *arguments]
+    environment = pipeline.environment | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

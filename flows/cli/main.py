@@ -17,6 +17,7 @@ from flows.cli.site import site
 from flows.ops.ending import code_of_signal, end, skip_exit_hooks
 from flows.ops.terminal import abandon_output, on_one_line, output_error, prepare_streams, suit_hints
 from tasks.shared.errors import CorpusflowError, out_of_memory
+from tasks.shared.files import STORAGE_FAULTS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -79,6 +80,9 @@ def _explain(error: BaseException) -> int:
             return 130
         case OSError() if output_error() is not None:
             return 0
+        case OSError() if error.errno in STORAGE_FAULTS and error.filename is not None:
+            _say(f"{error.filename}: {error.strerror}; the command stopped there")
+            return 1
     if (no_memory := out_of_memory(error)) is not None:  # what Prefect makes of it, which had no memory either
         _say(str(no_memory))
         skip_exit_hooks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +81,20 @@ def is_held(store: Store, run_id: str) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # storage that this process may only read
+        return _is_locked(store.root / ".locks" / f"run-{run_id}.lock")
+
+
+def _is_locked(path: Path) -> bool:
+    """The same without writing."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file
+        return False
+    return False
 
 
 def runs_folder(store: Store) -> Path:
