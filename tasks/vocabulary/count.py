@@ -21,6 +21,7 @@ from tasks.vocabulary.tokenizer_file import PATTERN
 FILE = "pieces.arrow"
 ROWS_AT_A_TIME = 2**20
 _COUNTED = pa.schema([("piece", pa.binary()), ("count", pa.int64())])
+_ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
 _OTHER_SPACE = re.compile(r"[^\S \n]|  ")
 
 
@@ -38,7 +39,7 @@ def count_part(part: Part, folder: Path, training: Path) -> dict[str, int]:
 
     counts = count_pieces(counted(read_split_part(part, training)))
     pieces = pa.array((piece.encode() for piece in counts), pa.binary())
-    with pa.ipc.new_stream(folder / FILE, _COUNTED) as file:
+    with pa.ipc.new_stream(folder / FILE, _COUNTED, options=_ZSTD) as file:
         file.write_table(pa.table([pieces, pa.array(counts.values(), pa.int64())], schema=_COUNTED))
     return {"training": texts}
 
