@@ -136,6 +136,8 @@ def test_texts_are_counted_block_by_block_as_terms_that_are_known(kind: Kind, mo
     expected, _ = COUNTERS[kind](written, {term: column for column, term in enumerate(terms)})
     found = vstack(list(counted.blocks(kept)))
     np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    known = counting.count_known(kind, written, {term: column for column, term in enumerate(terms)})
+    np.testing.assert_array_equal(vstack(list(known)).toarray(), expected.toarray())
     every = counted.names(np.arange(len(counted.frequencies)))
     assert every == COUNTERS[kind](written)[1]  # as they first occur
     np.testing.assert_array_equal(counted.frequencies, ngrams.document_frequencies(COUNTERS[kind](written)[0]))

@@ -1,8 +1,8 @@
-"""Counts of the texts that a member learns from, block by block, so that memory is that of the result.
+"""Counts of many texts, block by block, so that memory is that of the result.
 
-Most terms occur in one text and are dropped, and only afterwards it is known which: so what a block of texts has is
-kept in numbers, and the terms that stay get their columns at the end. The terms, their order and their counts are those
-of ngrams.py, which counts terms that are known.
+Of the terms of texts that a member learns from, most occur in one text and are dropped, and only afterwards it is known
+which: so what a block of texts has is kept in numbers, and the terms that stay get their columns at the end. The terms,
+their order and their counts are those of ngrams.py, which counts terms that are known.
 """
 
 from __future__ import annotations
@@ -50,6 +50,16 @@ def count_all(kind: Kind, texts: Iterable[str]) -> Counted:
         in_words, found = ngrams.count(ngrams.character_ngrams(word) for word in words)
         return _Characters(in_texts, in_words, found)
     return _Plain(*ngrams.count(ngrams.words_and_signs(text) for text in texts))
+
+
+def count_known(kind: Kind, texts: Sequence[str], columns: dict[str, int]) -> Iterator[csr_array]:
+    """Counts [texts of a block, terms] of the terms that have a column, block by block."""
+    if kind == "characters":
+        in_texts, words = ngrams.count(text.lower().split() for text in texts)
+        in_words, _ = ngrams.count((ngrams.character_ngrams(word) for word in words), columns)
+        return (csr_array(rows @ in_words) for rows in _rows(in_texts))
+    count = ngrams.count_words if kind == "words" else ngrams.count_words_and_signs
+    return (count(block, columns)[0] for block in batched(texts, BLOCK))
 
 
 def select(frequencies: Ints, min_df: int, max_terms: int) -> Ints:

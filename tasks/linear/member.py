@@ -19,6 +19,7 @@ from safetensors.numpy import save as to_bytes
 from scipy.sparse import csr_array
 
 from tasks.linear import ngrams
+from tasks.linear.counting import count_known
 from tasks.linear.explain import divide
 from tasks.linear.schema import MEMBER, TERMS, WEIGHTS, Kind
 from tasks.shared.errors import ArtifactError
@@ -77,7 +78,8 @@ class LinearMember:
 
     def margins(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The margin of each label, [texts, labels]."""
-        return np.asarray(self.features(texts) @ self.weights + self.bias, np.float32)
+        blocks = (weigh(self.kind, counts, self.idf) for counts in count_known(self.kind, texts, self._columns))
+        return np.concatenate([np.asarray(block @ self.weights + self.bias, np.float32) for block in blocks])
 
     def log_probabilities(self, texts: Sequence[str]) -> Scores:
         """Log-probabilities [texts, labels]."""
