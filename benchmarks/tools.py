@@ -66,7 +66,7 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['work']:<18}{row['tool']:<30}{row['seconds']:>8.3f} s{row['cpu_seconds']:>9.3f} CPU s"
-            f"{row['times_as_long']:>8.2f} times as long as {OURS}"
+            f"{row['times_as_long']:>8.2f} times as long as {OURS}{row['times_the_cpu']:>8.2f} times its CPU s"
         )
 
 
@@ -182,6 +182,7 @@ def _rows(work: str, contenders: Contenders, rounds: int) -> list[Row]:
             "seconds": round(seconds, 4),
             "cpu_seconds": round(used, 4),
             "times_as_long": round(seconds / medians[OURS][0], 3),
+            "times_the_cpu": round(used / medians[OURS][1], 3),
         }
         for name, (seconds, used) in medians.items()
     ]
