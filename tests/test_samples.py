@@ -67,7 +67,8 @@ def test_a_member_that_learns_from_a_sample_says_so_and_joins_the_others(
     assert sizes == {"words": 24, "characters": said["characters_texts"], "counts": 24}
     assert all(result.success for result in run_contract(contract, linear, texts, settings, LinearLimits()))
     together = stack.function(StackingSettings(), model, linear=linear, training=inputs.training)
-    assert together["rows"] == said["characters_texts"]
+    assert together["rows"] == said["rows"] == 24  # by which a later run knows whether there are more texts now
+    assert json.loads((model / "model.json").read_text())["out_of_fold"]["documents"] == said["characters_texts"]
     folders = inputs.for_the_stage(tmp_path / "calls") | {"linear": linear, "model": model}
     evaluate.function(EvaluationSettings(bootstrap_samples=100, device="cpu"), report, **folders)
     metrics = json.loads((report / "metrics.json").read_text())

@@ -16,18 +16,11 @@ from tasks.training.schema import OUT_OF_FOLD_FILE
 from tasks.training.skipped import read_skipped
 
 
-def read_members(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
+def read_each(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
     """The predictions of each member, the linear ones first; without the RNN if it was not trained.
 
-    A member that learned from a sample of the texts has predicted these alone, and they are what all members have in
-    common: no other text is among the predictions. Raises ArtifactError if the members have no such texts in common,
-    or a file is damaged.
+    A member that learned from a sample of the texts has predicted these alone. Raises ArtifactError for a damaged file.
     """
-    return in_common(read_each(linear, training, label_names))
-
-
-def read_each(linear: Path, training: Path, label_names: Sequence[str]) -> dict[str, OutOfFold]:
-    """The predictions of each member, of all texts that it learned from. Raises ArtifactError for a damaged file."""
     files = {name: path for name in get_args(Kind) if (path := linear / out_of_fold_file(name)).exists()}
     if read_skipped(training) is None:
         files[RNN] = training / OUT_OF_FOLD_FILE

@@ -32,11 +32,12 @@ def stack(settings: StackingSettings, out: Path, *, linear: Path, training: Path
     """Starts with the best member; each other one, the linear ones first, joins if it is clearly of use."""
     from tasks.shared.statistics.log_probabilities import log_loss
     from tasks.shared.statistics.metrics import accuracy, confusion_matrix, macro_f1
-    from tasks.stacking.out_of_fold import read_members
+    from tasks.stacking.out_of_fold import in_common, read_each
     from tasks.stacking.weights import combine, fit_stack, without_each
 
     names = json.loads((linear / LABELS).read_text(encoding="utf-8"))
-    predictions = read_members(linear, training, names)
+    learned = read_each(linear, training, names)
+    predictions = in_common(learned)
     labels = next(iter(predictions.values())).labels
     scores = {name: some.scores for name, some in predictions.items()}
     stacked = fit_stack(scores, labels, list(scores), settings.min_standard_errors)
@@ -65,7 +66,8 @@ def stack(settings: StackingSettings, out: Path, *, linear: Path, training: Path
     }
     write_text(out / MODEL, json.dumps(model, indent=1, ensure_ascii=False) + "\n")
     _log(stacked)
-    return {"rows": len(labels), "weights": dict(stacked.weights), **judged(together)}
+    labelled = max(len(some.doc_ids) for some in learned.values())
+    return {"rows": labelled, "weights": dict(stacked.weights), **judged(together)}
 
 
 def _log(stacked: Stack) -> None:
