@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from tasks.evaluation import figures
 from tasks.evaluation.findings.findings import Findings
@@ -28,6 +29,7 @@ from tasks.evaluation.results import (
 from tasks.shared.plots.curves import Series, training_curves
 from tasks.shared.plots.drawing import Picture
 from tasks.shared.statistics.metrics import Floats, Ints
+from tasks.shared.ui.style import PAGE_STYLE
 
 TEMPLATE = Path(__file__).with_name("template.html")
 WEAKEST_MARK = 0.2
@@ -100,6 +102,7 @@ def render(report: Report) -> str:
     )
     evaluation = report.evaluation
     return environment.get_template(TEMPLATE.name).render(
+        page_style=Markup(PAGE_STYLE.read_text(encoding="utf-8").strip()),  # noqa: S704 a file of ours  # nosec B704
         report=report,
         e=evaluation,
         model=next((stage.fingerprint for stage in report.stages if stage.name == "stacking"), ""),

@@ -15,6 +15,7 @@ from tasks.shared.files import write_text
 from tasks.shared.progress import logger
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import digest_of
+from tasks.shared.ui.style import PAGE_STYLE
 from tasks.site.drawing.render import TEMPLATES, render
 from tasks.site.plan import Page, plan
 from tasks.site.reading.pairs import ask, path_of
@@ -96,5 +97,10 @@ def _read_index(root: Path) -> dict[str, str]:
 @cache
 def version() -> str:
     """Digest of the templates and of the code that fills them."""
-    files = [*sorted(Path(__file__).parent.rglob("*.py")), *sorted(TEMPLATES.iterdir()), Path(words.__file__)]
+    files = [
+        *sorted(Path(__file__).parent.rglob("*.py")),
+        *sorted(TEMPLATES.iterdir()),
+        PAGE_STYLE,
+        Path(words.__file__),
+    ]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:20]
