@@ -53,15 +53,15 @@ class PartWriter:
         self._add(rows)
 
     def _add(self, rows: pa.RecordBatch) -> None:
-        self._wait(rows)
+        self._wait(rows, rows.nbytes)
         if self._waiting_bytes >= self.row_group_bytes:
             self._write_row_groups(max(1, self._waiting_bytes // self.row_group_bytes))
             if self._in_part >= self.part_bytes:
                 self._close_part()
 
-    def _wait(self, rows: pa.RecordBatch) -> None:
+    def _wait(self, rows: pa.RecordBatch, content: int) -> None:
         self._waiting.append(rows)
-        self._waiting_bytes += rows.nbytes
+        self._waiting_bytes += content
 
     def _write_row_groups(self, groups: int = 1) -> None:
         if self._writer is None:
@@ -93,7 +93,8 @@ class PartWriter:
 class SortedWriter(PartWriter):
     """Writes rows that are sorted by their first column, an id that no two share, and cuts them by that id.
 
-    A row that is added, removed or changed later changes one row group, as a rule, and no other by a byte.
+    A row that is added, removed or changed later changes one row group, as a rule, and no other by a byte. Sizes are
+    those of the strings, so files do not depend on how the rows arrive.
     """
 
     def __init__(
@@ -106,10 +107,10 @@ class SortedWriter(PartWriter):
         ids, sizes, first = rows[0].to_pylist(), _row_bytes(rows), 0
         for row in self._boundaries.before(zip(ids, sizes, strict=True)):
             if row > first:
-                self._wait(rows.slice(first, row - first))
+                self._wait(rows.slice(first, row - first), sum(sizes[first:row]))
             self._end_row_group(level_of(ids[row]))
             first = row
-        self._wait(rows.slice(first))
+        self._wait(rows.slice(first), sum(sizes[first:]))
 
     def _end_row_group(self, level: int) -> None:
         """Ends the row group; a file, too, if the boundary is one of its level."""
