@@ -159,3 +159,21 @@ def brown_environment() -> dict[str, str]:
     candidates = [os.environ.get("NLTK_DATA", ""), PROJECT / "data/nltk_data", PROJECT.parent / "shared/nltk_data"]
     found = [str(place) for place in candidates if place and (Path(place) / "corpora/brown.zip").exists()]
     return {"NLTK_DATA": found[0]} if found else {}
+
+
+@pytest.fixture(scope="session")
+def site_runs(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]
+) -> tuple[Pipeline, list[Result]]:
+    """Runs that have everything that the site shows; tests only read them."""
+    from site_data import make_site
+
+    return make_site(tmp_path_factory.mktemp("site"), prefect_server)
+
+
+@pytest.fixture
+def copied(site_runs: tuple[Pipeline, list[Result]], tmp_path: Path) -> Pipeline:
+    """A copy of their data folder that a test may damage."""
+    from site_data import copy_of
+
+    return copy_of(site_runs[0], tmp_path / "copy")

@@ -41,6 +41,8 @@ def test_a_run_is_watched_to_its_end_and_a_schedule_starts_the_next(site: Site):
     assert statuses(record) == {"built"}
     assert record["settings"]["training"]["epochs"] == 3
     assert (site.data / "08_reports/latest/report.html").exists()
+    assert f"runs/{record['id']}.html" in (site.data / "site/index.html").read_text()
+    assert (site.data / f"site/runs/{record['id']}.html").exists()
     assert (site.data / "prefect/prefect.db").exists()
 
     site.prefect("deployment", "schedule", "create", "retrain/own-texts", "--interval", "5")

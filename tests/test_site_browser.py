@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import Pipeline, Result
 from playwright.sync_api import Browser, Page, sync_playwright
-from site_data import HOSTILE_LABEL, make_site
+from site_data import HOSTILE_LABEL, two_thousand_labels, write
+
+from flows.pipeline.stages import STAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # four runs, on a machine that others use too
 WIDTHS = (360, 1100, 2560)
 KINDS = (
     *("index.html", "runs/index.html", "runs/2*.html", "compare/index.html", "compare/*-*.html", "quarantine/*.html"),
-    *("stages/cleaning.html", "stages/tokenization.html", "stages/training.html", "stages/evaluation.html"),
-    *("stages/promotion.html", "artifacts/splitting-*.html", "reports/*.html"),
+    *(f"stages/{stage}.html" for stage in STAGES),
+    *("artifacts/splitting-*.html", "reports/*.html"),
 )
 """A pattern for each kind of page."""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]) -> Path:
-    pipeline, results = make_site(tmp_path_factory.mktemp("browser"), prefect_server)
-    assert [result.code for result in results] == [0, 0, 0, 1]
-    return pipeline.data / "site"
+@pytest.fixture
+def site(site_runs: tuple[Pipeline, list[Result]]) -> Path:
+    return site_runs[0].data / "site"
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +69,55 @@ def pages(site: Path) -> list[Path]:
     return [next(iter(sorted(site.glob(kind), reverse=True))) for kind in KINDS]
 
 
+def judge_layout(page: Page, name: object) -> None:
+    """Nothing is wider than the window, except what scrolls in a box of its own."""
+    too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(too_wide) == 0, name
+    outside = """[...document.querySelectorAll('main *')].filter(e => {
+        const box = e.getBoundingClientRect();
+        const within = e.closest('.scroll, .box, .snippet, svg, details:not([open])');
+        return !within && box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
+    }).map(e => e.tagName + ' ' + e.className)"""
+    assert page.evaluate(outside) == [], name
+    assert page.evaluate("typeof hacked") == "undefined", name
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_opens_without_a_network_and_nothing_is_cut_off(site: Path, browser: Browser, width: int):
     opened = Opened(browser, width, "dark" if width == 360 else "light")
     everything = sorted(site.rglob("*.html"))
     assert len(everything) > 30
     for path in everything:
-        page = opened(path)
-        too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert page.evaluate(too_wide) == 0, path
-        outside = """[...document.querySelectorAll('main *')].filter(e => {
-            const box = e.getBoundingClientRect();
-            const within = e.closest('.scroll, .box, .snippet, svg, details:not([open])');
-            return !within && box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
-        }).map(e => e.tagName + ' ' + e.className)"""
-        assert page.evaluate(outside) == [], path
-        assert page.evaluate("typeof hacked") == "undefined", path
+        judge_layout(opened(path), path)
     assert opened.faults == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_two_thousand_labels_and_a_megabyte_are_not_cut_off(copied: Pipeline, browser: Browser, width: int):
+    two_thousand_labels(copied)
+    written = write(copied)
+    opened = Opened(browser, width)
+    report = next(path for path in written.written if path.startswith("reports/"))
+    for name in (report, "stages/evaluation.html", "stages/extraction.html", "stages/cleaning.html"):
+        page = opened(copied.data / "site" / name)
+        judge_layout(page, name)
+        assert (copied.data / "site" / name).stat().st_size < 4_000_000
+        for index in range(page.locator("td details").count()):
+            page.locator("td details").nth(index).evaluate("details => { details.open = true }")
+        judge_layout(page, name)
+    assert "label 1999" in opened(copied.data / "site" / report).content()
+    assert opened.faults == []
+
+
+def test_neighbouring_tokens_differ_in_colour(site: Path, browser: Browser):
+    page = Opened(browser)(site / "stages/tokenization.html")
+    looks = page.evaluate("""[...document.querySelector('td.tokens').querySelectorAll('i')].slice(0, 8).map(e => {
+        const style = getComputedStyle(e);
+        return [style.boxShadow, style.backgroundColor].join();
+    })""")
+    assert len(looks) == 8
+    assert all("rgb" in look for look in looks)
+    assert all(one != other for one, other in pairwise(looks))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

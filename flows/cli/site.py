@@ -48,8 +48,8 @@ def site(opened: bool, compared: tuple[str, str] | None, config: Path, as_json: 
 
         page = compare(Store(settings.data), frame_of(settings), *compared)
     done = write_site(settings)
-    if opened:
-        webbrowser.open((page or done.home).resolve().as_uri())
+    if opened and not webbrowser.open((page or done.home).resolve().as_uri()):
+        click.echo("site: no browser could be opened; the page is named below", err=True)
     print_result(_as_json(done, page), as_json, _show, done, page)
 
 

@@ -130,7 +130,7 @@ def line_chart(
     return Chart(
         *(width, HEIGHT, LEFT, width - RIGHT, HEIGHT - BOTTOM),
         lines=lines,
-        y=[Tick(y(tick), f"{tick:.4g}") for tick in ticks],
+        y=[Tick(y(tick), text) for tick, text in zip(ticks, same_decimals(ticks), strict=True)],
         x=[Tick(x(place), text) for place, text in labels],
     )
 
@@ -146,6 +146,14 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(step * i, 10) for i in range(start, max(end, start + 1) + 1)]
 
 
+def same_decimals(ticks: Sequence[float]) -> list[str]:
+    """Labels of an axis, all with as many decimals as the most precise one needs."""
+    places = max(len(f"{tick:.4g}".partition(".")[2]) for tick in ticks)
+    if any("e" in f"{tick:.4g}" for tick in ticks):
+        return [f"{tick:.4g}" for tick in ticks]
+    return [f"{tick:,.{places}f}" for tick in ticks]
+
+
 def histogram(now: Sequence[int], before: Sequence[int] = (), width: int = 640) -> Histogram:
     """The shares of whole numbers in bins of about equal width on a logarithmic axis, of both samples in the same bins.
 
@@ -157,6 +165,7 @@ def histogram(now: Sequence[int], before: Sequence[int] = (), width: int = 640) 
     counts = [np.histogram(sample, edges)[0] for sample in samples]
     shares = [count / max(1, sample.size) for count, sample in zip(counts, samples, strict=True)]
     ticks = nice_ticks(0.0, float(max(share.max() for share in shares)))
+    percents = same_decimals([100 * tick for tick in ticks])
 
     def x(value: float) -> float:
         return round(LEFT + (width - LEFT - RIGHT) * math.log(value / low) / math.log(high / low), 1)
@@ -177,7 +186,7 @@ def histogram(now: Sequence[int], before: Sequence[int] = (), width: int = 640) 
     return Histogram(
         *(width, HEIGHT, LEFT, width - RIGHT, HEIGHT - BOTTOM, bins),
         outline=f"M{places[0]:g} {y(0):g}{steps}V{y(0):g}" if len(before) else "",
-        y=[Tick(y(tick), f"{100 * tick:.4g} %") for tick in ticks],
+        y=[Tick(y(tick), f"{text} %") for tick, text in zip(ticks, percents, strict=True)],
         x=[Tick(x(value), f"{value:,}") for value in round_values(low, high - 1)],
     )
 

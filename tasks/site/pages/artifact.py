@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.cleaning.schema import DROPPED_DATASET
+from tasks.cleaning.schema import CONFLICTS_DATASET, DROPPED_DATASET
 from tasks.drift.schema import FIGURES_FILE
 from tasks.evaluation.schema import METRICS, REPORT
 from tasks.promotion.schema import DECISION, certainty
-from tasks.shared.checks.words import number
 from tasks.shared.store.artifacts import Artifact
+from tasks.site.drawing.render import decimals
 from tasks.site.pages.plots import LABELS_SHOWN, balances, learning_curves, length_charts
 from tasks.site.reading.changes import why_words
 from tasks.site.reading.checks import read_failure, read_verdicts
@@ -41,6 +41,7 @@ def artifact_content(shelf: Shelf, stage: str, entry: Entry, newest: bool) -> di
         "figures": list(_figures(manifest.stage, manifest.summary, tables.value or ())) if manifest else [],
         "tables": tables,
         "balances": balances(tables.value or (), before),
+        "champions_own": champions is not None and champions.path == entry.path,
         "compared": other is not None and bool(before),
         "lengths": dict(length_charts(tables.value or (), before)),
         "pairs": attempt(read_pairs, entry.path) if stage == "cleaning" else None,
@@ -78,25 +79,29 @@ def _vocabulary(shelf: Shelf, manifest: Artifact | None) -> Path | None:
 
 
 def _facts(artifact: Artifact) -> Iterator[tuple[str, Any]]:
+    yield "made", f"{artifact.created[:19].replace('T', ' ')} UTC, in {artifact.seconds:.1f} s"
     yield "rows", f"{artifact.rows:,}"
     yield "size", artifact.bytes
-    yield "made in", f"{artifact.seconds:.1f} s"
-    yield "made", artifact.created[:19].replace("T", " ") + " UTC"
 
 
 def _figures(stage: str, summary: Mapping[str, Any], tables: Sequence[Table]) -> Iterator[tuple[str, Any]]:
     """The stage's own figures, except the counts that the balances show."""
     counted = [counts for table in tables for counts in table.counts.values()]
     for key, value in summary.items():
-        if isinstance(value, Mapping):
+        if key == CONFLICTS_DATASET:
+            continue  # a table of its own
+        if key == DROPPED_DATASET and isinstance(value, Mapping):
+            reasons = ", ".join(f"{count:,} {figure(stage, reason)}" for reason, count in value.items())
+            yield figure(stage, key), reasons or "none"
+        elif isinstance(value, Mapping):
             if value not in counted and value:
-                ours = key in {"dropped", "baselines"}  # other keys are labels and documents
+                ours = key == "baselines"  # other keys are labels and documents
                 first = list(value.items())[:LABELS_SHOWN]
                 yield figure(stage, key), {figure(stage, k) if ours else k: v for k, v in first}
         elif key == "confidence" and value is not None:
             yield figure(stage, key), certainty(value)
         elif isinstance(value, list) and value and all(isinstance(each, float) for each in value):
-            yield figure(stage, key), " to ".join(map(number, value))
+            yield figure(stage, key), " to ".join(map(decimals, value))
         elif value is not None and key not in {"promote", "reason"}:  # the decision has its own section
             yield figure(stage, key), value
 

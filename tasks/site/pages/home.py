@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tasks.drift.schema import FIGURES
+from tasks.evaluation.schema import METRICS as METRICS_FILE
 from tasks.shared.store.champion import Promotion
 from tasks.shared.store.records import RunRecord
 from tasks.site.drawing.charts import HALF, Chart, Value, line_chart
 from tasks.site.pages.notices import notices
-from tasks.site.reading.shelf import Shelf, folder_of, model_of
+from tasks.site.reading.confusions import Confused, confused_labels, read_confusions
+from tasks.site.reading.pairs import report_of_champion
+from tasks.site.reading.shelf import Shelf, attempt, model_of
 
 RUNS_SHOWN, MODELS_DRAWN, DRIFTS_DRAWN, HISTORY_SHOWN = 12, 120, 120, 8
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -36,6 +39,7 @@ def home_content(shelf: Shelf, links: Mapping[str, str]) -> dict[str, Any]:
     return {
         "champion": _crowned(shelf, shelf.champion.current) if shelf.champion else None,
         "champion_links": _champion_links(shelf, links),
+        "confused": _most_confused(shelf, links),
         "history": _history(shelf),
         "scores": scores_chart(shelf, scored),
         "candidates": len(scored),
@@ -72,17 +76,19 @@ def _history(shelf: Shelf) -> list[Crowned]:
 
 def _champion_links(shelf: Shelf, links: Mapping[str, str]) -> dict[str, str]:
     """The pages of the champion's model and report."""
-    if shelf.champion is None:
-        return {}
-    model = shelf.champion.current.model
-    found = {"model": links.get(f"07_models/{model}", "")}
-    for record in shelf.records:
-        entry = model_of(record)
-        if entry is not None and entry.fingerprint == model:
-            for each in record.stages:
-                if folder_of(each) == "08_reports":
-                    return found | {"report": links.get(f"report/{each.fingerprint}", "")}
-    return found
+    model = shelf.champion.current.model if shelf.champion else ""
+    report = report_of_champion(shelf)
+    return {"model": links.get(f"07_models/{model}", ""), "report": links.get(f"report/{report}", "")}
+
+
+def _most_confused(shelf: Shelf, links: Mapping[str, str]) -> tuple[Confused, str] | None:
+    """The two labels that the champion confuses most, and the page of its evaluation; None if it confuses none."""
+    report = report_of_champion(shelf)
+    if report is None:
+        return None
+    path = shelf.of_stage("evaluation", report).path
+    found = attempt(read_confusions, path / METRICS_FILE, confused_labels).value
+    return (found[0], links.get(f"{path.parent.name}/{report}", "")) if found else None
 
 
 def scores_chart(shelf: Shelf, scored: Sequence[tuple[RunRecord, str]]) -> Chart | None:

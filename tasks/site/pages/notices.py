@@ -60,10 +60,10 @@ def _of_decision(shelf: Shelf) -> Iterator[Notice]:
     newest = shelf.latest.get("stacking", "")
     if summary.get("promote") and newest and newest != champion:
         text = f"A better model waits for a person: `corpusflow champion --set {newest[:10]}`"
-        yield Notice("warn", text, "stages/promotion.html", made)
+        yield Notice("warn", text, "stages/promotion.html#decision", made)
     if summary.get("new_labels") and newest != champion:
         names = ", ".join(list(summary["new_labels"])[:10])
-        yield Notice("warn", f"Labels that the champion does not know: {names}", "stages/promotion.html", made)
+        yield Notice("warn", f"Labels that the champion does not know: {names}", "stages/promotion.html#decision", made)
 
 
 def _of_labels(shelf: Shelf) -> Iterator[Notice]:

@@ -43,14 +43,16 @@ class Balance:
 
 
 def balances(tables: Sequence[Table], before: Sequence[Table]) -> list[Balance]:
-    """The balance of each counted column of a table, next to the champion's."""
+    """The balance of each counted column of a table, next to the champion's; of equal ones the first."""
     earlier = {table.name: table.counts for table in before}
-    return [
-        _balance(table.name, column, counts, earlier.get(table.name, {}).get(column))
-        for table in tables
-        for column, counts in table.counts.items()
-        if table.name not in LISTS
-    ]
+    found: list[Balance] = []
+    for table in tables:
+        for column, counts in table.counts.items():
+            balance = _balance(table.name, column, counts, earlier.get(table.name, {}).get(column))
+            known = any((each.column, each.bars) == (column, balance.bars) for each in found)
+            if table.name not in LISTS and not known:
+                found.append(balance)
+    return found
 
 
 def _balance(table: str, column: str, counts: Mapping[str, int], before: Mapping[str, int] | None) -> Balance:

@@ -8,12 +8,10 @@ from typing import Any
 
 from tasks.shared.store.records import RunRecord, StageRecord
 from tasks.site.drawing.graph import draw
-from tasks.site.reading.changes import changed_settings, flat, why_words
+from tasks.site.reading.changes import CHAMPION, causes, changed_settings, flat, why_words
 from tasks.site.reading.checks import read_failure
 from tasks.site.reading.glossary import STAGES
 from tasks.site.reading.shelf import Shelf, attempt, folder_of, quarantine_of
-
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,23 @@ def run_content(shelf: Shelf, record: RunRecord, links: Mapping[str, str]) -> di
         "before": before,
         "drawing": draw(list(nodes), edges),
         "nodes": nodes,
+        "causes": causes(record),
+        "best": _best_baseline(record),
+        "rows_before": {entry.stage: entry.rows for entry in before.stages} if before else {},
+        "rows_now": {entry.stage: entry.rows for entry in record.stages},
+        "built": sum(entry.status == "built" for entry in record.stages),
         "entries": [(entry, why_words(entry.reasons), links.get(link_key(entry), "")) for entry in record.stages],
         "failure": attempt(read_failure, where) if where else None,
         "quarantine": where,
         "settings": changed_settings(record, shelf.frame.defaults, before),
         "all_settings": sorted(flat(record.settings).items()),
     }
+
+
+def _best_baseline(record: RunRecord) -> tuple[str, Mapping[str, Any]] | None:
+    """The name and the scores of the most accurate baseline; the first one of equals."""
+    baselines = (record.metrics or {}).get("baselines") or {}
+    return max(baselines.items(), key=lambda item: float(item[1].get("accuracy", 0.0)), default=None)
 
 
 def link_key(entry: StageRecord) -> str:

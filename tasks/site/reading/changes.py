@@ -11,6 +11,8 @@ from typing import Any
 from tasks.shared.store.records import RunRecord
 
 _CHANGE = re.compile(r"^(settings|sources|inputs|code|libraries) (.+?): (.*) → (.*)$", re.DOTALL)
+CHAMPION = "champion"
+"""Begins the names of inputs that come from the champion, and names it in a run's graph."""
 KINDS = {"settings": "setting", "sources": "corpus", "inputs": "input", "code": "code", "libraries": "library"}
 
 
@@ -22,6 +24,17 @@ class Why:
     what: str
     before: str = ""
     after: str = ""
+
+
+OTHER_CHAMPION = Why("", "the champion has changed")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A change that comes from outside of the run, and the first stage that was built because of it."""
+
+    stage: str
+    why: Why
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,21 @@ def _why(reason: str) -> Why:
         return Why("", reason)
     kind, what, before, after = found.groups()
     return Why(KINDS[kind], what, before, after)
+
+
+def causes(record: RunRecord) -> list[Cause]:
+    """Why a run built anything: what changed, except inputs that its own stages had built before.
+
+    A change that several stages name is given once.
+    """
+    found: dict[Why, Cause] = {}
+    for entry in record.stages:
+        for why in why_words(entry.reasons) if entry.status == "built" else ():
+            if why.kind != "input":
+                found.setdefault(why, Cause(entry.stage, why))
+            elif why.what.startswith(CHAMPION):
+                found.setdefault(OTHER_CHAMPION, Cause(entry.stage, OTHER_CHAMPION))
+    return list(found.values())
 
 
 def changed_settings(record: RunRecord, defaults: Mapping[str, Any], before: RunRecord | None) -> list[Setting]:

@@ -38,7 +38,7 @@ def pairs(shelf: Shelf, site: Path) -> list[Pair]:
     """The fingerprints of two reports each, before and after, newest first."""
     there = shelf.present.get("evaluation", set())
     newest = [name for name in dict.fromkeys(map(report_of, shelf.records)) if name in there and name][: NEWEST + 1]
-    champions = _champions(shelf)
+    champions = report_of_champion(shelf)
     found: dict[Pair, None] = {}
     for after, before in pairwise(newest):
         found[before, after] = None
@@ -60,7 +60,8 @@ def _older_first(pair: Pair, measured: Mapping[str, RunRecord]) -> Pair:
     return pair if one <= other else pair[::-1]
 
 
-def _champions(shelf: Shelf) -> str | None:
+def report_of_champion(shelf: Shelf) -> str | None:
+    """The fingerprint of the newest report on the champion."""
     if shelf.champion is None:
         return None
     model = shelf.champion.current.model
@@ -74,7 +75,7 @@ def side(shelf: Shelf, report: str) -> Side:
     if record is None or not record.metrics:
         return Side(report[:10], None, None)
     title = f"{model_name(record)}, {record.started[:19].replace('T', ' ')}"
-    is_champion = report == _champions(shelf)
+    is_champion = report == report_of_champion(shelf)
     return Side(title, record.metrics.get("accuracy"), record.metrics.get("macro_f1"), is_champion)
 
 

@@ -18,6 +18,8 @@ from tasks.site.reading.tokens import read_tokens
 ROWS, ROW_GROUPS = 200, 8
 """Rows shown of a table, and the row groups that they are taken from, spread over it."""
 COLUMNS_SHOWN, COLUMNS_LISTED, CHOICES = 9, 40, 40
+FIRST = ("doc_id", "label", "split", "reason", "detail", "text")
+"""Columns that are shown before the others."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Table:
     counts: Mapping[str, Mapping[str, int]]
     lengths: Lengths | None
     shown: Sequence[str]
-    """Names of the columns whose values are shown."""
+    """Names of the columns whose values are shown: the first ones, if any row of the sample has a value."""
     sample: Sequence[Mapping[str, Any]]
     sampled: int
     """Rows that lengths and sample were taken from."""
@@ -93,11 +95,16 @@ def _read(stage: str, path: Path, name: str, files: Sequence[Path], vocabulary: 
         more_columns=max(0, len(schema) - COLUMNS_LISTED),
         counts=counts,
         lengths=_lengths(spread, lengths_of) if lengths_of else None,
-        shown=wanted,
+        shown=_in_order([column for column in wanted if spread[column].null_count < spread.num_rows]),
         sample=sample,
         sampled=spread.num_rows,
         choices=_choices(sample),
     )
+
+
+def _in_order(columns: Sequence[str]) -> list[str]:
+    """What people look for first, then the rest as it is."""
+    return [name for name in FIRST if name in columns] + [name for name in columns if name not in FIRST]
 
 
 def _spread(files: Sequence[Path], columns: Sequence[str]) -> pa.Table:
