@@ -24,7 +24,10 @@ def verify_store(store: Store) -> list[dict[str, Any]]:
     found = []
     for stage in STAGES.values():
         for path in store.all(stage.folder):
-            damage = find_damage(path)
+            try:
+                damage = find_damage(path)
+            except OSError as error:
+                damage = f"{error.filename or path}: cannot be read ({error.strerror})"
             if damage is not None:
                 store.forget_verified(path)  # so that the next run finds it too
             found.append({"stage": stage.name, "path": str(path), "damage": damage})

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tasks.shared.errors import ArtifactError, RunError, out_of_memory
@@ -26,6 +27,17 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """What in a folder matches, sorted; nothing if there is no such folder.
+
+    Raises OSError for a folder that this process may not read, in which `Path.glob` finds nothing without a word.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if fnmatchcase(path.name, pattern))
+    except FileNotFoundError:
+        return []
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import ArtifactError, InputError, first_problem
-from tasks.shared.files import create_text
+from tasks.shared.files import create_text, listed
 from tasks.shared.store.artifacts import Artifact, Store, find_damage, now, read_manifest
 
 ChosenBy = Literal["promotion", "hand", "rollback"]
@@ -90,7 +90,10 @@ def read_champion(store: Store) -> Champion | None:
             f"{former}: written by an earlier version; move it away, and choose the champion with "
             "`corpusflow champion --set ID`"
         )
-    files = sorted(path for path in champion_folder(store).glob("*.json") if path.stem.isdecimal())
+    try:
+        files = [path for path in listed(champion_folder(store), "*.json") if path.stem.isdecimal()]
+    except OSError as error:
+        raise ArtifactError(f"{champion_folder(store)}: cannot be read ({error.strerror})") from error
     if not files:
         return None
     return Champion(history=tuple(map(_read_move, files)), number=int(files[-1].stem))

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.shared.errors import InputError
-from tasks.shared.files import write_text
+from tasks.shared.files import listed, write_text
 from tasks.shared.store.artifacts import Artifact, Store
 from tasks.shared.store.fingerprint import Recipe, differences
 
@@ -104,7 +104,7 @@ def runs_folder(store: Store) -> Path:
 
 def all_runs(store: Store) -> Iterator[RunRecord]:
     """Every run with a readable record, newest first."""
-    for path in sorted(runs_folder(store).glob("*.json"), reverse=True):
+    for path in reversed(listed(runs_folder(store), "*.json")):
         try:
             yield RunRecord.model_validate_json(path.read_bytes())
         except ValidationError:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 
 from tasks.shared.errors import ArtifactError, one_line
+from tasks.shared.files import listed
 from tasks.shared.store.artifacts import MANIFEST, Artifact, Store, read_manifest
 from tasks.shared.store.champion import MODELS, Champion, champion_folder, read_champion
 from tasks.shared.store.records import RunRecord, StageRecord, all_runs, is_held
@@ -164,5 +165,5 @@ def artifact_stamp(shelf: Shelf, stage: str, path: Path) -> list[Any]:
 
 def champion_stamp(shelf: Shelf) -> list[Any]:
     """Changes whenever the champion does."""
-    files = sorted(champion_folder(shelf.store).glob("*.json"))
+    files = listed(champion_folder(shelf.store), "*.json")
     return [shelf.read_champion.problem, *([file.name, stamp(file)] for file in files)]
