@@ -190,6 +190,12 @@ def test_what_is_no_table_says_what_is(tmp_path: Path) -> None:
     refused(tmp_path, "no .parquet file in this folder")
 
 
+def test_parts_in_capitals_are_not_lost(tmp_path: Path) -> None:
+    for name in ("A.PARQUET", "b.parquet"):
+        pq.write_table(pa.table({"text": [name], "name": [name]}), tmp_path / name)
+    assert [file.name for file in table.table_files(tmp_path)] == ["A.PARQUET", "b.parquet"]
+
+
 def test_the_digest_follows_names_and_contents(tmp_path: Path) -> None:
     file = write(tmp_path, "jsonl", ROWS)
     first = table.digest(file)

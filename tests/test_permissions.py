@@ -79,3 +79,16 @@ def test_verify_goes_on_after_a_file_that_it_may_not_read(tmp_path: Path):
     damages = {entry["path"]: entry["damage"] for entry in done.json["artifacts"]}
     assert damages.pop(str(place)) == f"{place}/text: cannot be read (Permission denied)"
     assert list(damages.values()) == [None]
+
+
+def test_parts_of_a_table_that_may_not_be_read_are_named(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; from tasks.extraction import table; table.table_files(Path(sys.argv[1]))"
+    )
+    for place in ("t/label=a", "t/other"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place).chmod(0)
+        command = [*AS_OTHERS, sys.executable, "-c", code, str(tmp_path / "t")]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        (tmp_path / place).rmdir()
+        assert f"CorpusError: {tmp_path / place}: not readable (Permission denied)" in done.stderr

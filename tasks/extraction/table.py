@@ -10,6 +10,7 @@ change, and the document could move to another split.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePath, PurePosixPath
@@ -22,7 +23,7 @@ from tasks.extraction.document import Document, documents_of, text_bytes
 from tasks.extraction.ordering import sort_by_id
 from tasks.extraction.rows import Columns, TableFile, TextFormat, read_json_lines, read_parquet
 from tasks.extraction.schema import DOCUMENTS
-from tasks.extraction.text_files import digest_files, what_it_is
+from tasks.extraction.text_files import digest_files, unreadable, what_it_is
 from tasks.extraction.text_stream import COMPRESSED
 from tasks.shared import remote
 from tasks.shared.errors import CorpusError
@@ -76,20 +77,33 @@ def _kind(path: PurePath) -> str:
 
 
 def _parts(folder: Path, root: Path, constants: dict[str, str | None]) -> Iterator[TableFile]:
-    for entry in folder.iterdir():
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
-            if entry.suffix == ".parquet":
+            if entry.suffix.lower() == ".parquet":
                 yield TableFile(entry, entry.relative_to(root).as_posix(), constants)
         elif not entry.name.startswith("_"):  # _delta_log, _temporary
             key, equals, value = entry.name.partition("=")
             if equals:
                 yield from _parts(entry, root, constants | {unquote(key): _partition_value(value)})
-            elif any(entry.rglob("*.parquet")):
+            elif _holds_parquet(entry):
                 raise CorpusError(
                     f"{entry}: .parquet files in a subfolder that is not named KEY=VALUE; move them up, or away"
                 )
+
+
+def _holds_parquet(folder: Path) -> bool:
+    """Whether a .parquet file is anywhere below a folder. Raises CorpusError for a subfolder that may not be read."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error) from error
+
+    return any(name.lower().endswith(".parquet") for _, _, names in os.walk(folder, onerror=refuse) for name in names)
 
 
 def _remote_files(url: str, choose: str) -> list[tuple[RemoteFile, dict[str, str | None]]]:
