@@ -160,6 +160,7 @@ def failure_pages(database: Path) -> list[str]:
             "not the address of Prefect's API; its path should end in /api: {}",
         ),
         (lambda url: url.removeprefix("http://"), "not an address (it must begin with http:// or https://)"),
+        (lambda url: f" {url}", "not an address (it has a space at an end); correct it, or unset the variable"),
         (lambda _: "http://[::1/api", "not an address (Invalid IPv6 URL); correct it, or unset the variable"),
         (
             lambda _: "http://127.0.0.1:1/api",

@@ -45,6 +45,7 @@ def require_address(url: str) -> None:
     """Raises RunError for what is not an HTTP address, of which Prefect would say so in four lines or too late."""
     try:
         fault = "" if not url or urlsplit(url).scheme in {"http", "https"} else "it must begin with http:// or https://"
+        fault = "it has a space at an end" if url != url.strip() else fault
     except ValueError as error:
         fault = str(error)
     if fault:
