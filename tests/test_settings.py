@@ -76,6 +76,11 @@ def write(folder: Path, text: str) -> Path:
             "checks: {cleaning: {max_dropped: 1}, drift: 3}",
             r"max_dropped: unknown .*checks\.drift: given 3; should",
         ),
+        (
+            "{data: texts, extraction: {source: folder, folder: {path: texts}}}",
+            r"^\S*pipeline\.yaml: data: \S*/texts would be read as texts of extraction\.folder\.path; choose another$",
+        ),
+        ("extraction: {source: folder, folder: {path: .}}", r"data: \S*/data would be read as texts"),
         ("7", r"pipeline\.yaml: holds a number; expected sections such as"),
         ("<html>", r"pipeline\.yaml: holds a text; expected sections such as"),
     ],
@@ -146,6 +151,11 @@ def test_paths_are_relative_to_the_file_and_not_part_of_a_stages_recipe(tmp_path
     assert settings.data == tmp_path / "out"
     assert settings.extraction.folder.path == tmp_path / "texts"
     assert str(tmp_path) not in str(settings.extraction.cache_values())
+
+
+def test_a_hidden_data_folder_may_lie_among_the_texts(tmp_path: Path):
+    path = write(tmp_path, "{data: texts/.runs, extraction: {source: folder, folder: {path: texts}}}")
+    assert load_settings(path).data == tmp_path / "texts/.runs"
 
 
 def test_an_edited_file_is_read_again_and_a_caller_can_change_what_it_got(tmp_path: Path):

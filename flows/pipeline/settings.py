@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from flows.pipeline.yaml_file import NotYaml, parse_value, read_mapping
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
@@ -84,6 +84,15 @@ class Pipeline(Section):
     promotion: PromotionSettings = PromotionSettings()
     drift: DriftSettings = DriftSettings()
     checks: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _data_apart_from_texts(self) -> Self:
+        texts = self.extraction.folder.path if self.extraction.source == "folder" else None
+        if isinstance(texts, Path) and self.data.is_relative_to(texts):
+            inside = self.data.relative_to(texts).parts
+            if not (inside and inside[0].startswith(".")):  # what is hidden is not read
+                raise ValueError(f"data: {self.data} would be read as texts of extraction.folder.path; choose another")
+        return self
 
     @property
     def sections(self) -> dict[str, Section]:
@@ -207,7 +216,8 @@ def _explain(path: Path, where: str, fault: Mapping[str, Any]) -> str:
     given = given.strip('"') if isinstance(fault["input"], date) else given
     given = given if len(given) <= MOST_CHARACTERS else f"{given[: MOST_CHARACTERS - 1]}…"
     contradicts = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # the message has the values
-    return f"{path}: {where or 'the file'}: {message if contradicts else f'given {given}; {message}'}"
+    place = f"{path}: {where}" if where else f"{path}"
+    return f"{place}: {message if contradicts else f'given {given}; {message}'}"
 
 
 def _fields(location: Sequence[int | str]) -> Iterator[str]:
