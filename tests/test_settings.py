@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.pipeline.settings import RENAMED_KEYS, Limits, Pipeline, load_settings, merge_overrides
+from flows.pipeline.settings import Limits, Pipeline, load_settings, merge_overrides
+from flows.pipeline.settings_errors import RENAMED_KEYS
 from flows.pipeline.stages import STAGES
 from tasks.shared.errors import SettingsError
 from tasks.shared.section import Section

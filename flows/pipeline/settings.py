@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from flows.pipeline.settings_errors import MOST_CHARACTERS, explain
 from flows.pipeline.yaml_file import NotYaml, parse_value, read_mapping
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.drift.settings import DriftLimits, DriftSettings
@@ -105,25 +103,7 @@ class Pipeline(Section):
         return {name: getattr(self.checks, name) for name in type(self.checks).model_fields}
 
 
-MOST_CHARACTERS, MOST_FAULTS = 80, 3
-"""Of what was given, and of faults, in a message."""
-PLAIN_WORDS = {
-    "model_type": "should have keys below it; remove the line, or write the keys on lines of their own",
-    "path_type": "should be a path",
-}
-"""Messages for some types of pydantic's errors."""
 _SECTIONS = tuple(name for name, field in Pipeline.model_fields.items() if isinstance(field.default, Section))
-
-RENAMED_KEYS = {
-    "checks.tokenization.max_tokens_per_character": "max_tokens_per_byte",
-    "checks.tokenization.min_tokens_per_character": "min_tokens_per_byte",
-    "promotion.least_gain": "min_gain",
-    "training.batch_windows": "batch_size",
-    "training.clip_norm": "max_grad_norm",
-    "training.layers": "num_layers",
-    "training.warmup_share": "warmup_fraction",
-}
-"""Keys of earlier versions, each with its current name in the same section."""
 
 
 def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pipeline:
@@ -137,9 +117,7 @@ def load_settings(path: Path, overrides: Mapping[str, Any] | None = None) -> Pip
     try:
         return Pipeline.model_validate(values, context={"root": path.resolve().parent})
     except ValidationError as error:
-        faults = {_place(fault["loc"]): dict(fault) for fault in reversed(error.errors())}  # one for each place
-        told = [_explain(path, where, fault) for where, fault in reversed(faults.items())]
-        raise SettingsError("; ".join(told[:MOST_FAULTS])) from None
+        raise SettingsError(explain(path, Pipeline, error)) from None
 
 
 def default_settings(settings: Pipeline) -> Pipeline:
@@ -179,49 +157,3 @@ def _merge(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
             _merge(values[key], value)
         else:
             values[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _place(location: Sequence[int | str]) -> str:
-    """The key that an error is about, without the names of types that pydantic appends for a choice of types."""
-    section: Any = Pipeline
-    parts: list[str] = []
-    for part in location:
-        if not isinstance(part, int) and not hasattr(section, "model_fields"):
-            break
-        parts.append(str(part))
-        section = _section(section, part)
-    return ".".join(parts)
-
-
-def _section(section: Any, key: int | str) -> Any:
-    """What a key of a section holds: a section, or something without fields."""
-    field = getattr(section, "model_fields", {}).get(key)
-    annotation = field.annotation if field else None
-    return next((a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")), annotation)
-
-
-def _explain(path: Path, where: str, fault: Mapping[str, Any]) -> str:
-    """One of pydantic's errors, in plain words."""
-    if fault["type"] == "extra_forbidden":
-        if where in RENAMED_KEYS:
-            return f"{path}: {where}: unknown key; it is called {RENAMED_KEYS[where]} now"
-        allowed = list(_fields(fault["loc"][:-1]))
-        close = difflib.get_close_matches(str(fault["loc"][-1]), allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{path}: {where}: unknown key; {hint}allowed: {', '.join(allowed)}"
-    message = PLAIN_WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if fault["type"] == "string_type" and isinstance(fault["input"], int | float | date):
-        message = "should be a text; write it in quotes"
-    given = json.dumps(fault["input"], ensure_ascii=False, default=str)
-    given = given.strip('"') if isinstance(fault["input"], date) else given
-    given = given if len(given) <= MOST_CHARACTERS else f"{given[: MOST_CHARACTERS - 1]}…"
-    contradicts = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)  # the message has the values
-    place = f"{path}: {where}" if where else f"{path}"
-    return f"{place}: {message if contradicts else f'given {given}; {message}'}"
-
-
-def _fields(location: Sequence[int | str]) -> Iterator[str]:
-    section: Any = Pipeline
-    for part in location:
-        section = _section(section, part)
-    yield from section.model_fields
