@@ -67,7 +67,9 @@ def test_a_closed_terminal_or_a_kill_leaves_no_process(tmp_path: Path, number: i
     assert served.stdout is not None
     served.stdout.readline()
     family = [served.pid, *descendants(served.pid)]
-    served.stdout.close()  # what it says has no reader any more
+    assert served.stderr is not None
+    for stream in (served.stdout, served.stderr):
+        stream.close()  # what it says has no reader any more
     os.kill(served.pid, number)
     assert served.wait(100) == code
     wait_until(lambda: all(map(gone, family)), 60)
