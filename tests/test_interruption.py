@@ -80,7 +80,9 @@ def test_sigterm_and_a_closed_terminal_end_the_run_and_its_server(
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
     assert process.returncode == code
-    assert err.splitlines()[-1] == INTERRUPTED.replace("interrupted", said_last)
+    *lines, last = err.splitlines()
+    assert last == INTERRUPTED.replace("interrupted", said_last)
+    assert [line for line in lines if line and not re.match(LOG_LINE, line)] == []
     assert "Traceback" not in err
     (record,) = [json.loads(path.read_text()) for path in (alone.data / "runs").glob("*.json")]
     said = [record[key] for key in ("status", "message", "current_stage")]

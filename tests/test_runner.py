@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -171,3 +172,15 @@ def test_a_small_corpus_needs_no_workers_unless_they_are_asked_for() -> None:
     by_default = WorkerPool(2, by_default=True)
     assert worth_workers(by_default, SMALL_CHARACTERS - 1) is IN_PROCESS
     assert worth_workers(by_default, SMALL_CHARACTERS) is by_default
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts")
+def test_workers_that_cannot_be_started_are_named(tmp_path: Path) -> None:
+    code = (
+        "import sys, runner_calls; from tasks.shared.runner.pool import open_executor\n"
+        "with open_executor('processes', 2) as executor: executor.submit(runner_calls.square, 2)"
+    )
+    mount = 'mount --bind /dev/shm /dev/shm && mount -o remount,bind,ro /dev/shm && exec "$@"'
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, "sh", sys.executable, "-c", code]
+    done = subprocess.run(command, env=runner_calls.importable(), capture_output=True, text=True, check=False)
+    assert "RunError: worker processes cannot be started (Read-only file system; on Linux they need /dev" in done.stderr

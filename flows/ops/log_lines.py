@@ -44,7 +44,7 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
     if error is not None and (failed_call(error) is not None or out_of_memory(error) is not None):
         return False
     message = record.getMessage()
-    return "Finished in state" not in message and "aborted by an interrupt signal" not in message
+    return "Finished in state" not in message and "Execution was aborted by a" not in message
 
 
 def _is_no_rest(record: logging.LogRecord) -> bool:

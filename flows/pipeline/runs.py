@@ -199,6 +199,8 @@ def open_store(settings: Pipeline) -> Store:
         probe = settings.data / ".writable"
         probe.touch()
         probe.unlink(missing_ok=True)  # another run may probe at the same moment
+    except FileExistsError:
+        raise ArtifactError(f"{settings.data}: not a folder; set `data` in pipeline.yaml") from None
     except OSError as error:
         raise ArtifactError(
             f"{settings.data}: cannot be written ({error.strerror}); set `data` in pipeline.yaml"

@@ -72,6 +72,8 @@ def _predict(model: Path, texts: dict[int, str], explained: int | None) -> dict[
 def _read(file: Path, encoding: str) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except IsADirectoryError:
+        raise InputError(f"{file}: a folder; `corpusflow predict-batch` labels all its files") from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     return decode(data, file, encoding, "give --encoding")

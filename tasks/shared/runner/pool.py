@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
+from tasks.shared.errors import RunError, lacks_memory
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.cluster import open_cluster
 from tasks.shared.runner.cores import ONE_THREAD, clean_children, usable_cores
@@ -75,7 +76,15 @@ class WorkerPool(Executor):
         """See Executor; a worker is started if none is idle."""
         if self._pool is None:
             _start_tracker()
-            self._pool = ProcessPoolExecutor(self.workers, _Context(self._processes), initializer=_begin_worker)
+            try:
+                self._pool = ProcessPoolExecutor(self.workers, _Context(self._processes), initializer=_begin_worker)
+            except OSError as error:  # its semaphores need /dev/shm
+                if lacks_memory(error):
+                    raise
+                raise RunError(
+                    f"worker processes cannot be started ({error.strerror or error}; on Linux they need /dev/shm); set "
+                    "runner.kind to local"
+                ) from error
         return self._pool.submit(function, *arguments, **named)
 
     @property
