@@ -74,9 +74,9 @@ def _log(stacked: Stack) -> None:
     log.info("stacking: weights %s", ", ".join(f"{name} {weight:.2f}" for name, weight in stacked.weights.items()))
     for candidate in stacked.candidates:
         log.info(
-            "stacking: %s %s: it lowers the out-of-fold log-loss by %.4f ± %.4f",
+            "stacking: %s %s: with it the out-of-fold log-loss changes by %+.4f ± %.4f",
             candidate.member,
             "joins" if candidate.joined else "is left out",
-            candidate.gain,
+            -candidate.gain,
             candidate.standard_error,
         )
