@@ -18,6 +18,7 @@ from flows.ops.ending import prompt_end, skip_exit_hooks
 from flows.ops.log_lines import configure_logging
 from flows.ops.temporary_server import TemporaryServer, temporary_server
 from flows.pipeline.busy_server import be_patient, failed_call
+from flows.pipeline.result_files import write_results_whole
 from tasks.shared.errors import CorpusflowError, RunError, SettingsError, first_problem, one_line
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ def prefect_session() -> Iterator[None]:
             require_server(url)
             configure_logging()
         be_patient()
+        write_results_whole()
         stack.enter_context(explain_lost_server(temporary))
         with deliver_to_server():
             yield

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from httpx import HTTPError, Request, Response
 
 BUSY = 503
-SECONDS_OF_PATIENCE = 5.0
+SECONDS_OF_PATIENCE = 10.0
 """For one call; after that it counts as one of Prefect's own attempts."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 0.4
 

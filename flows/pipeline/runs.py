@@ -23,6 +23,7 @@ from prefect.context import refresh_global_settings_context
 from prefect.states import Completed
 
 from flows.pipeline.busy_server import be_patient
+from flows.pipeline.result_files import write_results_whole
 from flows.pipeline.settings import Pipeline, load_settings
 from flows.pipeline.site import refresh_after
 from tasks.shared.engine.run import Run
@@ -76,6 +77,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     written, or disappears during the run.
     """
     be_patient()
+    write_results_whole()
     settings, store = open_pipeline(config, overrides)
     if flow == "retrain" and settings.retrain.when == "always":
         settings = _with_new_seed(settings)
@@ -93,6 +95,7 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
         with explain_storage_errors(store.root), open_executor(runner.kind, runner.workers, runner.address) as executor:
             remove_abandoned(store.root)
             yield Run(store, settings.sections, settings.limits, record, latest, executor)
+            remove_abandoned(store.root)  # of runs that were killed meanwhile
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)
     except BaseException as error:
