@@ -94,7 +94,10 @@ def rewrite_manifest(artifact: Path, summary: Mapping[str, Any] | None = None, *
 
 
 def two_thousand_labels(pipeline: Pipeline) -> None:
-    """Gives the newest report and the newest documents 2,000 labels, and both a text of a megabyte."""
+    """Gives the newest report and the newest documents 2,000 labels, and both a text of a megabyte.
+
+    The documents come out of quarantine for it.
+    """
     names = [f"label {i:04d}" for i in range(2000)]
     report = (pipeline.data / "08_reports/latest").resolve()
     metrics = json.loads((report / "metrics.json").read_text())
@@ -109,6 +112,8 @@ def two_thousand_labels(pipeline: Pipeline) -> None:
     (report / "report.html").write_text(render(make_report((*names[:-1], "label 1999 " + "x" * 300), documents=60)))
     rewrite_manifest(report, rows=1)
     documents = (pipeline.data / "01_documents/latest").resolve()
+    (rejected,) = (pipeline.data / "quarantine").glob("01_documents-*")
+    rejected.rename(documents)
     (part,) = (documents / "documents").glob("*.parquet")
     row = pq.read_table(part).to_pylist()[0]
     texts = ["x" * 1_000_000, "a word " * 150_000, *["some words"] * 1998]
