@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import runner_calls
 from hypothesis import given
@@ -16,7 +17,7 @@ from part_artifacts import cut_finely, make_all, write_extracted
 
 from tasks.shared.checks import batch
 from tasks.shared.errors import ArtifactError, RunError
-from tasks.shared.parquet import PartWriter
+from tasks.shared.parquet import ONE_FILE, UNBOUNDED, PartWriter
 from tasks.shared.parts import part as parts_module
 from tasks.shared.parts.kept import KeptParts
 from tasks.shared.parts.make import Work, collect, folder_of, make_parts
@@ -149,3 +150,15 @@ def test_checks_gather_the_rows_of_small_parts(monkeypatch: pytest.MonkeyPatch) 
     assert next(iter(batch.gathered(frames[:1] * 2)))["a"].tolist() == [0, 1, 2, 0, 1, 2]
     assert list(batch.gathered([frames[1]], frames[1])) == [frames[1]]
     assert list(batch.gathered([])) == []
+
+
+def test_a_file_that_ends_with_a_full_row_group_has_no_empty_one(tmp_path: Path):
+    schema = pa.schema([("doc_id", pa.string())])
+    with PartWriter(tmp_path, schema, part_bytes=UNBOUNDED, row_group_bytes=100) as writer:
+        for first in range(0, 300, 100):
+            ids = [f"{number:06d}" for number in range(first, first + 100)]
+            writer.write(pa.RecordBatch.from_pydict({"doc_id": ids}, schema=schema))
+        writer.write(pa.RecordBatch.from_pydict({"doc_id": []}, schema=schema))
+    metadata = pq.read_metadata(tmp_path / ONE_FILE)
+    assert min(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)) > 0
+    assert parts_of(tmp_path)[-1].last_id() == "000299"

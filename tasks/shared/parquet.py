@@ -49,8 +49,9 @@ class PartWriter:
         """Adds rows, in order; dictionaries must have the schema's columns."""
         if not isinstance(rows, pa.RecordBatch):
             rows = pa.RecordBatch.from_pylist(list(rows), schema=self.schema)
-        self.rows += rows.num_rows
-        self._add(rows)
+        if rows.num_rows:
+            self.rows += rows.num_rows
+            self._add(rows)
 
     def _add(self, rows: pa.RecordBatch) -> None:
         self._wait(rows, rows.nbytes)
@@ -85,7 +86,7 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and (self._waiting or self._parts == 0):
+        if kind is None and (self._waiting or (self._parts == 0 and self._writer is None)):
             self._write_row_groups()
         self._close_part()
 
