@@ -214,9 +214,9 @@ def test_findings_are_tables_beside_the_report(artifact: Path, inputs: Inputs) -
     assert (words["amount"] > 0).all()
 
 
-def test_report_is_rebuilt_when_its_template_changes() -> None:
+def test_report_is_rebuilt_when_its_template_or_style_changes() -> None:
     assert evaluate.external_digests is not None
-    assert set(evaluate.external_digests(SETTINGS)) == {"template.html"}
+    assert set(evaluate.external_digests(SETTINGS)) == {"template.html", "page.css"}
 
 
 def check(artifact: Path, inputs: Inputs, limits: EvaluationLimits) -> CheckReport:

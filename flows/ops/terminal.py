@@ -109,7 +109,7 @@ def output_error() -> OSError | None:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError):  # ValueError: closed
+    except (OSError, ValueError):  # ValueError: closed; an OSError is noted by the stream itself
         pass
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.error if isinstance(raw, _Output) else None

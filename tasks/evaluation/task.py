@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -46,6 +46,7 @@ from tasks.shared.parts.part import parts_of
 from tasks.shared.progress import logger, report_progress
 from tasks.shared.runner.calls import IN_PROCESS, worth_workers
 from tasks.shared.store.known_files import KnownFiles
+from tasks.shared.ui.style import PAGE_STYLE
 from tasks.splitting.documents import read_label_names, read_splits
 from tasks.training.history import read_history
 from tasks.training.schema import MEMBER as RNN
@@ -62,9 +63,9 @@ if TYPE_CHECKING:
 
 
 def template_digest(settings: EvaluationSettings, known: KnownFiles | None = None) -> dict[str, str]:
-    """The template shapes the report, but is not a module that the code digest covers."""
-    template = Path(__file__).with_name("template.html")
-    return {template.name: (known or KnownFiles()).digest(template)}
+    """Template and style shape the report, but are no modules that the code digest covers."""
+    files = (Path(__file__).with_name("template.html"), PAGE_STYLE)
+    return {file.name: (known or KnownFiles()).digest(file) for file in files}
 
 
 @stage(
@@ -128,17 +129,28 @@ def evaluate(
     weights, device = stacked["weights"], settings.device
     findings = find(folders, out_of_fold, weights, doc_ids, labels, probabilities, names, shown, device)
     validation = ValidationScores(**{key: stacked["out_of_fold"][key] for key in ("documents", "accuracy", "macro_f1")})
-    values = metrics(evaluation, validation, members, findings)
+    _write(out, metrics(evaluation, validation, members, findings), predictions, baselines, names, findings)
+    report = _report(settings, evaluation, members, validation, findings, splits, training, model)
+    notices = label_notices(cleaned, names)
+    write_text(out / REPORT, render(replace(report, notices=notices)))
+    return _summary(evaluation, findings)
+
+
+def _write(
+    out: Path,
+    values: Mapping[str, Any],
+    predictions: Predictions,
+    baselines: Mapping[str, Ints],
+    names: tuple[str, ...],
+    findings: Findings,
+) -> None:
+    """Writes the metrics, and a table for each kind of finding."""
     write_text(out / METRICS, json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     pq.write_table(predictions_table(predictions, names), out / PREDICTIONS)
     pq.write_table(baselines_table(predictions.doc_ids, baselines, names), out / BASELINE_PREDICTIONS)
     pq.write_table(doubtful_table(findings.doubtful), out / DOUBTFUL)
     pq.write_table(mistakes_table(findings.mistakes), out / MISTAKES)
     pq.write_table(words_table(findings.words), out / WORDS)
-    report = _report(settings, evaluation, members, validation, findings, splits, training, model)
-    notices = label_notices(cleaned, names)
-    write_text(out / REPORT, render(replace(report, notices=notices)))
-    return _summary(evaluation, findings)
 
 
 def _predict(
