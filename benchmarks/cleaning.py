@@ -119,13 +119,13 @@ def near_duplicates(texts: Sequence[str]) -> None:
     options = DUPLICATES.model_dump()
     policies = {name: options.pop(name) for name in ("exact", "near")}
     duplicates = DuplicateFinder(
-        shared_buckets([sign(texts, **options)]),
+        shared_buckets(*sign(texts, **options).compared()),
         lambda number: shingles(texts[number], DUPLICATES.shingle_words),
         **policies,
         threshold=DUPLICATES.threshold,
     )
     for number, text in enumerate(texts):
-        duplicates.add(str(number), bytes.fromhex(text_digest(text)))
+        duplicates.add(number, str(number), bytes.fromhex(text_digest(text)))
 
 
 def _stage(documents: Path, work: Path) -> None:

@@ -115,7 +115,7 @@ def exact_duplicates(texts: Sequence[str]) -> Contenders:
 
     def ours() -> int:
         finder = DuplicateFinder({}, lambda position: shingles(texts[position], 1), near="keep")
-        return sum(finder.add(str(n), bytes.fromhex(text_digest(text))) is not None for n, text in enumerate(texts))
+        return sum(finder.add(n, str(n), bytes.fromhex(text_digest(text))) is not None for n, text in enumerate(texts))
 
     def by_arrow() -> int:
         return int(table.num_rows - table.group_by("text").aggregate([]).num_rows)

@@ -56,10 +56,15 @@ def changed(words: list[str], count: int) -> str:
 def find(texts: dict[str, str], **options) -> tuple[dict[str, Duplicate], UnionFind]:
     defaults = DuplicateSettings(**options).model_dump()
     policies = {name: defaults.pop(name) for name in ("exact", "near")}
-    signed = [sign([*texts.values()][start : start + 3], **defaults) for start in range(0, len(texts), 3)]
+    signed = sign([*texts.values()], **defaults)
     sets = [shingles(text, defaults["shingle_words"]) for text in texts.values()]
-    duplicates = DuplicateFinder(shared_buckets(signed), sets.__getitem__, **policies, threshold=defaults["threshold"])
-    added = {doc_id: duplicates.add(doc_id, bytes.fromhex(text_digest(text))) for doc_id, text in texts.items()}
+    duplicates = DuplicateFinder(
+        shared_buckets(*signed.compared()), sets.__getitem__, **policies, threshold=defaults["threshold"]
+    )
+    added = {
+        doc_id: duplicates.add(number, doc_id, bytes.fromhex(text_digest(text)))
+        for number, (doc_id, text) in enumerate(texts.items())
+    }
     return {doc_id: duplicate for doc_id, duplicate in added.items() if duplicate}, duplicates.groups
 
 
@@ -241,9 +246,9 @@ def test_texts_without_words_are_compared_exactly_only():
 
 def test_nothing_to_sign_is_nothing_to_compare():
     nothing = sign([], shingle_words=3, permutations=128, seed=0, threshold=0.9)
-    duplicates = DuplicateFinder(shared_buckets([nothing, nothing]), list[Hashes]().__getitem__, near="drop")
+    duplicates = DuplicateFinder(shared_buckets(*nothing.compared()), list[Hashes]().__getitem__, near="drop")
     assert nothing.bands.shape == (0, 16)
-    assert duplicates.add("a", b"") is None
+    assert duplicates.add(0, "a", b"") is None
 
 
 @given(st.sampled_from([16, 64, 100, 128, 256]), st.floats(0.05, 1))
@@ -263,9 +268,9 @@ def test_the_same_in_every_process():
         "    r = random.Random(i // 4); w = [str(r.randrange(9999)) for _ in range(200)]; w[i % 4 * 9] = 'x'\n"
         "    texts.append(' '.join(w))\n"
         "signed = sign(texts, shingle_words=3, permutations=128, seed=0, threshold=0.9)\n"
-        "d = DuplicateFinder(shared_buckets([signed]), lambda i: shingles(texts[i], 3), near='drop')\n"
+        "d = DuplicateFinder(shared_buckets(*signed.compared()), lambda i: shingles(texts[i], 3), near='drop')\n"
         "for i in range(40):\n"
-        "    print(i, d.add(str(i), bytes([i])))\n"
+        "    print(i, d.add(i, str(i), bytes([i])))\n"
     )
     outputs = {
         subprocess.run(

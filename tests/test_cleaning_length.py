@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.cleaning.dropped import SETTINGS, dropped_by
 from tasks.cleaning.length import has_text, text_length
 from tasks.cleaning.parts import _too_short
+from tasks.cleaning.schema import SETTINGS, dropped_by
 from tasks.cleaning.settings import CleaningSettings
 
 HEADLINES = [

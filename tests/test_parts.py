@@ -107,8 +107,9 @@ def test_a_file_that_another_run_took_is_named(dataset: Path, tmp_path: Path) ->
     )
     collect(place, parts, "rows.txt", out)
     assert sorted(path.name for path in out.iterdir()) == [f"part-{part.number:05d}.parquet" for part in parts]
-    with pytest.raises(RunError, match=r"part-00000/rows.txt: is gone; if no other run"):
-        collect(place, parts, "rows.txt", out)
+    (folder_of(place, parts[1]) / "rows.txt").unlink()
+    with pytest.raises(RunError, match=r"part-00001/rows.txt: is gone; if no other run"):
+        collect(place, parts, "rows.txt", tmp_path / "again")
 
 
 def test_a_part_that_always_fails_is_named_with_its_document(dataset: Path, tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ import pyarrow.compute as pc
 from great_expectations.expectations.expectation import Expectation
 
 from tasks.cleaning.digest import text_digest
-from tasks.cleaning.dropped import dropped_by
 from tasks.cleaning.length import text_length
-from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, Reason
+from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, Reason, dropped_by
 from tasks.cleaning.settings import CleaningLimits, CleaningSettings
 from tasks.extraction.schema import DATASET
 from tasks.shared.checks.batch import CheckBatch, gathered

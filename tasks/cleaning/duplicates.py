@@ -5,14 +5,14 @@ Exact: equal digests of the text. Near: MinHash signatures (Broder, On the resem
 decides. An unlucky signature therefore drops nothing; it can only miss a duplicate, one in a thousand at the threshold.
 
 Texts are signed part by part (`sign`). One index over all parts decides, and it reads neither texts nor signatures: of
-each signature it gets a number per band, 128 bytes a document by default, and most documents share none with another
+each signature it gets a number per band, one band after the other, and most documents share none with another
 (`shared_buckets`). Only the others are compared, by their shingles.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,10 @@ class Signed:
     bands: Hashes
     """A number for each band of each signature, [documents, bands]; two documents that share one are candidates."""
 
+    def compared(self) -> tuple[Hashes, npt.NDArray[np.int64]]:
+        """The arguments of `shared_buckets` if these are all documents."""
+        return self.bands[self.has_words].T, np.flatnonzero(self.has_words)
+
 
 def sign(texts: Sequence[str], *, shingle_words: int, permutations: int, seed: int, threshold: float) -> Signed:
     """The bands of the MinHash signatures of cleaned texts."""
@@ -83,24 +87,23 @@ class DuplicateFinder:
         near: Policy = "group",
         threshold: float = 0.9,
     ) -> None:
-        """`buckets` are those of all documents (`shared_buckets`), which are added in that order; none if `near` is
-        `keep`. `shingles_of` is called with the positions of documents in them.
+        """`buckets` are those of all documents (`shared_buckets`), by position; none if `near` is `keep`.
+
+        Documents are added in the order of their positions; those that repeat no other one need not be.
+        `shingles_of` is called with the positions of documents that have buckets.
         """
         self.groups = UnionFind()
         self._exact, self._near, self._threshold = exact, near, threshold
         self._buckets, self._shingles = buckets, shingles_of
         self._members: defaultdict[int, list[int]] = defaultdict(list)
-        self._added = 0
         self._ids: dict[int, str] = {}
         self._digests: dict[int, bytes] = {}
         self._leaders: dict[int, int] = {}
         self._group_sizes: Counter[int] = Counter()
         self._first: dict[bytes, str] = {}
 
-    def add(self, doc_id: str, digest: bytes) -> Duplicate | None:
+    def add(self, position: int, doc_id: str, digest: bytes) -> Duplicate | None:
         """The earlier document that this one repeats and is dropped for; None if it is kept. `digest`: of its text."""
-        position = self._added
-        self._added += 1
         twin = self._first.get(digest)
         if twin is not None and self._exact == "drop":
             return Duplicate(twin, 1.0, exact=True)
@@ -113,10 +116,6 @@ class DuplicateFinder:
                 return original
         self._first.setdefault(digest, doc_id)
         return None
-
-    def skip(self) -> None:
-        """Passes over a document that is dropped for another reason."""
-        self._added += 1
 
     def _add_near(self, position: int, doc_id: str, digest: bytes) -> Duplicate | None:
         buckets = self._buckets[position]
@@ -160,26 +159,28 @@ class DuplicateFinder:
         return leader
 
 
-def shared_buckets(signed: Sequence[Signed]) -> dict[int, list[int]]:
+def shared_buckets(bands: Iterable[Hashes], documents: npt.NDArray[np.int64]) -> dict[int, list[int]]:
     """The buckets of each document that shares one with another: documents with equal numbers in one band.
 
-    A document is known by its position among all, its buckets by numbers.
+    Each of the `bands` has a number for every one of the `documents`, which are known by these positions.
     """
     buckets: defaultdict[int, list[int]] = defaultdict(list)
-    has_words = np.flatnonzero(np.concatenate([*(part.has_words for part in signed), np.empty(0, np.bool_)]))
-    if len(has_words) < 2:
-        return {}
-    first = 0
-    for band in range(signed[0].bands.shape[1]):
-        numbers = np.concatenate([part.bands[:, band] for part in signed])[has_words]
-        order = np.argsort(numbers, kind="stable")
-        same = numbers[order][1:] == numbers[order][:-1]
-        shared = np.append(same, False) | np.append(False, same)
-        names = first + np.cumsum(np.append(True, ~same))
-        for document, bucket in zip(has_words[order][shared].tolist(), names[shared].tolist(), strict=True):
-            buckets[document].append(bucket)
-        first += len(numbers)
+    for band, numbers in enumerate(bands):
+        places, names = repeated(numbers)
+        first = band * len(documents)
+        for document, name in zip(documents[places].tolist(), names.tolist(), strict=True):
+            buckets[document].append(first + name)
     return dict(buckets)
+
+
+def repeated(numbers: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The places of numbers that occur more than once, and a name for each of them: the same for equal numbers."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    same = np.zeros(len(order) + 1, np.bool_)
+    same[1:-1] = ordered[1:] == ordered[:-1]
+    shared = same[1:] | same[:-1]
+    return order[shared], np.cumsum(~same[:-1], dtype=np.int64)[shared]
 
 
 def band_count(permutations: int, threshold: float) -> int:

@@ -11,34 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.cleaning.digest import text_digest
-from tasks.cleaning.duplicates import Signed, sign
+from tasks.cleaning.duplicates import sign
 from tasks.cleaning.labels import LabelCleaner
 from tasks.cleaning.length import has_text, text_length
 from tasks.cleaning.normalize import normalize
 from tasks.cleaning.schema import DOCUMENTS, DROPPED, Reason
-from tasks.cleaning.shingles import Hashes, shingles
+from tasks.cleaning.shingles import shingles
 from tasks.extraction.document import Document, document_rows, in_batches, read_part
-from tasks.shared.arrays import save_array
 from tasks.shared.errors import CorpusError
 from tasks.shared.files import replacing
 from tasks.shared.parquet import UNBOUNDED, PartWriter
-from tasks.shared.parts.make import beside_part, folder_of
+from tasks.shared.parts.make import folder_of
 from tasks.shared.parts.part import Part
 
-FACTS, HAS_WORDS, BANDS = "facts.arrow", "has_words.npy", "bands.npy"
-SHINGLES, OFFSETS, DROPPED_ROWS = "shingles.u64", "offsets.npy", "dropped.arrow"
+FACTS, SHINGLES, DROPPED_ROWS = "facts.arrow", "shingles.arrow", "dropped.arrow"
 TEXTS_SCHEMA = pa.schema([("text", pa.string())])
-FACTS_SCHEMA = pa.schema([(name, pa.string()) for name in ("doc_id", "label", "digest", "reason", "detail")])
-"""`reason` and `detail` are null, unless the text is too short."""
+_STRINGS = ("doc_id", "label", "digest", "reason", "detail")
+FACTS_SCHEMA = pa.schema([*((name, pa.string()) for name in _STRINGS), ("bands", pa.binary())])
+"""`reason` and `detail` are null unless the text is too short; `bands`, 64-bit numbers, without a signature."""
+SHINGLES_SCHEMA = pa.schema([("shingles", pa.large_list(pa.uint64()))])
 CANDIDATES_SCHEMA = pa.schema([("row", pa.int64())])
 """The rows of a part that share a band with another document."""
-DECISIONS_SCHEMA = pa.schema([(name, pa.string()) for name in ("reason", "detail", "group")])
-"""A row for each document of a part, kept or not: why it is dropped, or its group."""
+DECISIONS_SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.string()) for name in ("reason", "detail", "group"))])
+"""The rows of a part that are dropped because they repeat another document, or are in the group of another one."""
 LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 Normalization = Mapping[str, bool]
 
@@ -56,9 +55,9 @@ def prepare_part(
     Writes what decides about them, and into the folder `texts` the cleaned texts. Returns the number of documents of
     each label, as extracted. Raises CorpusError for a label that is empty once cleaned.
     """
-    labels, signed = LabelCleaner(), list[Signed]()
+    labels = LabelCleaner()
     with (
-        replacing(beside_part(texts, part)) as cleaned,
+        replacing(_texts_of(texts, part)) as cleaned,
         pa.ipc.new_stream(cleaned, TEXTS_SCHEMA, options=LZ4) as writer,
         pa.ipc.new_stream(folder / FACTS, FACTS_SCHEMA) as facts,
     ):
@@ -66,20 +65,24 @@ def prepare_part(
             too_short = [_too_short(document.text, min_characters) for document in batch]
             writer.write_batch(document_rows(batch, TEXTS_SCHEMA))
             rows = document_rows(batch, pa.schema(list(FACTS_SCHEMA)[:3]))
-            columns = [*rows.columns, *map(pa.array, zip(*too_short, strict=True))]
-            facts.write_batch(pa.RecordBatch.from_arrays([c.cast(pa.string()) for c in columns], schema=FACTS_SCHEMA))
-            if signing is not None:
-                kept = [document.text for document, (reason, _) in zip(batch, too_short, strict=True) if not reason]
-                signed.append(sign(kept, **signing))
-    if signed:
-        save_array(folder / HAS_WORDS, np.concatenate([batch.has_words for batch in signed]))
-        save_array(folder / BANDS, np.concatenate([batch.bands for batch in signed]))
+            columns = [*rows.columns, *(pa.array(column, pa.string()) for column in zip(*too_short, strict=True))]
+            columns.append(_signatures(batch, too_short, signing))
+            facts.write_batch(pa.RecordBatch.from_arrays(columns, schema=FACTS_SCHEMA))
     return {"labels": labels.documents}
 
 
-def read_signed(folder: Path) -> Signed:
-    """What a prepared part has of each of its documents that are long enough."""
-    return Signed(np.load(folder / HAS_WORDS, allow_pickle=False), np.load(folder / BANDS, allow_pickle=False))
+def _signatures(
+    batch: Sequence[Document],
+    too_short: Sequence[tuple[Reason | None, str | None]],
+    signing: Mapping[str, Any] | None,
+) -> pa.BinaryArray:
+    signatures: list[bytes | None] = [None] * len(batch)
+    if signing is not None:
+        rows = [number for number, (reason, _) in enumerate(too_short) if not reason]
+        signed = sign([batch[row].text for row in rows], **signing)
+        for row, has_words, bands in zip(rows, signed.has_words.tolist(), signed.bands, strict=True):
+            signatures[row] = bands.tobytes() if has_words else None
+    return pa.array(signatures, pa.binary())
 
 
 def read_facts(folder: Path) -> pa.Table:
@@ -88,50 +91,52 @@ def read_facts(folder: Path) -> pa.Table:
 
 
 def shingle_part(
-    part: Part, folder: Path, candidates: Path, texts: Path, normalization: Normalization, shingle_words: int
+    part: Part,
+    folder: Path,
+    candidates: pa.RecordBatch,
+    texts: Path,
+    normalization: Normalization,
+    shingle_words: int,
 ) -> dict[str, int]:
-    """Writes the shingles of the documents that `candidates` names for each part, in `CANDIDATES_SCHEMA`."""
-    rows = _read(beside_part(candidates, part))["row"]
-    sets = [shingles(text, shingle_words) for text in _cleaned_texts(part, texts, normalization, rows).to_pylist()]
-    with (folder / SHINGLES).open("wb") as file:
-        for own in sets:
-            file.write(own.tobytes())
-    save_array(folder / OFFSETS, np.cumsum([0, *map(len, sets)], dtype=np.int64))
+    """Writes the shingles of the documents in the rows that `candidates` has, in `CANDIDATES_SCHEMA`."""
+    rows = _cleaned_texts(part, texts, normalization, candidates["row"])
+    sets = [shingles(text, shingle_words) for text in rows.to_pylist()]
+    offsets = pa.array(np.cumsum([0, *map(len, sets)], dtype=np.int64))
+    column = pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(sets)))
+    with pa.ipc.new_stream(folder / SHINGLES, SHINGLES_SCHEMA) as file:
+        file.write_batch(pa.RecordBatch.from_arrays([column], schema=SHINGLES_SCHEMA))
     return {"candidates": len(sets)}
 
 
-def read_offsets(folder: Path) -> npt.NDArray[np.int64]:
-    """Where the shingles of each document of `shingle_part` begin, and the end of the last, [documents + 1]."""
-    offsets: npt.NDArray[np.int64] = np.load(folder / OFFSETS)
-    return offsets
-
-
-def read_shingles(folder: Path, begin: int, end: int) -> Hashes:
-    """The shingles from `begin` to `end` - 1 of a part."""
-    return np.fromfile(folder / SHINGLES, np.uint64, end - begin, offset=begin * 8)
+def read_shingles(folder: Path) -> pa.ChunkedArray:
+    """Those of each document of `shingle_part`."""
+    return _read(folder / SHINGLES)["shingles"]
 
 
 def finish_part(
-    part: Part, folder: Path, prepared: Path, decisions: Path, texts: Path, normalization: Normalization
+    part: Part, folder: Path, decided: pa.RecordBatch, prepared: Path, texts: Path, normalization: Normalization
 ) -> dict[str, int]:
     """Writes the documents of a prepared part that are kept, with their groups, and the dropped ones as extracted.
 
-    `decisions` has a file for each part, in `DECISIONS_SCHEMA`. Returns the numbers of documents that are kept, and of
-    those of them that are in the group of another one.
+    `decided` has the rows that repeat another one, in `DECISIONS_SCHEMA`. Returns the numbers of documents that are
+    kept, and of those of them that are in the group of another one.
     """
-    facts, decided = read_facts(folder_of(prepared, part)), _read(beside_part(decisions, part))
-    is_kept = pc.is_null(decided["reason"])
-    others = part.table(["source", "given_split"])
+    facts, others = read_facts(folder_of(prepared, part)), part.table(["source", "given_split"])
+    reasons, details, groups = (facts[name].to_pylist() for name in ("reason", "detail", "doc_id"))
+    for row, reason, detail, group in zip(*(column.to_pylist() for column in decided.columns), strict=True):
+        reasons[row], details[row], groups[row] = reason, detail, group
+    is_kept = pa.array([reason is None for reason in reasons], pa.bool_())
     columns = {name: facts[name] for name in ("doc_id", "label", "digest")}
     columns |= {name: others[name] for name in others.column_names}
-    columns |= {"text": _cleaned_texts(part, texts, normalization), "group": decided["group"]}
+    columns |= {"text": _cleaned_texts(part, texts, normalization), "group": pa.array(groups, pa.string())}
     kept = pa.table([columns[name] for name in DOCUMENTS.names], schema=DOCUMENTS).filter(is_kept)
     if kept.num_rows:
         with PartWriter(folder, DOCUMENTS, UNBOUNDED) as writer:
             for batch in kept.combine_chunks().to_batches():
                 writer.write(batch)
     if kept.num_rows < len(is_kept):
-        columns |= {"text": part.table(["text"])["text"], "reason": decided["reason"], "detail": decided["detail"]}
+        why = {"reason": pa.array(reasons, pa.string()), "detail": pa.array(details, pa.string())}
+        columns |= {"text": part.table(["text"])["text"], **why}
         dropped = pa.table([columns[name] for name in DROPPED.names], names=DROPPED.names)
         with pa.ipc.new_stream(folder / DROPPED_ROWS, DROPPED) as file:
             file.write_table(dropped.filter(pc.invert(is_kept)).cast(DROPPED))
@@ -159,16 +164,21 @@ def _normalized(part: Part, normalization: Normalization, labels: LabelCleaner) 
 
 
 def _cleaned_texts(
-    part: Part, texts: Path, normalization: Normalization, rows: pa.ChunkedArray | None = None
+    part: Part, texts: Path, normalization: Normalization, rows: pa.Array | None = None
 ) -> pa.ChunkedArray:
     """The cleaned texts of a part, or of some of its rows: those of this run, or cleaned again if it is a kept part."""
-    if beside_part(texts, part).exists():
-        found = _read(beside_part(texts, part))["text"]
+    if _texts_of(texts, part).exists():
+        found = _read(_texts_of(texts, part))["text"]
         return found if rows is None else found.take(rows)
     extracted = part.table(["text"])["text"]
     chosen = extracted if rows is None else extracted.take(rows)
     again: Sequence[str] = [normalize(text, **normalization) for text in chosen.to_pylist()]
     return pa.chunked_array([again], pa.string())
+
+
+def _texts_of(texts: Path, part: Part) -> Path:
+    """Where the cleaned texts of a part lie if it was prepared by this run."""
+    return texts / f"{part.number}.arrow"
 
 
 def _too_short(text: str, min_characters: int) -> tuple[Reason | None, str | None]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tasks.cleaning.conflicts import describe, examples
-from tasks.cleaning.dropped import dropped_by
-from tasks.cleaning.judge import Candidates, Conflicts, judge
+from tasks.cleaning.judge import Candidates, Conflicts, judge, later_copies
 from tasks.cleaning.labels import LabelCleaner
 from tasks.cleaning.parts import finish_part, prepare_part, read_dropped, shingle_part
-from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, FOLDER
+from tasks.cleaning.prepared import Prepared
+from tasks.cleaning.schema import CONFLICTS, CONFLICTS_DATASET, DOCUMENTS, DROPPED, DROPPED_DATASET, FOLDER, dropped_by
 from tasks.cleaning.settings import CleaningSettings
 from tasks.extraction.document import read_documents
 from tasks.extraction.schema import DATASET
@@ -22,6 +24,7 @@ from tasks.extraction.schema import DOCUMENTS as EXTRACTED
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import ONE_FILE, PartWriter
+from tasks.shared.parts.beside import Beside
 from tasks.shared.parts.kept import KeptParts
 from tasks.shared.parts.make import Work, collect, discard, folder_of, make_parts
 from tasks.shared.parts.part import Part, parts_of
@@ -53,11 +56,11 @@ def clean(
     labels = LabelCleaner()
     for label, number in steps.prepare():
         labels.clean(label, number)
-    reasons, found = steps.judge()
+    reasons, found, decisions = steps.judge()
     sources = _sources(documents, found)
     conflicts = _judge_conflicts(found, sources, settings)
     _write_conflicts(found, sources, out / CONFLICTS_DATASET)
-    rows, grouped = steps.finish(out)
+    rows, grouped = steps.finish(decisions, out)
     discard(scratch)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
@@ -93,32 +96,39 @@ class _Steps:
             columns=("doc_id", "label", "text"),
             depends_on={"settings": plain},
         )
-        for counts in self._make(work, self.parts, "prepared", self.kept):
+        for counts in self._make(work, self.parts, "prepared"):
             yield from counts["labels"].items()
 
-    def judge(self) -> tuple[Counter[str], Conflicts]:
+    def judge(self) -> tuple[Counter[str], Conflicts, Beside]:
         """Makes the shingles of what may be a near duplicate, and decides."""
         options = self.settings.duplicates
-        compared = [] if options.near == "keep" else self.parts
-        repeats = options.near == "drop" or options.exact == "keep"  # else the first one stands for all of them
-        candidates = Candidates(compared, self._place("prepared"), self._place("shingled"), repeats)
-        candidates.write(self._place("candidates"))
+        prepared = Prepared(self.parts, self._place("prepared"), self._place("bands"))
+        repeated = prepared.facts(prepared.repeated())
+        all_compared = options.near == "drop" or options.exact == "keep"  # else the first one stands for its copies
+        left_out = np.zeros(0, np.int64) if all_compared else later_copies(repeated)
+        candidates = Candidates(prepared, left_out, self._place("shingled"))
         plain = self.settings.normalization(), options.shingle_words
-        arguments = (self._place("candidates"), self._place("texts"), *plain)
-        self._make(Work(shingle_part, arguments, columns=("text",)), candidates.parts, "shingled")
-        return judge(self.parts, self._place("prepared"), candidates, self._place("decisions"), self.settings)
+        work = Work(
+            shingle_part,
+            (self._place("texts"), *plain),
+            columns=("text",),
+            depends_on={"settings": plain},
+            beside=candidates.write(self._place("candidates.arrow")),
+        )
+        self._make(work, candidates.parts, "shingled")
+        return judge(prepared, repeated, candidates, self._place("decisions.arrow"), self.settings)
 
-    def finish(self, out: Path) -> tuple[int, int]:
+    def finish(self, decisions: Beside, out: Path) -> tuple[int, int]:
         """Writes the kept and the dropped documents; returns the numbers of the kept and of the grouped ones."""
-        normalization, decisions = self.settings.normalization(), self._place("decisions")
+        normalization = self.settings.normalization()
         work = Work(
             finish_part,
-            (self._place("prepared"), decisions, self._place("texts"), normalization),
+            (self._place("prepared"), self._place("texts"), normalization),
             columns=tuple(EXTRACTED.names),
-            depends_on={"settings": normalization},
+            depends_on={"settings": (normalization, self.settings.min_characters)},
             beside=decisions,
         )
-        counts = self._make(work, self.parts, "finished", self.kept)
+        counts = self._make(work, self.parts, "finished")
         with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
             for part in self.parts:
                 for batch in read_dropped(folder_of(self._place("finished"), part)):
@@ -130,10 +140,8 @@ class _Steps:
                 pass  # a dataset without rows
         return rows, grouped
 
-    def _make(
-        self, work: Work, parts: Sequence[Part], place: str, kept: KeptParts | None = None
-    ) -> list[dict[str, Any]]:
-        return make_parts("cleaning", work, parts, self._place(place), self.executor, kept)
+    def _make(self, work: Work, parts: Sequence[Part], place: str) -> list[dict[str, Any]]:
+        return make_parts("cleaning", work, parts, self._place(place), self.executor, self.kept)
 
     def _place(self, name: str) -> Path:
         return self.scratch / name

@@ -37,6 +37,7 @@ class PartWriter:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.schema = folder, schema
+        self.statistics: bool | list[str] = True
         self.part_bytes, self.row_group_bytes = part_bytes, row_group_bytes
         self.rows = 0
         self._parts = 0
@@ -67,7 +68,7 @@ class PartWriter:
     def _write_row_groups(self, groups: int = 1) -> None:
         if self._writer is None:
             path = self.folder / f"part-{self._parts:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(path, self.schema, compression="zstd", write_statistics=self.statistics)
         # One chunk per column: the pages of a row group depend on its rows alone, not on how they arrived.
         table = pa.Table.from_batches(self._waiting, schema=self.schema).combine_chunks()
         self._writer.write_table(table, row_group_size=max(1, -(-table.num_rows // groups)))
@@ -102,6 +103,7 @@ class SortedWriter(PartWriter):
         self, folder: Path, schema: pa.Schema, part_bytes: int = PART_BYTES, row_group_bytes: int = PIECE_BYTES
     ) -> None:
         super().__init__(folder, schema, part_bytes, row_group_bytes)
+        self.statistics = [schema.names[0]]  # of texts they would be most of the footer, which is read often
         self._boundaries = Boundaries(row_group_bytes)
 
     def _add(self, rows: pa.RecordBatch) -> None:
@@ -166,15 +168,17 @@ def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowG
             raise unreadable(path, error) from error
 
 
-def read_some_row_groups(groups: Sequence[RowGroup], columns: Sequence[str]) -> pa.Table:
-    """Some columns of row groups of one file, in memory that is returned to the system.
+def read_some_row_groups(
+    groups: Sequence[RowGroup], columns: Sequence[str], footer: pq.FileMetaData | None = None
+) -> pa.Table:
+    """Some columns of row groups of one file, in memory that is returned to the system; `footer` is that of the file.
 
     Arrow's own allocator keeps freed memory: tens of MiB if small row groups are read repeatedly.
     """
     path, before = groups[0].path, pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, metadata=footer) as file:
             return file.read_row_groups([group.number for group in groups], list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error

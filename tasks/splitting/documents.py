@@ -14,7 +14,7 @@ from tasks.extraction.document import Document, read_documents, read_part
 from tasks.extraction.schema import DATASET as TEXTS
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
-from tasks.shared.parts.make import beside_part
+from tasks.shared.parts.beside import Beside, BesideWriter
 from tasks.shared.parts.part import Part
 from tasks.splitting.schema import DATASET
 
@@ -59,29 +59,26 @@ def _paired(cleaned: Path, splits: Path, values: Iterable[tuple[str, Value]]) ->
         )
 
 
-def assign_parts(parts: Sequence[Part], splits: Path, folder: Path, split: str | None = None) -> int:
+def assign_parts(parts: Sequence[Part], splits: Path, path: Path, split: str | None = None) -> tuple[Beside, int]:
     """Writes the rows of the splits that belong to each part of the cleaned documents; returns the number of all rows.
 
-    `folder` gets a file for each part, the same bytes for the same rows; with `split`, of the rows of that one alone.
+    With `split`, those of that one alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     batches = read_batches(splits / DATASET, ASSIGNED.names)
     waiting, rows = ASSIGNED.empty_table(), 0
-    for part in parts:
-        last, taken = part.last_id(), list[pa.Table]()
-        while True:
-            here = pc.sum(pc.less_equal(waiting["doc_id"], last)).as_py() or 0
-            taken.append(waiting.slice(0, here))
-            waiting = waiting.slice(here)
-            if waiting.num_rows or (batch := next(batches, None)) is None:
-                break
-            waiting = _chosen(batch, split)
-            rows += int(waiting.num_rows)
-        with pa.ipc.new_stream(beside_part(folder, part), ASSIGNED) as file:
-            own = pa.concat_tables(taken)
-            columns = [pa.array(column.to_pylist(), pa.string()) for column in own.columns]  # not slices of others
-            file.write_batch(pa.RecordBatch.from_arrays(columns, schema=ASSIGNED))
-    return rows + sum(int(_chosen(batch, split).num_rows) for batch in batches)
+    with BesideWriter(path, ASSIGNED) as writer:
+        for part in parts:
+            last, taken = part.last_id(), list[pa.Table]()
+            while True:
+                here = pc.sum(pc.less_equal(waiting["doc_id"], last)).as_py() or 0
+                taken.append(waiting.slice(0, here))
+                waiting = waiting.slice(here)
+                if waiting.num_rows or (batch := next(batches, None)) is None:
+                    break
+                waiting = _chosen(batch, split)
+                rows += int(waiting.num_rows)
+            writer.write(part, [column.to_pylist() for column in pa.concat_tables(taken).columns])
+    return writer.written, rows + sum(int(_chosen(batch, split).num_rows) for batch in batches)
 
 
 def _chosen(batch: pa.RecordBatch, split: str | None) -> pa.Table:
@@ -89,14 +86,10 @@ def _chosen(batch: pa.RecordBatch, split: str | None) -> pa.Table:
     return table if split is None else table.filter(pc.equal(table["split"], split))
 
 
-def read_split_part(part: Part, assigned: Path) -> Iterator[Document]:
-    """Those documents of a part of the cleaned ones that have a row in its file of `assign_parts`, with their texts."""
-    with pa.memory_map(str(beside_part(assigned, part))) as file:
-        rows = pa.ipc.open_stream(file).read_all()
-    of_id = {
-        doc_id: (label, split)
-        for doc_id, label, split in zip(*(rows[c].to_pylist() for c in ASSIGNED.names), strict=True)
-    }
+def read_split_part(part: Part, assigned: pa.RecordBatch) -> Iterator[Document]:
+    """Those documents of a part of the cleaned ones that are in its table of `assign_parts`, with their texts."""
+    columns = (assigned[name].to_pylist() for name in ASSIGNED.names)
+    of_id = {doc_id: (label, split) for doc_id, label, split in zip(*columns, strict=True)}
     for document in read_part(part, ("doc_id", "text")):
         if document.doc_id in of_id:
             label, split = of_id[document.doc_id]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import pyarrow as pa
+
 from tasks.shared.batched import batched
 from tasks.shared.parquet import ONE_FILE, UNBOUNDED, PartWriter
 from tasks.shared.parts.part import Part
@@ -21,7 +23,7 @@ BATCH_ROWS = 256
 def encode_part(
     part: Part,
     folder: Path,
-    assigned: Path,
+    assigned: pa.RecordBatch,
     tokenizer: Path,
     digest: str,
     labels: Sequence[str],

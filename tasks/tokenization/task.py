@@ -41,11 +41,11 @@ def tokenize(
     """Encodes every document of the splits, part by part."""
     tokenizer, labels = vocabulary / TOKENIZER, read_label_names(splits)
     size, digest = read_vocabulary(tokenizer).size, file_digest(tokenizer)
-    parts, place, assigned = whole_files(cleaned / CLEANED), scratch / "encoded", scratch / "assigned"
-    expected = assign_parts(parts, splits, assigned)
+    parts, place = whole_files(cleaned / CLEANED), scratch / "encoded"
+    assigned, expected = assign_parts(parts, splits, scratch / "assigned.arrow")
     work = Work(
         encode_part,
-        (assigned, tokenizer, digest, labels, settings.max_tokens),
+        (tokenizer, digest, labels, settings.max_tokens),
         columns=("doc_id", "text"),
         depends_on={"vocabulary": digest, "labels": labels, "max_tokens": settings.max_tokens},
         beside=assigned,

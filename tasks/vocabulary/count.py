@@ -25,7 +25,7 @@ _ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
 _OTHER_SPACE = re.compile(r"[^\S \n]|  ")
 
 
-def count_part(part: Part, folder: Path, training: Path) -> dict[str, int]:
+def count_part(part: Part, folder: Path, training: pa.RecordBatch) -> dict[str, int]:
     """Counts the pieces of the training texts in a part of the cleaned documents; returns their number.
 
     `training` has their rows of the splits (`assign_parts`).

@@ -48,9 +48,9 @@ def learn_vocabulary(
 
     With `keep: champion` the vocabulary of the champion is copied instead, if there is one and it suits the texts.
     """
-    parts, place, texts = whole_files(cleaned / CLEANED), scratch / "counted", scratch / "training"
-    training = assign_parts(parts, splits, texts, "train")
-    work = Work(count_part, (texts,), columns=("doc_id", "text"), beside=texts)
+    parts, place = whole_files(cleaned / CLEANED), scratch / "counted"
+    assigned, training = assign_parts(parts, splits, scratch / "training.arrow", "train")
+    work = Work(count_part, (), columns=("doc_id", "text"), beside=assigned)
     counted = make_parts("vocabulary", work, parts, place, executor, kept)
     require_all(sum(part["training"] for part in counted), training, cleaned, splits)
     if training == 0:

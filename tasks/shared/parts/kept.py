@@ -2,8 +2,8 @@
 
 A part is known by a digest of all that shapes it: the function, the stage's code and libraries, what the function's
 arguments stand for, and the rows that it reads. It is a folder of a few files under `.parts/<stage>` in the data
-folder, which appears whole or not at all. A build gets its files as hard links, so it does not miss a part that is
-removed meanwhile, and hashes them: a damaged part, for example through an artifact that shares the file, is made again.
+folder, which appears whole or not at all, and lies there while a build reads it. A build hashes the files: a damaged
+part, for example through an artifact that has a hard link to the same file, is made again.
 """
 
 from __future__ import annotations
@@ -53,23 +53,16 @@ class KeptParts:
                     return dict(about)
         return {}
 
-    def take(self, kept: Path, target: Path) -> Counts | None:
-        """Links the files of a part to `target`, and returns its counts; None if it is not there, or damaged."""
-        fresh = temporary(target)
-        try:
-            if not link_files(kept, fresh):
-                return None
-            counts = finished_counts(fresh)
-            if counts is None:
+    def take(self, kept: Path) -> Counts | None:
+        """The counts of a kept part, after hashing its files; None if there is none, or it is damaged."""
+        counts = finished_counts(kept)
+        with suppress(FileNotFoundError):
+            if counts is not None:
+                os.utime(kept)
+            elif kept.stat():
                 logger(self.folder.name).warning("%s: %s is damaged; it is made again", self.folder.name, kept)
                 _remove(kept)
-                return None
-            with suppress(FileNotFoundError):  # just pruned
-                os.utime(kept)
-            fresh.rename(target)
-            return counts
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        return counts
 
     def count(self, numbers: set[int], made: set[int]) -> None:
         """Notes the parts of a step, and those of them that it makes."""
@@ -93,19 +86,6 @@ def in_words(summary: Mapping[str, Any]) -> str:
     return f"{made:,} of {every:,} parts made, {every - made:,} kept{anew}"
 
 
-def keep(made: Path, kept: Path) -> None:
-    """Keeps a finished part; if another process was faster, its files stay."""
-    fresh = temporary(kept)
-    try:
-        link_files(made, fresh)
-        fresh.rename(kept)
-    except OSError:
-        if not kept.exists():
-            raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
 def write_done(folder: Path, counts: Counts) -> None:
     """Writes what was made, with digests of all, into a finished part."""
     files = {file.name: file_digest(file) for file in sorted(folder.iterdir())}
@@ -123,21 +103,14 @@ def finished_counts(folder: Path) -> Counts | None:
     return None
 
 
-def link_files(source: Path, target: Path) -> bool:
-    """Links the files of a folder into a new one, or copies them where there are no links; whether `source` exists."""
+def link(file: Path, target: Path) -> None:
+    """Gives a file a second name, or copies it where there are no links. Raises FileNotFoundError if it is gone."""
     try:
-        files = list(source.iterdir())
-        target.mkdir()
-        for file in files:
-            try:
-                os.link(file, target / file.name)
-            except FileNotFoundError:
-                return False
-            except OSError:  # a file system without links, or with too many to this file
-                shutil.copyfile(file, target / file.name)
-    except FileNotFoundError:
-        return False
-    return True
+        os.link(file, target)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:  # a file system without links, or with too many to this file
+        shutil.copyfile(file, target)
 
 
 def unused(folder: Path, before: float) -> Iterator[Path]:

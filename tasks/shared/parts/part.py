@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,12 +44,13 @@ class Part:
 
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Some columns of the whole part."""
-        return read_some_row_groups([RowGroup(self.path, number) for number in range(self.first, self.end)], columns)
+        groups = [RowGroup(self.path, number) for number in range(self.first, self.end)]
+        return read_some_row_groups(groups, columns, read_footer(self.path))
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """Some columns, at most `rows` rows at a time."""
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, metadata=read_footer(self.path)) as file:
                 groups = list(range(self.first, self.end))
                 yield from file.iter_batches(rows, groups, list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
@@ -59,29 +61,12 @@ class Part:
 
         Not so if the rows are in other row groups, or were written by another version of the library.
         """
-        found = hashlib.sha256()
-        try:
-            metadata = pq.read_metadata(self.path)
-            with self.path.open("rb") as file:
-                for group in map(metadata.row_group, range(self.first, self.end)):
-                    for column in map(group.column, range(group.num_columns)):
-                        if column.path_in_schema.partition(".")[0] in columns:
-                            begin = column.dictionary_page_offset or column.data_page_offset
-                            file.seek(begin)
-                            kind = (column.path_in_schema, column.physical_type, column.compression, column.num_values)
-                            found.update(f"{kind} {column.total_compressed_size}\n".encode())
-                            found.update(file.read(column.total_compressed_size))
-        except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.path, error) from error
-        return found.hexdigest()
+        of_columns = [_column_digest(self, name, _stamp(self.path)) for name in columns]
+        return hashlib.sha256("".join(of_columns).encode()).hexdigest()
 
     def last_id(self) -> str:
         """The first column of the last row: in a sorted dataset no earlier row has a larger one."""
-        try:
-            group = pq.read_metadata(self.path).row_group(self.end - 1)
-            key = group.column(0)
-        except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.path, error) from error
+        key = read_footer(self.path).row_group(self.end - 1).column(0)
         if key.statistics is not None and key.statistics.has_min_max:
             return str(key.statistics.max)
         name = key.path_in_schema
@@ -118,12 +103,49 @@ def whole_files(folder: Path) -> list[Part]:
     return parts
 
 
-def _groups(path: Path) -> list[_Group]:
+def read_footer(path: Path) -> pq.FileMetaData:
+    """The metadata of a file, which takes a millisecond to read if the file has some hundred row groups."""
     try:
-        metadata = pq.read_metadata(path)
+        return _footer(path, _stamp(path))
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
-    return [_group(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What is another if a file was written anew."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=16)
+def _footer(path: Path, _stamp: tuple[int, ...]) -> pq.FileMetaData:
+    return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=2**15)
+def _column_digest(part: Part, name: str, _stamp: tuple[int, ...]) -> str:
+    """sha256 of what the file holds of a column of the part."""
+    footer, found = read_footer(part.path), hashlib.sha256()
+    try:
+        with part.path.open("rb") as file:
+            for group in map(footer.row_group, range(part.first, part.end)):
+                for column in map(group.column, range(group.num_columns)):
+                    if column.path_in_schema.partition(".")[0] == name:
+                        file.seek(column.dictionary_page_offset or column.data_page_offset)
+                        kind = (column.path_in_schema, column.physical_type, column.compression, column.num_values)
+                        found.update(f"{kind} {column.total_compressed_size}\n".encode())
+                        found.update(file.read(column.total_compressed_size))
+    except OSError as error:
+        raise unreadable(part.path, error) from error
+    return found.hexdigest()
+
+
+def _groups(path: Path) -> list[_Group]:
+    footer = read_footer(path)
+    return [_group(footer.row_group(number)) for number in range(footer.num_row_groups)]
 
 
 def _group(group: pq.RowGroupMetaData) -> _Group:
