@@ -87,11 +87,11 @@ def test_a_killed_worker_costs_no_part(dask: DaskProcesses, parts: list[Part], t
     log = tmp_path / "calls"
     with open_executor("dask", None, dask.start()) as executor:
         killer = when(log, 4, lambda: dask.workers[0].send_signal(signal.SIGKILL))
-        counts = make_parts(
+        made = make_parts(
             "cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, tmp_path / "place", executor
         )
         killer.join(20)
-    assert [part["number"] for part in counts] == list(range(12))
+    assert [part["number"] for part in made.counts] == list(range(12))
     assert dask.workers[0].wait(10) == -signal.SIGKILL
     assert len(called(log)) > 12
 
@@ -107,15 +107,13 @@ def test_a_run_goes_on_after_the_scheduler_was_killed(dask: DaskProcesses, parts
         make_parts("cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, place, executor, kept)
     assert "\n" not in str(caught.value)
     dask.stop()
-    made = len(list(place.glob("part-*")))
-    assert 0 < made < 12
+    before = len(list((tmp_path / "kept").glob("*/[!.]*/done.json")))
+    assert 0 < before < 12
     log.unlink()
     with open_executor("dask", None, dask.start()) as executor:
-        counts = make_parts(
-            "cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, place, executor, kept
-        )
-    assert [part["number"] for part in counts] == list(range(12))
-    assert len(called(log)) == 12 - made
+        made = make_parts("cleaning", Work(runner_calls.slow_part, (str(log),), COLUMNS), parts, place, executor, kept)
+    assert [part["number"] for part in made.counts] == list(range(12))
+    assert len(called(log)) == 12 - before
 
 
 def test_a_part_that_always_fails_is_named_and_log_lines_arrive(
@@ -151,16 +149,16 @@ def test_tls_follows_the_configuration_of_dask(dask: DaskProcesses, parts: list[
         import_module("dask.config").set({f"distributed.comm.tls.{name}": value for name, value in tls.items()}),
         open_executor("dask", None, address) as executor,
     ):
-        counts = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
-    assert {part["pid"] for part in counts} == {dask.workers[0].pid}
+        made = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
+    assert {part["pid"] for part in made.counts} == {dask.workers[0].pid}
 
 
 def test_a_cluster_of_its_own_ends_with_the_run(parts: list[Part], tmp_path: Path) -> None:
     with open_executor("dask", 2) as executor:
-        counts = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
-    pids = {part["pid"] for part in counts}
+        made = make_parts("cleaning", Work(runner_calls.where, (), COLUMNS), parts, tmp_path / "place", executor)
+    pids = {part["pid"] for part in made.counts}
     assert os.getpid() not in pids
-    assert {part["threads"] for part in counts} == {"1"}
+    assert {part["threads"] for part in made.counts} == {"1"}
     until = time.monotonic() + 10
     while not all(map(gone, pids)):
         assert time.monotonic() < until

@@ -20,7 +20,7 @@ from tasks.shared.errors import ArtifactError, RunError
 from tasks.shared.parquet import ONE_FILE, UNBOUNDED, PartWriter
 from tasks.shared.parts import part as parts_module
 from tasks.shared.parts.kept import KeptParts
-from tasks.shared.parts.make import Work, collect, folder_of, make_parts
+from tasks.shared.parts.make import Work, collect, make_parts
 from tasks.shared.parts.part import parts_of
 from tasks.shared.runner.calls import IN_PROCESS
 from tasks.shared.runner.pool import open_executor
@@ -89,27 +89,26 @@ def test_finished_parts_are_not_made_again(dataset: Path, tmp_path: Path) -> Non
     kept = KeptParts(tmp_path / "kept")
     with pytest.raises(RunError, match="document '05'"):
         make_parts("cleaning", Work(runner_calls.measure_part, arguments, COLUMNS), parts, place, IN_PROCESS, kept)
-    assert not list(place.glob(".making-*"))
-    made = len(list(place.glob("part-*")))
-    assert 0 < made < len(parts)
+    assert not list(tmp_path.rglob(".making-*"))
+    finished = list((tmp_path / "kept").glob("*/*/rows.txt"))
+    assert 0 < len(finished) < len(parts)
     (tmp_path / "calls").unlink()
-    (folder_of(place, parts[0]) / "rows.txt").write_text("cut")  # as after a power cut
+    finished[0].write_text("cut")  # as after a power cut
     work = Work(runner_calls.measure_part, (arguments[0], ""), COLUMNS)
-    counts = make_parts("cleaning", work, parts, place, IN_PROCESS, kept)
-    assert sum(part["rows"] for part in counts) == 12
-    assert len((tmp_path / "calls").read_text().split()) == len(parts) - made + 1
+    made = make_parts("cleaning", work, parts, place, IN_PROCESS, kept)
+    assert sum(part["rows"] for part in made.counts) == 12
+    assert len((tmp_path / "calls").read_text().split()) == len(parts) - len(finished) + 1
 
 
 def test_a_file_that_another_run_took_is_named(dataset: Path, tmp_path: Path) -> None:
     parts, place, out = parts_of(dataset), tmp_path / "place", tmp_path / "out"
-    make_parts(
-        "cleaning", Work(runner_calls.measure_part, (str(tmp_path / "calls"), ""), COLUMNS), parts, place, IN_PROCESS
-    )
-    collect(place, parts, "rows.txt", out)
+    work = Work(runner_calls.measure_part, (str(tmp_path / "calls"), ""), COLUMNS)
+    made = make_parts("cleaning", work, parts, place, IN_PROCESS)
+    collect(made, parts, "rows.txt", out)
     assert sorted(path.name for path in out.iterdir()) == [f"part-{part.number:05d}.parquet" for part in parts]
-    (folder_of(place, parts[1]) / "rows.txt").unlink()
+    (made.folder(parts[1]) / "rows.txt").unlink()
     with pytest.raises(RunError, match=r"part-00001/rows.txt: is gone; if no other run"):
-        collect(place, parts, "rows.txt", tmp_path / "again")
+        collect(made, parts, "rows.txt", tmp_path / "again")
 
 
 def test_a_part_that_always_fails_is_named_with_its_document(dataset: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,6 @@ from tasks.cleaning.conflicts import LabelConflicts
 from tasks.cleaning.duplicates import Duplicate, DuplicateFinder, shared_buckets
 from tasks.cleaning.parts import CANDIDATES_SCHEMA, DECISIONS_SCHEMA, read_shingles
 from tasks.shared.parts.beside import Beside, BesideWriter
-from tasks.shared.parts.make import folder_of
 
 if TYPE_CHECKING:
     from tasks.cleaning.duplicates import Buckets
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tasks.cleaning.settings import CleaningSettings
     from tasks.cleaning.shingles import Hashes
     from tasks.cleaning.union_find import UnionFind
+    from tasks.shared.parts.make import Made
     from tasks.shared.parts.part import Part
 
 Conflicts = dict[str, dict[str, str]]
@@ -39,8 +40,8 @@ class Rejection(NamedTuple):
 class Candidates:
     """The documents that share a band of their signatures with another one, and their shingles once they are made."""
 
-    def __init__(self, prepared: Prepared, left_out: Numbers, shingled: Path) -> None:
-        """`shingled` is where `shingle_part` makes the shingles; the documents at `left_out` are not compared."""
+    def __init__(self, prepared: Prepared, left_out: Numbers) -> None:
+        """All documents with a signature but those at `left_out` are compared."""
         compared = ~np.isin(prepared.signed, left_out, assume_unique=True)
         bands = (band[compared] for band in prepared.bands())
         self.buckets: Buckets = shared_buckets(bands, prepared.signed[compared])
@@ -53,7 +54,6 @@ class Candidates:
             for part, _, positions in self._rows
             for place, position in enumerate(positions.tolist())
         }
-        self._read = lru_cache(_OPEN_PARTS)(lambda part: read_shingles(folder_of(shingled, part)))
 
     def write(self, path: Path) -> Beside:
         """Writes the rows of the candidates of each part."""
@@ -62,11 +62,16 @@ class Candidates:
                 writer.write(part, [rows.tolist()])
         return writer.written
 
-    def shingles(self, position: int) -> Hashes:
-        """Those of the candidate at this position, read from the parts that `shingle_part` made."""
-        part, place = self._places[position]
-        hashes: Hashes = self._read(part)[place].values.to_numpy()
-        return hashes
+    def shingles_in(self, made: Made) -> Callable[[int], Hashes]:
+        """Gives the shingles of the candidate at a position, from the parts that `shingle_part` has made."""
+        read = lru_cache(_OPEN_PARTS)(lambda part: read_shingles(made.folder(part)))
+
+        def shingles(position: int) -> Hashes:
+            part, place = self._places[position]
+            hashes: Hashes = read(part)[place].values.to_numpy()
+            return hashes
+
+        return shingles
 
 
 def later_copies(facts: dict[int, Fact]) -> Numbers:
@@ -80,16 +85,23 @@ def later_copies(facts: dict[int, Fact]) -> Numbers:
 
 
 def judge(
-    prepared: Prepared, repeated: dict[int, Fact], candidates: Candidates, decisions: Path, settings: CleaningSettings
+    prepared: Prepared,
+    repeated: dict[int, Fact],
+    candidates: Candidates,
+    shingled: Made,
+    decisions: Path,
+    settings: CleaningSettings,
 ) -> tuple[Counter[str], Conflicts, Beside]:
     """Writes what happens to the documents that repeat others; returns why how many are dropped, and the conflicts.
 
-    `repeated` are the facts of those whose text another one has, in order. All others but the candidates are kept. With
-    `conflicting_labels: drop_both` the first document of a text is dropped too.
+    `repeated` are the facts of those whose text another one has, in order; `shingled` has the shingles of the
+    candidates. All others are kept. With `conflicting_labels: drop_both` the first document of a text is dropped too.
     """
     options = settings.duplicates
     policies = {"exact": options.exact, "near": options.near}
-    finder = DuplicateFinder(candidates.buckets, candidates.shingles, **policies, threshold=options.threshold)
+    finder = DuplicateFinder(
+        candidates.buckets, candidates.shingles_in(shingled), **policies, threshold=options.threshold
+    )
     conflicts, rejected = LabelConflicts(), dict[int, Rejection]()
     drop_both = settings.conflicting_labels == "drop_both"
     for fact in repeated.values() if drop_both else ():

@@ -25,7 +25,7 @@ from tasks.extraction.document import Document, document_rows, in_batches, read_
 from tasks.shared.errors import CorpusError
 from tasks.shared.files import replacing
 from tasks.shared.parquet import UNBOUNDED, PartWriter
-from tasks.shared.parts.make import folder_of
+from tasks.shared.parts.beside import Place
 from tasks.shared.parts.part import Part
 
 FACTS, SHINGLES, DROPPED_ROWS = "facts.arrow", "shingles.arrow", "dropped.arrow"
@@ -93,13 +93,13 @@ def read_facts(folder: Path) -> pa.Table:
 def shingle_part(
     part: Part,
     folder: Path,
-    candidates: pa.RecordBatch,
+    candidates: Place,
     texts: Path,
     normalization: Normalization,
     shingle_words: int,
 ) -> dict[str, int]:
-    """Writes the shingles of the documents in the rows that `candidates` has, in `CANDIDATES_SCHEMA`."""
-    rows = _cleaned_texts(part, texts, normalization, candidates["row"])
+    """Writes the shingles of the documents in the rows that the table `candidates` has, in `CANDIDATES_SCHEMA`."""
+    rows = _cleaned_texts(part, texts, normalization, candidates.read()["row"])
     sets = [shingles(text, shingle_words) for text in rows.to_pylist()]
     offsets = pa.array(np.cumsum([0, *map(len, sets)], dtype=np.int64))
     column = pa.LargeListArray.from_arrays(offsets, pa.array(np.concatenate(sets)))
@@ -114,16 +114,16 @@ def read_shingles(folder: Path) -> pa.ChunkedArray:
 
 
 def finish_part(
-    part: Part, folder: Path, decided: pa.RecordBatch, prepared: Path, texts: Path, normalization: Normalization
+    part: Part, folder: Path, decisions: Place, prepared: Path, texts: Path, normalization: Normalization
 ) -> dict[str, int]:
     """Writes the documents of a prepared part that are kept, with their groups, and the dropped ones as extracted.
 
-    `decided` has the rows that repeat another one, in `DECISIONS_SCHEMA`. Returns the numbers of documents that are
-    kept, and of those of them that are in the group of another one.
+    `decisions` has the rows that repeat another one, in `DECISIONS_SCHEMA`; `prepared` is what `prepare_part` has
+    written. Returns the numbers of documents that are kept, and of those of them that are in the group of another one.
     """
-    facts, others = read_facts(folder_of(prepared, part)), part.table(["source", "given_split"])
+    facts, others = read_facts(prepared), part.table(["source", "given_split"])
     reasons, details, groups = (facts[name].to_pylist() for name in ("reason", "detail", "doc_id"))
-    for row, reason, detail, group in zip(*(column.to_pylist() for column in decided.columns), strict=True):
+    for row, reason, detail, group in zip(*(column.to_pylist() for column in decisions.read().columns), strict=True):
         reasons[row], details[row], groups[row] = reason, detail, group
     is_kept = pa.array([reason is None for reason in reasons], pa.bool_())
     columns = {name: facts[name] for name in ("doc_id", "label", "digest")}

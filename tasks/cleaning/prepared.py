@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tasks.cleaning.duplicates import repeated
 from tasks.cleaning.parts import read_facts
 from tasks.cleaning.shingles import Hashes
-from tasks.shared.parts.make import folder_of
+from tasks.shared.parts.make import Made
 from tasks.shared.parts.part import Part
 
 Numbers = npt.NDArray[np.int64]
@@ -32,9 +32,9 @@ class Fact(NamedTuple):
 class Prepared:
     """The documents of all parts, known by their positions."""
 
-    def __init__(self, parts: Sequence[Part], place: Path, bands: Path) -> None:
-        """Reads what `prepare_part` has written to `place`; `bands` gets a file for each band of the signatures."""
-        self._parts, self._place, self._bands = parts, place, bands
+    def __init__(self, parts: Sequence[Part], made: Made, bands: Path) -> None:
+        """Reads what `prepare_part` has made; the folder `bands` gets a file for each band of the signatures."""
+        self._parts, self._made, self._bands = parts, made, bands
         self.reasons: Counter[str] = Counter()
         """Documents that are dropped already."""
         starts, enough, digests, signed = [0], list[Numbers](), list[Hashes](), list[Numbers]()
@@ -42,7 +42,7 @@ class Prepared:
         with ExitStack() as files:
             writers: list[IO[bytes]] = []
             for part in parts:
-                facts = read_facts(folder_of(place, part))
+                facts = read_facts(made.folder(part))
                 rows = np.flatnonzero(pc.is_null(facts["reason"]))
                 self.reasons.update(facts["reason"].drop_null().to_pylist())
                 enough.append(starts[-1] + rows)
@@ -74,7 +74,7 @@ class Prepared:
         """Those of the documents at these positions, which are in order."""
         found: dict[int, Fact] = {}
         for part, rows, own in self.by_part(positions):
-            table = read_facts(folder_of(self._place, part)).select(Fact._fields).take(rows)
+            table = read_facts(self._made.folder(part)).select(Fact._fields).take(rows)
             facts = map(Fact, *(column.to_pylist() for column in table.columns))
             found |= dict(zip(own.tolist(), facts, strict=True))
         return found

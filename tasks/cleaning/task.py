@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import ONE_FILE, PartWriter
 from tasks.shared.parts.beside import Beside
 from tasks.shared.parts.kept import KeptParts
-from tasks.shared.parts.make import Work, collect, discard, folder_of, make_parts
+from tasks.shared.parts.make import Made, Work, collect, discard, make_parts
 from tasks.shared.parts.part import Part, parts_of
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -54,13 +54,15 @@ def clean(
     """
     steps = _Steps(settings, parts_of(documents / DATASET), scratch, executor, kept)
     labels = LabelCleaner()
-    for label, number in steps.prepare():
-        labels.clean(label, number)
-    reasons, found, decisions = steps.judge()
+    prepared = steps.prepare()
+    for counts in prepared.counts:
+        for label, number in counts["labels"].items():
+            labels.clean(label, number)
+    reasons, found, decisions = steps.judge(prepared)
     sources = _sources(documents, found)
     conflicts = _judge_conflicts(found, sources, settings)
     _write_conflicts(found, sources, out / CONFLICTS_DATASET)
-    rows, grouped = steps.finish(decisions, out)
+    rows, grouped = steps.finish(prepared, decisions, out)
     discard(scratch)
     logger("cleaning").info("cleaning: %d kept, dropped: %s", rows, dropped_by(reasons))
     for warning in labels.warnings():
@@ -84,8 +86,8 @@ class _Steps:
     executor: Executor
     kept: KeptParts | None
 
-    def prepare(self) -> Iterator[tuple[str, int]]:
-        """Normalizes and signs; returns labels, as extracted, and their numbers of documents."""
+    def prepare(self) -> Made:
+        """Normalizes and signs."""
         settings, options = self.settings, self.settings.duplicates
         signing = None if options.near == "keep" else options.model_dump(include=SIGNING)
         plain = (settings.normalization(), settings.min_characters, signing)
@@ -96,17 +98,16 @@ class _Steps:
             columns=("doc_id", "label", "text"),
             depends_on={"settings": plain},
         )
-        for counts in self._make(work, self.parts, "prepared"):
-            yield from counts["labels"].items()
+        return self._make(work, self.parts, "prepared")
 
-    def judge(self) -> tuple[Counter[str], Conflicts, Beside]:
+    def judge(self, made: Made) -> tuple[Counter[str], Conflicts, Beside]:
         """Makes the shingles of what may be a near duplicate, and decides."""
         options = self.settings.duplicates
-        prepared = Prepared(self.parts, self._place("prepared"), self._place("bands"))
+        prepared = Prepared(self.parts, made, self._place("bands"))
         repeated = prepared.facts(prepared.repeated())
         all_compared = options.near == "drop" or options.exact == "keep"  # else the first one stands for its copies
         left_out = np.zeros(0, np.int64) if all_compared else later_copies(repeated)
-        candidates = Candidates(prepared, left_out, self._place("shingled"))
+        candidates = Candidates(prepared, left_out)
         plain = self.settings.normalization(), options.shingle_words
         work = Work(
             shingle_part,
@@ -115,32 +116,33 @@ class _Steps:
             depends_on={"settings": plain},
             beside=candidates.write(self._place("candidates.arrow")),
         )
-        self._make(work, candidates.parts, "shingled")
-        return judge(prepared, repeated, candidates, self._place("decisions.arrow"), self.settings)
+        shingled = self._make(work, candidates.parts, "shingled")
+        return judge(prepared, repeated, candidates, shingled, self._place("decisions.arrow"), self.settings)
 
-    def finish(self, decisions: Beside, out: Path) -> tuple[int, int]:
+    def finish(self, prepared: Made, decisions: Beside, out: Path) -> tuple[int, int]:
         """Writes the kept and the dropped documents; returns the numbers of the kept and of the grouped ones."""
         normalization = self.settings.normalization()
         work = Work(
             finish_part,
-            (self._place("prepared"), self._place("texts"), normalization),
+            (self._place("texts"), normalization),
             columns=tuple(EXTRACTED.names),
             depends_on={"settings": (normalization, self.settings.min_characters)},
             beside=decisions,
+            after=prepared,
         )
-        counts = self._make(work, self.parts, "finished")
+        finished = self._make(work, self.parts, "finished")
         with PartWriter(out / DROPPED_DATASET, DROPPED) as dropped:
             for part in self.parts:
-                for batch in read_dropped(folder_of(self._place("finished"), part)):
+                for batch in read_dropped(finished.folder(part)):
                     dropped.write(batch)
-        collect(self._place("finished"), self.parts, ONE_FILE, out / DATASET)
-        rows, grouped = (sum(part[name] for part in counts) for name in ("rows", "grouped"))
+        collect(finished, self.parts, ONE_FILE, out / DATASET)
+        rows, grouped = (sum(part[name] for part in finished.counts) for name in ("rows", "grouped"))
         if not rows:
             with PartWriter(out / DATASET, DOCUMENTS):
                 pass  # a dataset without rows
         return rows, grouped
 
-    def _make(self, work: Work, parts: Sequence[Part], place: str) -> list[dict[str, Any]]:
+    def _make(self, work: Work, parts: Sequence[Part], place: str) -> Made:
         return make_parts("cleaning", work, parts, self._place(place), self.executor, self.kept)
 
     def _place(self, name: str) -> Path:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import pyarrow as pa
-
 from tasks.shared.batched import batched
 from tasks.shared.parquet import ONE_FILE, UNBOUNDED, PartWriter
+from tasks.shared.parts.beside import Place
 from tasks.shared.parts.part import Part
 from tasks.splitting.documents import read_split_part
 from tasks.tokenization.schema import ROW_GROUP_BYTES, tokens_schema
@@ -23,7 +22,7 @@ BATCH_ROWS = 256
 def encode_part(
     part: Part,
     folder: Path,
-    assigned: pa.RecordBatch,
+    assigned: Place,
     tokenizer: Path,
     digest: str,
     labels: Sequence[str],
@@ -31,13 +30,14 @@ def encode_part(
 ) -> dict[str, int]:
     """Encodes the documents of the splits that are in this part; returns the numbers of documents and of tokens.
 
-    `assigned` has their rows of the splits (`assign_parts`); `digest` is that of the file `tokenizer`. Writes one
-    Parquet file, or none if there is no such document.
+    `assigned` is the place of their rows of the splits (`assign_parts`); `digest` is that of the file `tokenizer`.
+    Writes one Parquet file, or none if there is no such document.
     """
     encoder, tokens = _encoder(tokenizer, digest), 0
     schema = tokens_schema(encoder.size, digest, labels)
     encoded = (
-        (document, encoder.encode_one(document.text)[:max_tokens]) for document in read_split_part(part, assigned)
+        (document, encoder.encode_one(document.text)[:max_tokens])
+        for document in read_split_part(part, assigned.read())
     )
     with PartWriter(folder, schema, part_bytes=UNBOUNDED, row_group_bytes=ROW_GROUP_BYTES) as writer:
         for batch in batched(encoded, BATCH_ROWS):

@@ -50,10 +50,10 @@ def tokenize(
         depends_on={"vocabulary": digest, "labels": labels, "max_tokens": settings.max_tokens},
         beside=assigned,
     )
-    counts = make_parts("tokenization", work, parts, place, executor, kept)
-    rows, tokens = (sum(part[name] for part in counts) for name in ("rows", "tokens"))
+    encoded = make_parts("tokenization", work, parts, place, executor, kept)
+    rows, tokens = (sum(part[name] for part in encoded.counts) for name in ("rows", "tokens"))
     require_all(rows, expected, cleaned, splits)
-    collect(place, parts, ONE_FILE, out / DATASET)
+    collect(encoded, parts, ONE_FILE, out / DATASET)
     discard(scratch)
     if not rows:
         with PartWriter(out / DATASET, tokens_schema(size, digest, labels)):

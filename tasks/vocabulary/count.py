@@ -14,6 +14,7 @@ import pyarrow as pa
 import regex
 
 from tasks.extraction.document import Document
+from tasks.shared.parts.beside import Place
 from tasks.shared.parts.part import Part
 from tasks.splitting.documents import read_split_part
 from tasks.vocabulary.tokenizer_file import PATTERN
@@ -25,10 +26,10 @@ _ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
 _OTHER_SPACE = re.compile(r"[^\S \n]|  ")
 
 
-def count_part(part: Part, folder: Path, training: pa.RecordBatch) -> dict[str, int]:
+def count_part(part: Part, folder: Path, training: Place) -> dict[str, int]:
     """Counts the pieces of the training texts in a part of the cleaned documents; returns their number.
 
-    `training` has their rows of the splits (`assign_parts`).
+    `training` is the place of their rows of the splits (`assign_parts`).
     """
     texts = 0
 
@@ -37,7 +38,7 @@ def count_part(part: Part, folder: Path, training: pa.RecordBatch) -> dict[str, 
         for texts, row in enumerate(rows, 1):  # noqa: B007 (their number)
             yield row.text
 
-    counts = count_pieces(counted(read_split_part(part, training)))
+    counts = count_pieces(counted(read_split_part(part, training.read())))
     pieces = pa.array((piece.encode() for piece in counts), pa.binary())
     with pa.ipc.new_stream(folder / FILE, _COUNTED, options=_ZSTD) as file:
         file.write_table(pa.table([pieces, pa.array(counts.values(), pa.int64())], schema=_COUNTED))

@@ -14,7 +14,7 @@ from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter
 from tasks.shared.parts.kept import KeptParts
-from tasks.shared.parts.make import Work, discard, folder_of, make_parts
+from tasks.shared.parts.make import Work, discard, make_parts
 from tasks.shared.parts.part import whole_files
 from tasks.shared.progress import logger
 from tasks.shared.runner.calls import IN_PROCESS
@@ -52,10 +52,10 @@ def learn_vocabulary(
     assigned, training = assign_parts(parts, splits, scratch / "training.arrow", "train")
     work = Work(count_part, (), columns=("doc_id", "text"), beside=assigned)
     counted = make_parts("vocabulary", work, parts, place, executor, kept)
-    require_all(sum(part["training"] for part in counted), training, cleaned, splits)
+    require_all(sum(part["training"] for part in counted.counts), training, cleaned, splits)
     if training == 0:
         raise CorpusError(f"{splits}: the train split has no document to learn a vocabulary from; add texts")
-    pieces, times = merged_counts([folder_of(place, part) / FILE for part in parts])
+    pieces, times = merged_counts([counted.folder(part) / FILE for part in parts])
     discard(scratch)
     asked = Asked(settings.size, settings.size or default_size(training), settings.min_count)
     if settings.keep == "champion" and champion_vocabulary is None:

@@ -7,13 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.shared.errors import CorpusflowError, RunError, one_line
-from tasks.shared.parts.beside import Beside, Place
+from tasks.shared.parts.beside import Beside
 from tasks.shared.parts.kept import DONE, Counts, KeptParts, finished_counts, link, write_done
 from tasks.shared.parts.part import Part, current_document
 from tasks.shared.progress import progress
@@ -26,13 +26,26 @@ SMALL_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
+class Made:
+    """The finished parts of a step."""
+
+    counts: list[Counts]
+    """What the function has returned, in the order of the parts."""
+    _folders: Mapping[int, Path]
+
+    def folder(self, part: Part) -> Path:
+        """Where the files of a part lie; those of a kept one must not be changed."""
+        return self._folders[part.number]
+
+
+@dataclass(frozen=True)
 class Work:
     """What a stage does with each part, and what the result depends on."""
 
     function: Callable[..., Counts]
     """`function(part, folder, *arguments)` fills the empty folder. It can be imported by name.
 
-    With `beside` it is `function(part, folder, rows, *arguments)`, and gets the part's table.
+    With `beside` it gets the place of the part's table before the arguments; with `after` then the part's folder.
     """
     arguments: tuple[Any, ...]
     """Plain values."""
@@ -42,30 +55,30 @@ class Work:
     """What else it depends on, by names for people: settings, digests of files, never paths."""
     beside: Beside | None = None
     """A table for each part, on which it depends, too."""
+    after: Made | None = None
+    """The parts of an earlier step."""
 
 
 def make_parts(
     stage: str, work: Work, parts: Sequence[Part], place: Path, executor: Executor, kept: KeptParts | None = None
-) -> list[Counts]:
-    """Calls the work's function for each part that is not kept; returns the counts of all, in the order of the parts.
+) -> Made:
+    """Calls the work's function for each part that is not kept.
 
-    The files of a part lie in `folder_of(place, part)` afterwards, which is a link to the kept part. Without `kept`,
-    every part is made and none is kept.
+    Without `kept`, every part is made, in a folder in `place`, and none is kept.
     Raises what the function raises; RunError, which names part and document, if that was not meant for people.
     """
     place.mkdir(parents=True, exist_ok=True)
-    _clear(place)
-    counts: dict[int, Counts] = {}
+    for leftover in [*place.glob("part-*"), *place.glob(".making-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
     shelf = kept.open(work.function, work.depends_on or {}) if kept else None
+    folders = {part.number: shelf / _key(work, part) if shelf else place / f"part-{part.number:05d}" for part in parts}
+    counts: dict[int, Counts] = {}
     calls = []
     for part in parts:
-        target = shelf / _key(work, part) if shelf else None
-        if kept and target and (found := kept.take(target)) is not None:
+        if kept and (found := kept.take(folders[part.number])) is not None:
             counts[part.number] = found
-            _show(target, folder_of(place, part))
         else:
-            beside = work.beside.place(part) if work.beside else None
-            arguments = (work.function, part, place, target, beside, work.arguments)
+            arguments = (work.function, part, folders[part.number], _arguments(work, part))
             calls.append(Call(f"{stage} of {part}", make_part, arguments))
     making = [call.arguments[1] for call in calls]
     if kept:
@@ -74,22 +87,17 @@ def make_parts(
     with one_thread() if chosen is IN_PROCESS else nullcontext():
         for call, found in progress(run_calls(chosen, calls, place / "messages"), stage, "parts", len(calls)):
             counts[call.arguments[1].number] = found
-    return [counts[part.number] for part in parts]
+    return Made([counts[part.number] for part in parts], folders)
 
 
-def folder_of(place: Path, part: Part) -> Path:
-    """Where the files of a finished part lie."""
-    return place / f"part-{part.number:05d}"
-
-
-def collect(place: Path, parts: Sequence[Part], name: str, out: Path) -> None:
+def collect(made: Made, parts: Sequence[Part], name: str, out: Path) -> None:
     """Gives the file `name` of each part that has written it to the dataset `out`, as its part of the same number.
 
     Raises RunError if one is gone.
     """
     out.mkdir(parents=True, exist_ok=True)
     for part in parts:
-        folder = folder_of(place, part)
+        folder = made.folder(part)
         try:
             if name in json.loads((folder / DONE).read_bytes())["files"]:
                 link(folder / name, out / f"part-{part.number:05d}.parquet")
@@ -102,46 +110,27 @@ def discard(scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def make_part(
-    function: Callable[..., Counts],
-    part: Part,
-    place: Path,
-    kept: Path | None,
-    beside: Place | None,
-    arguments: tuple[Any, ...],
-) -> Counts:
-    """Makes one part, in whatever process, and keeps it as `kept`; if another one was faster, its files stay."""
-    fresh = Path(tempfile.mkdtemp(prefix=".making-", dir=kept.parent if kept else place))
-    made = kept or folder_of(place, part)
+def make_part(function: Callable[..., Counts], part: Part, folder: Path, arguments: tuple[Any, ...]) -> Counts:
+    """Makes one part, in whatever process; if another process was faster, its files stay in `folder`."""
+    fresh = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
         with _failure_named(part):
-            counts = function(part, fresh, *((beside.read(),) if beside else ()), *arguments)
+            counts = function(part, fresh, *arguments)
         write_done(fresh, counts)
         try:
-            fresh.rename(made)
+            fresh.rename(folder)
         except OSError:
-            if finished_counts(made) is None:
+            if finished_counts(folder) is None:
                 raise
+        return counts
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    if kept:
-        _show(kept, folder_of(place, part))
-    return counts
 
 
-def _show(kept: Path, folder: Path) -> None:
-    """Lets `folder` be the kept part."""
-    with suppress(FileExistsError):  # of two attempts the first was not dead
-        folder.symlink_to(kept.absolute(), target_is_directory=True)
-
-
-def _clear(place: Path) -> None:
-    """Removes the parts of a run that was interrupted."""
-    for leftover in [*place.glob("part-*"), *place.glob(".making-*")]:
-        if leftover.is_symlink():
-            leftover.unlink()
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
+def _arguments(work: Work, part: Part) -> tuple[Any, ...]:
+    beside = [work.beside.place(part)] if work.beside else []
+    after = [work.after.folder(part)] if work.after else []
+    return (*beside, *after, *work.arguments)
 
 
 def _key(work: Work, part: Part) -> str:
