@@ -68,7 +68,9 @@ def sign(texts: Sequence[str], *, shingle_words: int, permutations: int, seed: i
         signatures[number] = signature.digest()
         has_words[number] = len(own) > 0
     bands = band_count(permutations, threshold)
-    return Signed(has_words, combine(signatures.reshape(len(texts), bands, permutations // bands)))
+    return Signed(
+        has_words, combine([*np.moveaxis(signatures.reshape(len(texts), bands, permutations // bands), -1, 0)])
+    )
 
 
 class DuplicateFinder:

@@ -9,6 +9,7 @@ for which the comparison is stricter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -32,16 +33,18 @@ def shingles(text: str, words: int) -> Hashes:
     if not len(hashes):
         return hashes
     words = min(words, len(hashes))
-    mixed = combine(np.lib.stride_tricks.sliding_window_view(hashes, words))
+    end = len(hashes) - words + 1
+    mixed = combine([hashes[place : place + end] for place in range(words)])
     mixed.sort()
     return mixed[np.concatenate(([True], mixed[1:] != mixed[:-1]))]
 
 
-def combine(hashes: Hashes) -> Hashes:
-    """One hash for the numbers along the last axis, in their order."""
-    mixed = np.zeros(hashes.shape[:-1], np.uint64)
-    for place in range(hashes.shape[-1]):
-        mixed = (mixed * _MIX) ^ hashes[..., place]
+def combine(hashes: Sequence[Hashes]) -> Hashes:
+    """One hash for the numbers at each place of some arrays, in the order of these."""
+    mixed = hashes[0].copy()
+    for other in hashes[1:]:
+        mixed *= _MIX
+        mixed ^= other
     mixed *= _MIX
     mixed ^= mixed >> _SHIFT
     return mixed
@@ -69,7 +72,9 @@ def _word_hashes(text: bytes) -> Hashes:
 def _hash_piece(text: npt.NDArray[np.uint8]) -> Hashes:
     """The sum of byte x base^i over each word, divided by the power of the base at which the word begins."""
     power, inverse = _powers(len(text).bit_length())
-    edges = np.flatnonzero(np.diff(_IN_WORD[text], prepend=False, append=False))
+    in_word = np.zeros(len(text) + 2, np.bool_)
+    in_word[1:-1] = _IN_WORD[text]
+    edges = np.flatnonzero(in_word[1:] != in_word[:-1])
     starts, ends = edges[::2], edges[1::2]
     sums = np.zeros(len(text) + 1, np.uint64)
     np.cumsum(text * power[: len(text)], out=sums[1:])
