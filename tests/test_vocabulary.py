@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from textbook_bpe import encode as textbook_encode
 from textbook_bpe import learn as textbook_learn
+from textbook_bpe import learn_from_words
 from token_corpus import DOCUMENTS, document, write_artifacts
 from tokenizers import Tokenizer
 
@@ -71,6 +72,26 @@ def test_merges_of_many_words_are_those_of_rustbpe() -> None:
     theirs.train_from_iterator(iter(texts), 3_000 - 2, pattern=PATTERN)
     tokens = Vocabulary(tuple(learn_merges(texts, 3_000))).tokens[2:]
     assert tokens == tuple(bytes(token) for token, _ in sorted(theirs.get_mergeable_ranks(), key=lambda pair: pair[1]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_merges_at_once_are_those_of_one_at_a_time(seed: int) -> None:
+    """Few letters and small counts for many ties, and runs of one letter, whose pairs overlap."""
+    random = Random(seed)
+    for _ in range(25):
+        letters, longest_run = "abcdefghijkl"[: random.randint(1, 12)], random.choice((1, 1, 2, 9))
+        pieces = {
+            "".join(random.choice(letters) * random.randint(1, longest_run) for _ in range(random.randint(0, 8)))
+            for _ in range(random.randint(1, 25))
+        }
+        words, most = [piece.encode() for piece in sorted(pieces)], random.choice((1, 3, 50))
+        counts, number = [random.randint(1, most) for _ in words], random.randint(1, 60)
+        learner = learn.Learner(words, counts)
+        merges = learner.merge(number)
+        expected, used = learn_from_words([[2 + byte for byte in word] for word in words], counts, number)
+        assert merges == expected
+        size = 258 + len(merges)
+        assert learner.token_counts(size).tolist() == [used[token] for token in range(size)]
 
 
 SPACED = st.text(alphabet="ab'.\n \u00a0\t\x1c\u20031é", max_size=30)

@@ -32,15 +32,27 @@ def join(ids: list[int], pair: Merge, new: int) -> list[int]:
 
 def learn(texts: Sequence[str], size: int) -> list[Merge]:
     words = [piece for text in texts for piece in pieces(text)]
+    return learn_from_words(words, [1] * len(words), size - 258)[0]
+
+
+def learn_from_words(words: Sequence[list[int]], times: Sequence[int], number: int) -> tuple[list[Merge], Counter[int]]:
+    """Up to so many merges of words that occur so many times, and how often each token is left."""
     merges: list[Merge] = []
-    while 258 + len(merges) < size:
-        counts = Counter(pair for word in words for pair in pairwise(word))
+    while len(merges) < number:
+        counts: Counter[Merge] = Counter()
+        for word, often in zip(words, times, strict=True):
+            for pair in pairwise(word):
+                counts[pair] += often
         if not counts:
             break
         best = min(counts, key=lambda pair: (-counts[pair], pair))
         words = [join(word, best, 258 + len(merges)) for word in words]
         merges.append(best)
-    return merges
+    used: Counter[int] = Counter()
+    for word, often in zip(words, times, strict=True):
+        for token in word:
+            used[token] += often
+    return merges, used
 
 
 def encode(text: str, merges: Sequence[Merge]) -> list[int]:
