@@ -100,8 +100,9 @@ def may_have_long_runs(text: str) -> bool:
     if len(content) <= PIECE_CHARACTERS:
         return False
     spaces = np.flatnonzero((content == 32) | ((content >= 9) & (content <= 13)))
-    gaps = np.diff(spaces, prepend=-1, append=len(content)) - 1
-    if gaps.max() > PIECE_CHARACTERS:
+    bounds = np.empty(len(spaces) + 2, np.int64)
+    bounds[0], bounds[1:-1], bounds[-1] = -1, spaces, len(content)
+    if (bounds[1:] - bounds[:-1]).max() > PIECE_CHARACTERS + 1:
         return True
     in_a_row = spaces[PIECE_CHARACTERS:] - spaces[:-PIECE_CHARACTERS] == PIECE_CHARACTERS
     return bool(in_a_row.any()) or (not text.isascii() and _OTHER_SPACE.search(text) is not None)
