@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import regex
 
-from tasks.extraction.document import Document
 from tasks.shared.parts.beside import Place
 from tasks.shared.parts.part import Part
 from tasks.splitting.documents import read_split_part
 from tasks.vocabulary.tokenizer_file import PATTERN
 
 FILE = "pieces.arrow"
-ROWS_AT_A_TIME = 2**20
+ROWS_AT_A_TIME, CHARACTERS_AT_A_TIME = 2**20, 2**24
 _COUNTED = pa.schema([("piece", pa.binary()), ("count", pa.int64())])
 _ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
 _OTHER_SPACE = re.compile(r"[^\S \n]|  ")
@@ -31,38 +31,71 @@ def count_part(part: Part, folder: Path, training: Place) -> dict[str, int]:
 
     `training` is the place of their rows of the splits (`assign_parts`).
     """
-    texts = 0
+    found = 0
 
-    def counted(rows: Iterable[Document]) -> Iterable[str]:
-        nonlocal texts
-        for texts, row in enumerate(rows, 1):  # noqa: B007 (their number)
-            yield row.text
+    def counted() -> Iterator[str]:
+        nonlocal found
+        for document in read_split_part(part, training.read()):
+            found += 1
+            yield document.text
 
-    counts = count_pieces(counted(read_split_part(part, training.read())))
-    pieces = pa.array((piece.encode() for piece in counts), pa.binary())
     with pa.ipc.new_stream(folder / FILE, _COUNTED, options=_ZSTD) as file:
-        file.write_table(pa.table([pieces, pa.array(counts.values(), pa.int64())], schema=_COUNTED))
-    return {"training": texts}
+        file.write_table(_count(counted()))
+    return {"training": found}
 
 
 def count_pieces(texts: Iterable[str], pattern: str = PATTERN) -> Counter[str]:
-    """How often the texts have each piece; the pattern is one of `tokenizer_file.py`.
+    """How often the texts have each piece; the pattern is one of `tokenizer_file.py`."""
+    pieces, counts = (column.to_pylist() for column in _count(texts, pattern).columns)
+    return Counter(dict(zip(map(bytes.decode, pieces), counts, strict=True)))
+
+
+def _count(texts: Iterable[str], pattern: str = PATTERN) -> pa.Table:
+    """Distinct pieces and their counts.
 
     No piece spans a single space between other than spaces: it begins with it. So such texts are cut there first, and
-    the pattern, which takes most of the time, cuts each distinct word once.
+    the pattern, which takes most of the time, cuts each distinct word once, all in one call.
     """
-    words, pieces, cut = Counter[str](), Counter[str](), _compiled(pattern).findall
+    cut = _compiled(pattern).findall
+    pieces, rests, size, tables = Counter[str](), list[str](), 0, list[pa.Table]()
     for text in texts:
-        if _OTHER_SPACE.search(text):
+        first, space, rest = text.partition(" ")
+        if _OTHER_SPACE.search(text) or not space:
             pieces.update(cut(text))
-        else:
-            first, *others = text.split(" ")
-            pieces.update(cut(first))
-            words.update(others)
-    for word, times in words.items():
+            continue
+        pieces.update(cut(first))
+        rests.append(rest)
+        size += len(rest)
+        if size > CHARACTERS_AT_A_TIME:
+            tables.append(_count_words(rests, cut, pieces))
+            rests, size = [], 0
+    tables.append(_count_words(rests, cut, pieces))
+    tables.append(_table([piece.encode() for piece in pieces], list(pieces.values())))
+    return _summed(tables)
+
+
+def _count_words(texts: Sequence[str], cut: Callable[[str], list[str]], pieces: Counter[str]) -> pa.Table:
+    """Counts the pieces of words, each with a space before it; those of words with a line break go to `pieces`."""
+    words = pc.list_flatten(pc.split_pattern(pa.array(texts, pa.string()), " ")).value_counts()
+    names, times = words.field("values"), words.field("counts")
+    plain = pc.invert(pc.or_(pc.match_substring(names, "\n"), pc.equal(names, "")))
+    for word, number in zip(*(column.filter(pc.invert(plain)).to_pylist() for column in (names, times)), strict=True):
         for piece in cut(f" {word}"):
-            pieces[piece] += times
-    return pieces
+            pieces[piece] += number
+    joined = "".join(f" {word}" for word in names.filter(plain).to_pylist())
+    of_words = pa.array([piece.encode() for piece in cut(joined)], pa.binary())
+    begins = pc.starts_with(of_words, " ").to_numpy(zero_copy_only=False)
+    return _summed([_table(of_words, times.filter(plain).to_numpy()[np.cumsum(begins) - 1])])
+
+
+def _table(pieces: Sequence[bytes] | pa.Array, counts: Sequence[int] | npt.NDArray[np.int64]) -> pa.Table:
+    return pa.table([pa.array(pieces, pa.binary()), pa.array(counts, pa.int64())], schema=_COUNTED)
+
+
+def _summed(tables: Sequence[pa.Table]) -> pa.Table:
+    """The counts of equal pieces together, each piece where it is first."""
+    whole = pa.concat_tables(tables)
+    return whole.group_by("piece", use_threads=False).aggregate([("count", "sum")]).rename_columns(_COUNTED.names)
 
 
 def merged_counts(files: Sequence[Path]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
@@ -74,8 +107,7 @@ def merged_counts(files: Sequence[Path]) -> tuple[list[bytes], npt.NDArray[np.in
         if number == len(files) or sum(table.num_rows for table in tables[1:]) > max(
             tables[0].num_rows, ROWS_AT_A_TIME
         ):
-            summed = pa.concat_tables(tables).group_by("piece").aggregate([("count", "sum")])
-            tables = [summed.rename_columns(_COUNTED.names)]
+            tables = [_summed(tables)]
     return tables[0]["piece"].to_pylist(), tables[0]["count"].to_numpy()
 
 
