@@ -18,6 +18,7 @@ from tasks.shared.memory import NEED_LESS, what_to_do
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
+from tasks.shared.store.scratch import remove_scratch, scratch_folder
 
 RECIPE = Recipe(stage="cleaning", settings={}, inputs={}, sources={}, code={}, libraries={})
 
@@ -105,6 +106,32 @@ def test_what_a_killed_process_left_whole_is_taken_over_and_what_it_left_half_is
     assert build_artifact(order).digest == artifact.digest
     assert len(made) == 2
     assert set(ended.parent.iterdir()) == {order.staging, other_machine}
+
+
+def test_a_build_has_a_scratch_folder_of_its_own_and_resumes_from_what_others_finished(tmp_path: Path):
+    @stage("cleaning", "02_cleaned", libraries=(), resumes_from=("fold-*/*.done",))
+    def clean(settings: Any, out: Path, scratch: Path) -> dict[str, Any]:
+        found = {path.relative_to(scratch).as_posix(): path.read_text() for path in scratch.rglob("*.*")}
+        assert found == {"fold-0/1.done": "by an ended process", "fold-1/1.done": "by another machine"}
+        assert scratch == scratch_folder(out.parent, RECIPE.fingerprint)
+        raise RunError("interrupted")
+
+    parent = tmp_path / "02_cleaned"
+    ended, elsewhere = (
+        parent / f".scratch-{RECIPE.fingerprint}-{machine}-99999999-0" for machine in (_machine(), "00000000")
+    )
+    for number, (other, text) in enumerate(((ended, "by an ended process"), (elsewhere, "by another machine"))):
+        (other / f"fold-{number}").mkdir(parents=True)
+        (other / f"fold-{number}" / "1.done").write_text(text)
+        (other / f"fold-{number}" / "2.unfinished").write_text("half")
+        (other / "input.npy").write_text("what its calls read")
+    order = Build(clean, Store(tmp_path), Section(), Section(), RECIPE, {})
+    with pytest.raises(RunError, match="interrupted"):
+        build_artifact(order)
+    assert {path.name for path in parent.iterdir()} == {elsewhere.name, scratch_folder(parent, RECIPE.fingerprint).name}
+    assert (elsewhere / "input.npy").exists()
+    remove_scratch(parent, RECIPE.fingerprint)
+    assert list(parent.iterdir()) == [elsewhere]
 
 
 def test_what_to_do_without_memory_names_settings_and_the_limit(tmp_path: Path):

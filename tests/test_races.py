@@ -53,11 +53,16 @@ from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
 
 @stage("cleaning", "02_cleaned", libraries=())
-def clean(settings, out):
+def clean(settings, out, scratch):
+    notes = scratch / "notes"
+    notes.write_text("")
     with PartWriter(out / "documents", pa.schema([("doc_id", pa.string())])) as writer:
-        for number in range(40):
-            writer.write([{"doc_id": str(number)}])
+        for number in range(40 + 10 * int(sys.argv[2][1:])):  # so that one ends while others are at it
+            with notes.open("a") as opened:
+                opened.write(f"{number} ")
             time.sleep(0.005)
+        for number in notes.read_text().split()[:40]:
+            writer.write([{"doc_id": number}])
     return {"rows": writer.rows}
 
 store = Store(Path(sys.argv[1]))
@@ -151,6 +156,14 @@ def test_the_staging_folder_of_a_killed_process_is_removed(tmp_path: Path) -> No
         (folder / "documents/part-00000.parquet").write_bytes(b"half")
     remove_abandoned(tmp_path)
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_the_scratch_folder_of_a_killed_process_stays_for_the_build_that_resumes_it(tmp_path: Path) -> None:
+    machine, _, token = process_name().split("-")
+    folder = tmp_path / "06_rnn" / f".scratch-{'f' * 20}-{machine}-99999999-{token}"
+    folder.mkdir(parents=True)
+    remove_abandoned(tmp_path, ".scratch-")
+    assert folder.exists()
 
 
 def test_the_new_link_of_a_process_that_was_killed_before_it_was_renamed_is_removed(tmp_path: Path) -> None:

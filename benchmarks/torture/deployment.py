@@ -130,7 +130,7 @@ def kill_worker(served: Served, rng: random.Random) -> str | None:
     damaged = [entry["damage"] for entry in verify_store(Store(served.data)) if entry["damage"]]
     if damaged or not champion(served.data) or not digests(served.data):
         return str(damaged or "no champion")
-    kept = {path.name.removeprefix(".scratch-") for path in scratch.glob(".scratch-*")}  # of the run that was killed
+    kept = {path.name.split("-")[1] for path in scratch.glob(".scratch-*")}  # of the run that was killed
     left = [path for path in temporary_files(served.data) if not any(name in path for name in kept)]
     left = [path for path in left if not path.startswith("prefect/")]
     return f"left behind: {left[:3]}" if left else None

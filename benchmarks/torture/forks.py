@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import io
@@ -19,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.torture.namespaces import Mount, enter
+
 LIBRARIES = ("prefect", "prefect.main", "sklearn.svm", "sklearn.naive_bayes", "matplotlib.backends.backend_svg")
-NEW_USER, NEW_MOUNTS = 0x10000000, 0x00020000
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Child:
     """Seconds that the wall clock is off."""
     limits: dict[str, int] = field(default_factory=dict)
     """Resource limits by their names (RLIMIT_AS)."""
-    mounts: list[tuple[str, str, str]] = field(default_factory=list)
-    """Mounts in a namespace of its own: kind (tmpfs, bind, read-only), target, source or options."""
+    mounts: list[Mount] = field(default_factory=list)
+    """Mounts in a namespace of its own."""
+    host: str = ""
+    """The name of a machine of its own, with process numbers that begin at 1; empty: this one."""
     maintenance: dict[str, Any] = field(default_factory=dict)
     """Parameters of the flow `maintenance`, which runs in place of a command."""
     pictures: bool = False
@@ -124,8 +126,8 @@ def _become(child: Child) -> None:
     for number, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
         os.dup2(os.open(Path(child.files) / name, flags | os.O_CREAT, 0o600), number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if child.mounts:
-        _mount(child.mounts)
+    if child.mounts or child.host:
+        enter(child.mounts, child.host)
     os.chdir(child.cwd)
     os.environ.update(child.environment)
     for name, most in child.limits.items():
@@ -196,31 +198,6 @@ def _set_clock(seconds: float) -> None:
     for loaded in list(sys.modules.values()):
         if loaded.__name__.startswith(("flows.", "tasks.")) and getattr(loaded, "datetime", None) is kept:
             loaded.datetime = Shifted  # type: ignore[attr-defined]
-
-
-def _mount(mounts: list[tuple[str, str, str]]) -> None:
-    """Mounts in a namespace of this process's own, which end with it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.getuid(), os.getgid()
-    _require(libc.unshare(NEW_USER | NEW_MOUNTS), "unshare")
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    recursive, private, bind, remount, read_only = 0x4000, 0x40000, 0x1000, 0x20, 0x1
-    _require(libc.mount(b"none", b"/", None, recursive | private, None), "mount --make-rprivate /")
-    for kind, target, source in mounts:
-        place = target.encode()
-        if kind == "tmpfs":
-            _require(libc.mount(b"none", place, b"tmpfs", 0, source.encode()), f"mount a tmpfs on {target}")
-        else:
-            _require(libc.mount(source.encode(), place, None, bind, None), f"bind {source}")
-        if kind == "read-only":
-            _require(libc.mount(b"none", place, None, bind | remount | read_only, None), f"remount {target}")
-
-
-def _require(result: int, what: str) -> None:
-    if result != 0:
-        raise OSError(ctypes.get_errno(), what)
 
 
 def environment_without_prefect(environment: Mapping[str, str]) -> dict[str, str]:

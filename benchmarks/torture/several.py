@@ -22,12 +22,13 @@ TRIALS = 4
 SAME = "two to eight runs at once, with prune, predict and verify in between: each artifact is made once"
 DIFFERENT = "the same with other settings for each: every run ends well, the champion is one of their models"
 DEAD = "a run that is killed while others wait for its artifact: they go on at once"
+APART = "two runs on machines that see none of each other's locks: the same artifacts, whole, and one champion"
 BETWEEN = (("prune", "--keep", "1"), ("predict", "-"), ("verify",), ("runs",), ("why",), ("champion",))
 SECONDS = 300
 
 
 def plan(lab: Lab, share: float) -> Iterator[Trial]:
-    for what, check in ((SAME, same_settings), (DIFFERENT, other_settings), (DEAD, dead_lock)):
+    for what, check in ((SAME, same_settings), (DIFFERENT, other_settings), (DEAD, dead_lock), (APART, apart)):
         for index in range(max(1, round(TRIALS * share))):
             yield Trial(what, f"{what} {index}", partial(check, lab, 2 + (index * 5) % 7))
 
@@ -72,6 +73,28 @@ def dead_lock(lab: Lab, count: int, folder: Path, rng: random.Random) -> str | N
     first.wait()
     ended = [other.wait(SECONDS) for other in others]
     return judge_ends(ended, []) or judge_data(folder / "data", reference)
+
+
+def apart(lab: Lab, count: int, folder: Path, rng: random.Random) -> str | None:
+    """Two machines with one data folder, whose processes have the same numbers; in half of the trials also their names.
+
+    Each run has locks of its own: a tmpfs over the folder of the locks.
+    """
+    reference = lab.reference_run()
+    reference.texts_to(folder)
+    locks = folder / "data/.locks"
+    locks.mkdir(parents=True)
+    runs = []
+    for number in range(2):
+        host = "machine" if count % 2 else f"machine{number}"
+        mounts = [("tmpfs", str(locks), "size=1m")]
+        runs.append(lab.launcher.start(folder, "run", "--json", mounts=mounts, host=host))
+        time.sleep(rng.random() * rng.choice((0, 1)))
+    ended = [run.wait(SECONDS) for run in runs]
+    if wrong := judge_ends(ended, []) or judge_data(folder / "data", reference):
+        return wrong
+    moves = len(list((folder / "data/champion").iterdir()))
+    return None if moves == 1 else f"the champion moved {moves} times"
 
 
 def all_at_once(lab: Lab, folder: Path, rng: random.Random, changes: list[list[str]]) -> tuple[list[Done], list[Done]]:

@@ -67,9 +67,11 @@ def planted(lab: Lab, index: int, folder: Path, rng: random.Random) -> str | Non
         file.write_bytes(bomb)
         seal_again(model, file)
     else:
+        trained = (folder / "data/06_rnn/latest").resolve()
         shutil.rmtree(model)
-        scratch = model.with_name(f".scratch-{model.name}")
-        scratch.mkdir()
+        shutil.rmtree(trained)
+        scratch = trained.with_name(f".scratch-{trained.name}-00000000-1-0") / "fold-0"
+        scratch.mkdir(parents=True)
         digest = hashlib.sha256(bomb).hexdigest()
         for name in (f"epoch-00001-{digest}.safetensors", f"epoch-00001-{digest[:32]}.safetensors", "x.pkl", "x.pt"):
             (scratch / name).write_bytes(bomb)

@@ -14,9 +14,10 @@ from flows.pipeline.stages import STAGES
 from tasks.shared.engine.build import JUDGED
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parts.kept import unused
-from tasks.shared.store.artifacts import PARTS, REMOVED, SCRATCH, STAGED, Artifact, Store, find_damage, read_manifest
+from tasks.shared.store.artifacts import PARTS, REMOVED, STAGED, Artifact, Store, find_damage, read_manifest
 from tasks.shared.store.champion import MODELS, read_champion
 from tasks.shared.store.records import running
+from tasks.shared.store.scratch import SCRATCH
 
 
 def verify_store(store: Store) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from tasks.shared.progress import logger
 from tasks.shared.runner.pool import open_executor
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.records import RunRecord, run_lock
+from tasks.shared.store.scratch import SCRATCH
 from tasks.shared.ui.pages import RUN_NOTE, STAGE_NOTE
 from tasks.shared.ui.publish import publish_failure, publish_run
 
@@ -93,9 +94,9 @@ def open_run(flow: str, config: str, overrides: Mapping[str, Any] | None, latest
     try:
         runner = settings.runner
         with explain_storage_errors(store.root), open_executor(runner.kind, runner.workers, runner.address) as executor:
-            remove_abandoned(store.root)
+            remove_abandoned(store.root, SCRATCH)
             yield Run(store, settings.sections, settings.limits, record, latest, executor)
-            remove_abandoned(store.root)  # of runs that were killed meanwhile
+            remove_abandoned(store.root, SCRATCH)  # of runs that were killed meanwhile
         record.status, record.message = "completed", _run_message(record)
         publish_run(record)
     except BaseException as error:

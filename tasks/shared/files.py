@@ -9,8 +9,9 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from tasks.shared.errors import ArtifactError, RunError, out_of_memory
@@ -97,25 +98,34 @@ def is_abandoned(name: str) -> bool:
     return token != _TOKEN if int(owner) == os.getpid() else not _is_alive(int(owner))
 
 
-def remove_abandoned(root: Path) -> None:
+def remove_abandoned(root: Path, kept: str = "/") -> None:
     """Removes the new files and staging folders of processes of this machine that were killed before they named them.
 
-    Looks into `root` and three levels below it, where files are replaced.
+    Looks into `root` and three levels below it, where files are replaced. Names that begin with `kept` stay.
     """
     machine = _machine()
     for depth in range(4):
         for path in root.glob("*/" * depth + f".*-{machine}-*-*"):
             owner = path.name.split("-")[-2]
-            if owner.isdecimal() and not _is_alive(int(owner)):
+            if owner.isdecimal() and not _is_alive(int(owner)) and not path.name.startswith(kept):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)  # another run removes it at the same time
                 else:
                     path.unlink(missing_ok=True)
 
 
+@cache
 def _machine() -> str:
-    """Distinguishes the machines that share a data folder."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    """Distinguishes the machines that share a data folder.
+
+    Containers count as machines, whose processes have the same numbers: two on one host can have its name.
+    """
+    names = [socket.gethostname()]
+    with suppress(OSError):  # of another system than Linux
+        names.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
+    with suppress(OSError):
+        names.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
 def _is_alive(pid: int) -> bool:

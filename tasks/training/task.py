@@ -45,6 +45,7 @@ log = logger("training")
     libraries=("torch", "numpy", "safetensors", "scipy", "pyarrow"),
     volatile=(HISTORY_FILE,),
     tags=("gpu",),
+    resumes_from=("fold-*/*.safetensors",),
 )
 def train(
     settings: TrainingSettings,

@@ -36,6 +36,7 @@ from tasks.shared.store.artifacts import (
     read_manifest,
 )
 from tasks.shared.store.fingerprint import Recipe, digest_of
+from tasks.shared.store.scratch import open_scratch, remove_scratch
 
 JUDGED = "judged"
 """The input of a stage that is left out because of what an earlier run found."""
@@ -87,6 +88,8 @@ def build_artifact(build: Build) -> Artifact:
         return _build(build)
     except BaseException as error:  # an interruption too: nothing without a manifest stays
         shutil.rmtree(build.staging, ignore_errors=True)
+        if not build.stage.resumes_from:
+            remove_scratch(build.place.parent, build.recipe.fingerprint)
         if isinstance(error, OSError) and not lacks_memory(error):
             where = error.filename or build.staging
             raise ArtifactError(f"{where}: {build.stage.name} cannot go on: {error.strerror or error}") from error
@@ -113,8 +116,7 @@ def _build(build: Build) -> Artifact:
     build.staging.mkdir(parents=True)
     parameters = inspect.signature(build.stage.function).parameters
     if "scratch" in parameters:
-        given["scratch"] = build.store.scratch(build.stage.folder, build.recipe.fingerprint)
-        given["scratch"].mkdir(exist_ok=True)
+        given["scratch"] = open_scratch(build.place.parent, build.recipe.fingerprint, build.stage.resumes_from)
     if "executor" in parameters:
         given["executor"] = build.executor
     reserve_blas(build.stage.libraries)

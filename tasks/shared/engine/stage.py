@@ -37,6 +37,7 @@ class Stage:
     missing_source: MissingSource | None
     continues: Continues | None
     tags: tuple[str, ...]
+    resumes_from: tuple[str, ...]
 
     @property
     def display_name(self) -> str:
@@ -85,6 +86,7 @@ def stage(
     missing_source: MissingSource | None = None,
     continues: Continues | None = None,
     tags: tuple[str, ...] = (),
+    resumes_from: tuple[str, ...] = (),
 ) -> Callable[[StageFunction], Stage]:
     """Makes a stage of a function `(settings, out, *, <inputs>: Path) -> {"rows": …, <summary>}`.
 
@@ -96,13 +98,16 @@ def stage(
     `continues(settings, earlier, inputs)`: whether an earlier artifact of this stage must be continued; the newest such
     one is the input `previous`.
     `tags`: those of the Prefect task, for concurrency limits.
+    `resumes_from`: patterns of the files in `scratch` from which a build goes on that was interrupted, in whatever
+    process and on whatever machine. They appear whole and never change.
 
-    A function that takes `scratch` gets a folder that outlives an interruption of the same build, and one that takes
+    A function that takes `scratch` gets an empty folder for what its calls hand to each other, and one that takes
     `executor` what to compute its parts on (tasks/shared/runner/calls.py). One that takes `kept` gets the finished
     parts of earlier builds (tasks/shared/parts/kept.py).
     """
 
     def decorate(function: StageFunction) -> Stage:
-        return Stage(name, folder, function, libraries, volatile, external_digests, missing_source, continues, tags)
+        hooks = external_digests, missing_source, continues
+        return Stage(name, folder, function, libraries, volatile, *hooks, tags, resumes_from)
 
     return decorate

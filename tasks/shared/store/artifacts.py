@@ -26,6 +26,7 @@ from tasks.shared.errors import ArtifactError, first_problem
 from tasks.shared.files import file_digest, is_abandoned, process_name, replacing, write_text
 from tasks.shared.store.fingerprint import Recipe, digest_of
 from tasks.shared.store.known_files import KnownFiles, Verify
+from tasks.shared.store.scratch import remove_scratch
 
 MANIFEST, SEAL = "artifact.json", "seal"
 VERIFIED = ".verified"
@@ -33,7 +34,7 @@ VERIFIED = ".verified"
 PARTS = ".parts"
 """Folder of the finished parts of stages (tasks/shared/parts/kept.py)."""
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-STAGED, SCRATCH, REMOVED = ".staged-", ".scratch-", ".removed-"
+STAGED, REMOVED = ".staged-", ".removed-"
 
 
 class FileRecord(BaseModel):
@@ -110,10 +111,6 @@ class Store:
         found = sorted((self.root / folder).glob(f"{STAGED}{fingerprint}-*"))
         return [path for path in found if is_abandoned(path.name)]
 
-    def scratch(self, folder: str, fingerprint: str) -> Path:
-        """What outlives an interrupted build of this artifact (checkpoints)."""
-        return self.root / folder / f"{SCRATCH}{fingerprint}"
-
     def kept_parts(self, stage: str) -> Path:
         """Where finished parts of a stage are kept for later builds."""
         return self.root / PARTS / stage
@@ -151,7 +148,7 @@ class Store:
             if not place.exists():
                 raise
             shutil.rmtree(staged, ignore_errors=True)
-        shutil.rmtree(self.scratch(artifact.folder, artifact.fingerprint), ignore_errors=True)
+        remove_scratch(place.parent, artifact.fingerprint)
         return place
 
     def point_latest(self, artifact: Artifact) -> None:
