@@ -256,6 +256,10 @@ def test_a_failed_expectation_is_one_line_with_examples():
     assert sentence(failed) == (
         "rows 0: doc_id: expected unique, found not so in 2 of 9 rows, for example doc_id a b, n 3 (r)"
     )
+    share = expected("expect_column_values_to_be_between", 0.6, False, column="unused_share", max_value=0.5)
+    named = share.model_copy(update={"batch": "vocabulary"})
+    assert sentence(named, "vocabulary") == "unused_share: expected at most 0.5, found 0.6 (r)"
+    assert sentence(named, "splitting") == "vocabulary: unused_share: expected at most 0.5, found 0.6 (r)"
 
 
 def test_numbered_batches_are_joined():

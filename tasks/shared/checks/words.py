@@ -126,10 +126,13 @@ def number(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def sentence(result: Expected) -> str:
-    """The expectation, what was observed, example rows and the reason, in one line."""
-    name = column(result)
-    text = f"{result.batch}: {f'{name}: ' if name else ''}expected {limit(result)}, found {observed(result)}"
+def sentence(result: Expected, stage: str = "") -> str:
+    """The expectation, what was observed, example rows and the reason, in one line.
+
+    A batch called like the `stage`, which the line begins with, is not named again.
+    """
+    about = [name for name in (result.batch, column(result)) if name not in {"", stage}]
+    text = ": ".join([*about, f"expected {limit(result)}, found {observed(result)}"])
     shown = "; ".join(examples(result)) if len(result.examples) > 1 or isinstance(result.observed, str) else ""
     return one_line(f"{text}{f', for example {shown}' if shown else ''} ({result.reason})", 1000)
 

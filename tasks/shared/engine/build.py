@@ -189,7 +189,7 @@ def check_artifact(build: Build, artifact: Artifact) -> CheckReport:
     report = CheckReport(key=build.stage.check_key(artifact, build.limits), results=outcomes)
     write_text(results, report.model_dump_json(indent=1) + "\n")
     for warning in report.warnings:
-        logger(build.stage.name).warning("%s: %s", build.stage.name, sentence(warning))
+        logger(build.stage.name).warning("%s: %s", build.stage.name, sentence(warning, build.stage.name))
     return report
 
 
@@ -203,6 +203,5 @@ def reject(build: Build, artifact: Artifact, report: CheckReport) -> CheckFailed
     }
     where = build.store.quarantine(build.store.locate(artifact), why)
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return CheckFailed(
-        f"check of {build.stage.name} failed: {sentence(failures[0])}{more}; see {where / 'quarantine.json'}", where
-    )
+    first = sentence(failures[0], build.stage.name)
+    return CheckFailed(f"check of {build.stage.name} failed: {first}{more}; see {where / 'quarantine.json'}", where)
