@@ -118,6 +118,8 @@ def test_a_failing_check_stops_the_run_and_quarantines_the_artifact(pipeline: Pi
     assert not (pipeline.data / "02_cleaned").exists()
     assert not (pipeline.data / "01_documents/latest").exists()
     assert "failed" in pipeline("runs").out
+    told = pipeline("why").out.splitlines()
+    assert told[1:3] == ["extraction    not finished", f"{'':<13} first time: the stage has no artifact yet"]
     assert built(pipeline.statuses()) == STAGES
 
 

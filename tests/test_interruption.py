@@ -87,6 +87,7 @@ def test_sigterm_and_a_closed_terminal_end_the_run_and_its_server(
     (record,) = [json.loads(path.read_text()) for path in (alone.data / "runs").glob("*.json")]
     said = [record[key] for key in ("status", "message", "current_stage")]
     assert said == ["interrupted", "terminated during training", "training"]
+    assert record["current_reasons"] == ["first time: the stage has no artifact yet"]
     wait_until(lambda: all(map(gone, family)))  # the temporary server is one of them
     assert unfinished(alone) == []
 

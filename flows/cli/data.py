@@ -40,7 +40,7 @@ def why(stage: str | None, run_id: str | None, config: Path, as_json: bool) -> N
 
     record = find_run(open_store(config), run_id)
     stages = [entry for entry in record.stages if stage in {None, entry.stage}]
-    print_result(tables.why_as_json(record, stages), as_json, tables.show_why, record, stages)
+    print_result(tables.why_as_json(record, stages, stage), as_json, tables.show_why, record, stages, stage)
 
 
 @click.command()

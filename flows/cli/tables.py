@@ -77,18 +77,30 @@ def _show_metrics(metrics: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def why_as_json(record: RunRecord, stages: Sequence[StageRecord]) -> dict[str, Any]:
+def why_as_json(record: RunRecord, stages: Sequence[StageRecord], stage: str | None) -> dict[str, Any]:
     """Why each stage was built or reused, as `why --json` prints it."""
     kept = {"stage", "status", "reasons", "parts", "fingerprint"}
-    return {"run": record.id, "stages": [entry.model_dump(mode="json", include=kept) for entry in stages]}
+    done = [entry.model_dump(mode="json", include=kept) for entry in stages]
+    return {"run": record.id, "stages": done, "stopped": _stopped(record, stage)}
 
 
-def show_why(record: RunRecord, stages: Sequence[StageRecord]) -> None:
-    """A line per stage, and one per reason."""
+def _stopped(record: RunRecord, stage: str | None) -> dict[str, Any] | None:
+    """The stage that the run ended in, and why it was being built; None if there is none, or `stage` is another."""
+    if not record.current_reasons or stage not in {None, record.current_stage}:
+        return None
+    return {"stage": record.current_stage, "reasons": record.current_reasons}
+
+
+def show_why(record: RunRecord, stages: Sequence[StageRecord], stage: str | None) -> None:
+    """A line per stage, and one per reason; with a `stage`, about that one."""
     console.print(f"run {record.id}, {record.status}")
     for entry in stages:
         console.print(f"{entry.stage:<13} {entry.status}" + ("" if entry.reasons else ": nothing relevant has changed"))
         for reason in [*entry.reasons, *filter(None, [entry.parts])]:
+            console.print(f"{'':<13} {escape(reason)}")
+    if stopped := _stopped(record, stage):
+        console.print(f"{stopped['stage']:<13} not finished")
+        for reason in stopped["reasons"]:
             console.print(f"{'':<13} {escape(reason)}")
     if record.status in {"failed", "interrupted"} and record.message:
         console.print(f"{record.status}: {escape(record.message)}")

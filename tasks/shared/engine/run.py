@@ -146,6 +146,9 @@ class Run:
         order = replace(order, site=self.record.settings.get("site_url"))
         with _lock(order):
             order = self._look_up(order)
+            if order.existing is None:
+                self.record.current_reasons = order.reasons
+                self.record.save(self.store)  # for a run that is killed
             with transaction():
                 artifact = self._build_and_check(order)
                 self.store.commit(artifact)
@@ -210,6 +213,7 @@ class Run:
 
     def _remember(self, order: Build, artifact: Artifact, seconds: float) -> None:
         stage, reused = order.stage.name, order.existing is not None
+        self.record.current_reasons = []
         self.record.stages.append(
             StageRecord(
                 stage=stage,

@@ -54,6 +54,8 @@ class RunRecord(BaseModel):
     metrics: dict[str, Any] | None = None
     current_stage: str = ""
     """The stage that is running, or the last one."""
+    current_reasons: list[str] = []
+    """Why that stage is being built; empty once it is done."""
     decision: str = ""
     """What happened to the champion, in a sentence."""
     quarantine: str = ""
