@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from evaluation_inputs import make_inputs
 
@@ -24,6 +25,8 @@ from tasks.splitting.labelled import ALWAYS, choose_texts
 from tasks.stacking.out_of_fold import in_common
 from tasks.stacking.settings import StackingSettings
 from tasks.stacking.task import stack
+
+OTHER_ORDER = [23, *range(23)]
 
 
 def test_a_sample_has_every_label_and_grows_with_its_bound() -> None:
@@ -84,3 +87,27 @@ def test_members_without_texts_in_common_are_refused() -> None:
     assert [list(some.doc_ids) for some in common.values()] == [["a", "c"]] * 2
     with pytest.raises(ArtifactError, match="different texts"):
         in_common({"words": made("a", "b", "c"), "counts": made("a", "d")})
+
+
+@pytest.mark.parametrize(
+    ("damage", "columns"),
+    [
+        (lambda table: table.slice(1), {"predicted_or_left_out", "other_texts"}),
+        (lambda table: table.take([0, *range(table.num_rows)]), {"predicted_or_left_out", "other_texts", "duplicates"}),
+        (lambda table: table.set_column(1, table.schema.field(1), table["label"].take(OTHER_ORDER)), {"other_texts"}),
+    ],
+)
+def test_a_labelled_text_that_is_lost_repeated_or_relabelled_fails_the_check(tmp_path: Path, damage, columns) -> None:
+    inputs = make_inputs(tmp_path)
+    linear = tmp_path / "linear-of-its-own"
+    linear.mkdir()
+    settings = LinearSettings(members=("words",), C=(1.0,))
+    texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
+    fit_linear.function(settings, linear, **texts, scratch=tmp_path / "fits")
+    file = linear / "words.out-of-fold.parquet"
+    pq.write_table(damage(pq.read_table(file)), file)
+    results = run_contract(contract, linear, texts, settings, LinearLimits(min_gain_over_majority=-1))
+    failed = {
+        result.arguments.get("column_A", result.arguments.get("column")) for result in results if not result.success
+    }
+    assert failed == columns

@@ -93,7 +93,8 @@ def test_the_checks_pass_and_notice_damage(folders: dict[str, Path], tmp_path: P
     from tasks.stacking import contract
 
     results = run_contract(contract, folders["model"], {}, StackingSettings(), StackingLimits())
-    results += run_contract(linear_contract, folders["linear"], {}, LinearSettings(), LinearLimits())
+    texts = {"cleaned": folders["cleaned"], "splits": folders["splits"]}
+    results += run_contract(linear_contract, folders["linear"], texts, LinearSettings(), LinearLimits())
     assert [result.reason for result in results if not result.success] == []
     copy = shutil.copytree(folders["model"], tmp_path / "copy")
     shutil.rmtree(next(path for path in copy.iterdir() if path.is_dir()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import great_expectations.expectations as gxe
@@ -12,10 +12,13 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.linear.member import LinearMember
+from tasks.linear.sample import sample
 from tasks.linear.schema import LABELS, out_of_fold_file
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.shared.checks.batch import CheckBatch
-from tasks.shared.out_of_fold import read_out_of_fold
+from tasks.shared.out_of_fold import OutOfFold, read_out_of_fold
+from tasks.shared.statistics.metrics import Ints
+from tasks.splitting.labelled import LabelledTexts, read_labels
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 
@@ -25,8 +28,31 @@ def batches(
 ) -> Iterator[CheckBatch]:
     """One row per member: aggregates of its weights and of its out-of-fold predictions."""
     label_names = json.loads((artifact / LABELS).read_text(encoding="utf-8"))
-    rows = [_aggregates(artifact, name, label_names) for name in settings.members]
+    known, sizes = read_labels(inputs["cleaned"], inputs["splits"])
+    rows = []
+    for name in settings.members:
+        predictions = read_out_of_fold(artifact / out_of_fold_file(name), label_names)
+        learned = sample(settings, name, known, sizes)
+        rows.append(
+            {
+                "member": name,
+                "labelled": len(known),
+                "predicted_or_left_out": len(predictions.doc_ids) + len(known) - len(learned),
+                "other_texts": _differing(predictions, known, learned),
+                **_aggregates(LinearMember.load(artifact / name), predictions),
+            }
+        )
     expectations = [
+        gxe.ExpectColumnPairValuesToBeEqual(
+            column_A="predicted_or_left_out",
+            column_B="labelled",
+            notes="no labelled text is lost: each is predicted, or left out for linear.*_max_megabytes",
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="other_texts",
+            max_value=0,
+            notes="the texts and labels are those of the training and validation splits",
+        ),
         gxe.ExpectColumnValuesToBeBetween(
             column="not_finite", max_value=0, notes="a single NaN makes every prediction NaN"
         ),
@@ -45,14 +71,18 @@ def batches(
     yield CheckBatch("members", pd.DataFrame(rows), expectations, key="member")
 
 
-def _aggregates(artifact: Path, name: str, label_names: Sequence[str]) -> dict[str, object]:
-    member = LinearMember.load(artifact / name)
-    predictions = read_out_of_fold(artifact / out_of_fold_file(name), label_names)
+def _differing(predictions: OutOfFold, known: LabelledTexts, learned: Ints) -> int:
+    """How many of the predictions are of another text, or have another label, than the one expected in their place."""
+    expected = zip([known.doc_ids[position] for position in learned.tolist()], known.labels[learned], strict=True)
+    found = zip(predictions.doc_ids, predictions.labels, strict=True)
+    return sum(mine != theirs for mine, theirs in zip(found, expected, strict=False))
+
+
+def _aggregates(member: LinearMember, predictions: OutOfFold) -> dict[str, object]:
     scores, labels = predictions.scores, predictions.labels
     accuracy = float((scores.argmax(axis=1) == labels).mean())
     arrays = (scores, member.weights, member.bias, member.idf)
     return {
-        "member": name,
         "not_finite": int(sum((~np.isfinite(array)).sum() for array in arrays)),
         "duplicates": len(predictions.doc_ids) - len(set(predictions.doc_ids)),
         "sum_error": float(np.abs(np.exp(scores.astype(np.float64)).sum(axis=1) - 1).max()),

@@ -81,10 +81,9 @@ def fit_linear(
 
 def _choose(settings: LinearSettings, name: Kind, known: LabelledTexts, sizes: Ints) -> Ints:
     """The positions of the texts that a member learns from; logs it if they are not all."""
-    from tasks.splitting.labelled import choose_texts
+    from tasks.linear.sample import most_megabytes, sample
 
-    most: float = getattr(settings, f"{name}_max_megabytes")
-    chosen = choose_texts(known.doc_ids, known.labels, sizes, int(most * 1e6))
+    chosen = sample(settings, name, known, sizes)
     if len(chosen) < len(known):
         logger("linear").info(
             "linear: %s learns from a sample, %s of %s labelled texts: they have %.3g megabytes, and "
@@ -94,7 +93,7 @@ def _choose(settings: LinearSettings, name: Kind, known: LabelledTexts, sizes: I
             f"{len(known):,}",
             sizes.sum() / 1e6,
             name,
-            most,
+            most_megabytes(settings, name),
         )
     return chosen
 
