@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,15 +165,20 @@ class DuplicateFinder:
 def shared_buckets(bands: Iterable[Hashes], documents: npt.NDArray[np.int64]) -> dict[int, list[int]]:
     """The buckets of each document that shares one with another: documents with equal numbers in one band.
 
-    Each of the `bands` has a number for every one of the `documents`, which are known by these positions.
+    Each of the `bands` has a number for every one of the `documents`, which are known by these positions. Buckets of
+    the same documents, as near duplicates have them in most bands, are one.
     """
-    buckets: defaultdict[int, list[int]] = defaultdict(list)
-    for band, numbers in enumerate(bands):
+    buckets: dict[bytes, None] = {}
+    for numbers in bands:
         places, names = repeated(numbers)
-        first = band * len(documents)
-        for document, name in zip(documents[places].tolist(), names.tolist(), strict=True):
-            buckets[document].append(first + name)
-    return dict(buckets)
+        bounds = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+        members = documents[places]
+        buckets.update((members[begin:end].tobytes(), None) for begin, end in pairwise(bounds) if end > begin)
+    of_document: defaultdict[int, list[int]] = defaultdict(list)
+    for bucket, content in enumerate(buckets):
+        for document in np.frombuffer(content, np.int64).tolist():
+            of_document[document].append(bucket)
+    return dict(of_document)
 
 
 def repeated(numbers: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

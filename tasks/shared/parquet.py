@@ -171,19 +171,13 @@ def read_row_groups(folder: Path, columns: Sequence[str]) -> Iterator[tuple[RowG
 def read_some_row_groups(
     groups: Sequence[RowGroup], columns: Sequence[str], footer: pq.FileMetaData | None = None
 ) -> pa.Table:
-    """Some columns of row groups of one file, in memory that is returned to the system; `footer` is that of the file.
-
-    Arrow's own allocator keeps freed memory: tens of MiB if small row groups are read repeatedly.
-    """
-    path, before = groups[0].path, pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
+    """Some columns of row groups of one file; `footer` is that of the file."""
+    path = groups[0].path
     try:
         with pq.ParquetFile(path, metadata=footer) as file:
             return file.read_row_groups([group.number for group in groups], list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
-    finally:
-        pa.set_memory_pool(before)
 
 
 def read_table(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -120,7 +120,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=512)
 def _footer(path: Path, _stamp: tuple[int, ...]) -> pq.FileMetaData:
     return pq.read_metadata(path)
 
