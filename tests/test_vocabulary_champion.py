@@ -7,14 +7,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Pipeline, write_corpus
+from hypothesis import given
+from hypothesis import strategies as st
 from token_corpus import document, write_artifacts
 
 from tasks.shared.errors import ArtifactError
 from tasks.shared.store.artifacts import describe, read_manifest
+from tasks.vocabulary.bpe import learn_merges
+from tasks.vocabulary.champion import token_counts
+from tasks.vocabulary.count import count_pieces
 from tasks.vocabulary.settings import VocabularySettings
 from tasks.vocabulary.task import learn_vocabulary
+from tasks.vocabulary.tokenizer import Encoder
+from tasks.vocabulary.tokenizer_file import Vocabulary
 
 KEEP = {"size": 400, "keep": "champion"}
 
@@ -62,6 +70,37 @@ def test_other_words_have_it_learned_anew(champion: Path, tmp_path: Path) -> Non
     assert "vocabulary.max_fertility_rise is 1.0%; the share of rare tokens rose by" in summary["learned_anew_because"]
     learn(tmp_path / "anew", texts, size=400)
     assert describe(tmp_path / "now/out") == describe(tmp_path / "anew/out")
+
+
+KINDS = [
+    "a",
+    "ab",
+    "it's",
+    "'s",
+    "'",
+    "1",
+    "é" * 65,
+    "#" * 70,
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    "\n" * 65,
+    "\t\u3000",
+    "\x00",
+    "—",
+]
+
+
+@given(st.lists(st.sampled_from(KINDS), max_size=20), st.lists(st.sampled_from(KINDS), max_size=20))
+def test_tokens_of_pieces_are_counted_as_if_each_were_encoded(learned: list[str], present: list[str]) -> None:
+    counted = count_pieces(["".join(present)])
+    pieces, times = [piece.encode() for piece in counted], np.array([*counted.values()], np.int64)
+    encoder = Encoder(Vocabulary(tuple(learn_merges(["".join(learned)], 290))))
+    expected = np.zeros(encoder.size, np.int64)
+    for piece, often in counted.items():
+        np.add.at(expected, encoder.encode_one(piece), often)
+    assert token_counts(encoder, pieces, times).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(

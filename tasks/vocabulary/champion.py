@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,12 @@ import numpy.typing as npt
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_table
 from tasks.vocabulary.schema import DATASET, LEARNED, TOKENIZER
-from tasks.vocabulary.tokenizer_file import PATTERN, read_vocabulary
+from tasks.vocabulary.tokenizer_file import FIRST_BYTE, PATTERN, read_vocabulary
 
+if TYPE_CHECKING:
+    from tasks.vocabulary.tokenizer import Encoder
+
+LINE_BREAK = FIRST_BYTE + ord("\n")
 RARE = 5
 """A token is rare if the texts that the vocabulary was learned from use it fewer times."""
 SIZE_WITHIN = 0.25
@@ -77,17 +81,17 @@ def measure_fit(
 
     Raises ArtifactError if the vocabulary is damaged.
     """
-    if why_not := _asked_otherwise(champion, asked):
+    before = Asked.read(champion)
+    if before is None or (vocabulary := read_vocabulary(champion / TOKENIZER)).pattern != PATTERN:
+        return Fit("an earlier version of corpusflow learned the champion's", {})
+    if why_not := _asked_otherwise(before, asked):
         return Fit(why_not, {})
     from tasks.vocabulary.tokenizer import Encoder  # tiktoken
 
-    encoder = Encoder.from_file(champion / TOKENIZER)
+    encoder = Encoder(vocabulary)
     table = read_table(champion / DATASET, ["bytes", "count"])
     then, lengths = table["count"].to_numpy(), np.array([len(token) for token in table["bytes"].to_pylist()], np.int64)
-    encoded = [encoder.encode_one(piece.decode()) for piece in pieces]
-    every = np.repeat(times, [len(ids) for ids in encoded])
-    now = np.zeros(encoder.size, np.int64)
-    np.add.at(now, np.concatenate([*encoded, np.empty(0, np.int64)]).astype(np.int64), every)
+    now = token_counts(encoder, pieces, times)
     rare = then < RARE
     fertility = [float(counts.sum() / max(1, (counts * lengths).sum())) for counts in (then, now)]
     rare_share = [float(counts[rare].sum() / max(1, counts.sum())) for counts in (then, now)]
@@ -103,10 +107,24 @@ def measure_fit(
     return Fit("; ".join(reasons), figures)
 
 
-def _asked_otherwise(champion: Path, asked: Asked) -> str:
-    before = Asked.read(champion)
-    if before is None or read_vocabulary(champion / TOKENIZER).pattern != PATTERN:
-        return "an earlier version of corpusflow learned the champion's"
+def token_counts(encoder: Encoder, pieces: Sequence[bytes], times: Counts) -> Counts:
+    """How often texts use each token, [size], if each of these distinct pieces occurs so many times.
+
+    All pieces but line breaks are encoded as one text, each with a line break after it: no piece has both.
+    """
+    is_break = np.array([piece[:1] == b"\n" for piece in pieces], bool)
+    lines = b"".join(piece + b"\n" for piece in pieces if piece[:1] != b"\n")
+    ids = encoder.encode_one(lines.decode())
+    ends = ids == LINE_BREAK
+    line = np.cumsum(ends)[~ends]
+    counts = np.zeros(encoder.size, np.int64)
+    np.add.at(counts, ids[~ends], times[~is_break][line])
+    for number in np.flatnonzero(is_break).tolist():
+        np.add.at(counts, encoder.encode_one(pieces[number].decode()), times[number])
+    return counts
+
+
+def _asked_otherwise(before: Asked, asked: Asked) -> str:
     if (before.size, before.min_count) != (asked.size, asked.min_count):
         return "vocabulary.size or vocabulary.min_count changed"
     if abs(asked.tokens - before.tokens) > SIZE_WITHIN * before.tokens:
