@@ -1,7 +1,8 @@
 """Rows of documents in the order of their ids, for a corpus of any size.
 
 An external merge sort: chunks of bounded size are sorted in memory and written to disk, then merged. In memory are one
-chunk at most, then a few rows of each. A corpus of a single chunk never touches the disk.
+chunk at most, then a few rows of each. A corpus of a single chunk never touches the disk. Of a larger one, nearly all
+texts do, uncompressed: compression would take half of the sort's time, and save a tenth to two fifths of the bytes.
 """
 
 from __future__ import annotations
@@ -57,8 +58,7 @@ def _sorted(chunk: list[pa.RecordBatch], bytes_at_once: int) -> Iterator[pa.Reco
 
 
 def _write(batches: Iterator[pa.RecordBatch], file: Path) -> Path:
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, DOCUMENTS, options=options) as writer:
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, DOCUMENTS) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return file
