@@ -200,6 +200,13 @@ def test_a_killed_batch_resumes_with_the_same_result(pipeline: Pipeline):
     assert json.loads(Path(again.json["path"], "_predictions.json").read_text())["rows"] == 6000
     other = pipeline("predict-batch", str(pipeline.texts), "--json")
     assert other.json["path"] != again.json["path"]
+    frame.head(0).to_parquet(pipeline.root / "none.parquet")
+    for _ in range(2):
+        none = pipeline("predict-batch", "none.parquet", "--doc-id-column", "id", "--json")
+        assert (none.code, none.json["rows"]) == (0, 0), none.err
+        assert "predict: none.parquet has no rows, so its predictions have none: " in none.err
+        assert "0 texts" not in none.err
+        assert list(read(none.json)) == list(table)
     assert set(read(other.json)["doc_id"]) == {
         p.relative_to(pipeline.texts).as_posix() for p in pipeline.texts.rglob("*.txt")
     }

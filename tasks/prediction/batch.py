@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,14 +77,15 @@ def predict_parts(job: PredictionJob, texts: Iterable[Document], source: Path) -
 
 def _predict(job: PredictionJob, classifier: TextClassifier, texts: Iterable[Document], source: Path) -> dict[str, Any]:
     rows = empty = reused = parts = 0
-    for parts, part in enumerate(batched(texts, job.part_rows), 1):
+    for parts, part in enumerate(_at_least_one(batched(texts, job.part_rows)), 1):
         path = job.folder / f"part-{parts - 1:05d}.parquet"
         if path.exists():
             reused += 1
         else:
             with replacing(path) as unfinished:
                 pq.write_table(_predicted(job, classifier, part), unfinished, compression="zstd")
-            log.info("predict: part %d finished, %s texts so far", parts, f"{rows + len(part):,}")
+            if part:
+                log.info("predict: part %d finished, %s texts so far", parts, f"{rows + len(part):,}")
         rows += len(part)
         empty += pq.read_table(path, columns=["predicted"])["predicted"].null_count
     if empty:
@@ -100,8 +101,17 @@ def _predict(job: PredictionJob, classifier: TextClassifier, texts: Iterable[Doc
         "finished": now(),
     }
     write_text(job.folder / MANIFEST, json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
-    log.info("predict: %s texts in %d parts, %d of them reused: %s", f"{rows:,}", parts, reused, job.folder)
+    if rows:
+        log.info("predict: %s texts in %d parts, %d of them reused: %s", f"{rows:,}", parts, reused, job.folder)
+    else:
+        log.warning("predict: %s has no rows, so its predictions have none: %s", source, job.folder)
     return summary
+
+
+def _at_least_one(parts: Iterator[list[Document]]) -> Iterator[list[Document]]:
+    """The parts; an empty one if there are none, so that a table without rows has predictions that can be read."""
+    yield next(parts, [])
+    yield from parts
 
 
 def _predicted(job: PredictionJob, classifier: TextClassifier, part: Sequence[Document]) -> pa.Table:
