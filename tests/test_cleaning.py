@@ -163,6 +163,14 @@ def test_a_text_longer_than_a_piece_is_hashed_alike(monkeypatch):
     assert np.array_equal(shingles(text, 3), whole)
 
 
+def test_a_word_without_end_counts_as_words_that_do_not_depend_on_where_it_stands(monkeypatch):
+    monkeypatch.setattr("tasks.cleaning.shingles._PIECE_BYTES", 50)
+    endless = "".join(random.Random(3).choices("abcdefgh", k=170))
+    (alone, *within) = [shingles(f"{before}{endless}", 1) for before in ("", "a, ", "some words " * 9, "-" * 49)]
+    assert len(alone) == 4
+    assert all(len(np.intersect1d(alone, found)) == 4 for found in within)
+
+
 def test_jaccard():
     a, b = np.array([1, 2, 3], np.uint64), np.array([2, 3, 4], np.uint64)
     assert jaccard(a, b) == 0.5

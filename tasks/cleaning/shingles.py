@@ -4,7 +4,7 @@ Words are consecutive letters and digits, in lower case, so that a changed comma
 Shingles are 64-bit hashes, computed for a whole text at once: a word's hash is a polynomial of its bytes, taken
 from prefix sums (Karp and Rabin, Efficient randomized pattern-matching algorithms, 1987) with numpy's arithmetic
 modulo 2^64, so it is the same in every process. Text without spaces between words (Chinese, Thai) makes long words,
-for which the comparison is stricter.
+for which the comparison is stricter. A word of more than a mebibyte counts as several, cut from its beginning on.
 """
 
 from __future__ import annotations
@@ -62,8 +62,10 @@ def _word_hashes(text: bytes) -> Hashes:
     start = 0
     while start < len(text):
         end = min(start + _PIECE_BYTES, len(text))
-        while end < len(text) and _IN_WORD[text[end]]:  # never cut a word
-            end += 1
+        if end < len(text) and _IN_WORD[text[end]]:  # the next piece begins with that word
+            inside = _IN_WORD[np.frombuffer(text, np.uint8, end - start, start)]
+            if not inside.all():
+                end -= int(inside[::-1].argmin())
         pieces.append(_hash_piece(np.frombuffer(text, np.uint8, end - start, start)))
         start = end
     return np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
