@@ -17,6 +17,7 @@ from tasks.extraction.text_files import (
     digest_files,
     is_system_file,
     read_text,
+    require_utf8_name,
     unreadable,
     warn_of,
     warn_of_tables,
@@ -135,10 +136,7 @@ def _visible(folder: Path, left_out: list[str], prefix: str = "") -> list[os.Dir
     except OSError as error:
         raise unreadable(folder, error) from error
     for entry in entries:
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError as error:
-            raise CorpusError(f"{folder}: the name {entry.name!r} is not UTF-8; rename it") from error
+        require_utf8_name(entry.name, folder)
     left_out += [prefix + entry.name for entry in entries if is_system_file(entry.name)]
     return [entry for entry in entries if not is_system_file(entry.name)]
 

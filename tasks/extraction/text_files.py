@@ -153,6 +153,14 @@ def digest_files(files: Iterable[tuple[str, Path]], known: KnownFiles | None = N
     return digest.hexdigest()
 
 
+def require_utf8_name(name: str, folder: object) -> None:
+    """Raises CorpusError for the name of a file or a folder that is not UTF-8: an id could not be made of it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"{folder}: the name {name!r} is not UTF-8; rename it") from error
+
+
 def unreadable(path: Path, error: OSError) -> CorpusError:
     """The error for a file or a folder that the system does not let us read."""
     advice = "check its permissions" if error.errno in {errno.EACCES, errno.EPERM} else "correct the path, or the disk"

@@ -17,6 +17,7 @@ from tasks.extraction.text_files import (
     digest_files,
     is_system_file,
     read_text,
+    require_utf8_name,
     unreadable,
     warn_of,
     warn_of_tables,
@@ -137,10 +138,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 def _require_text_file(path: Path) -> Path:
     """The path. Raises CorpusError unless it is a file, or a link to one, with a name in UTF-8."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        raise CorpusError(f"{path.parent}: the name {path.name!r} is not UTF-8; rename it") from error
+    require_utf8_name(path.name, path.parent)
     kind = what_it_is(path)
     if kind != "a file":
         linked = "a link to a folder" if kind == "a folder" else kind or "a broken link"
