@@ -171,10 +171,8 @@ class Learner:
         """Counts the pairs that begin at these places; all of them are new."""
         if not len(places):
             return
-        keys = (self._tokens[places].astype(np.int64) << _SHIFT) | self._tokens[self._next[places]]
-        order = np.argsort(keys)
-        keys = keys[order]
-        places = places[order]
+        places = places[np.argsort(self._keys_at(places))]
+        keys = self._keys_at(places)
         begins = np.append(True, keys[1:] != keys[:-1])
         starts = np.flatnonzero(begins)
         first = len(self._counts.values)
@@ -185,6 +183,9 @@ class Learner:
         self._counts.extend(counts)
         self._keys.extend(keys[starts])
         self._push(first + np.flatnonzero(counts >= self._floor))
+
+    def _keys_at(self, places: Numbers) -> npt.NDArray[np.int64]:
+        return (self._tokens[places].astype(np.int64) << _SHIFT) | self._tokens[self._next[places]]
 
 
 def _tokens_of(key: int) -> Merge:
