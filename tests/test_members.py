@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +25,7 @@ from tasks.shared.member import Member
 from tasks.shared.statistics.log_probabilities import Scores
 from tasks.splitting.labelled import deal_folds
 from tasks.stacking.weights import fit_stack
+from tasks.training.input import counting as token_counting
 from tasks.training.input.evidence import Evidence, learn_evidence, learn_pairs
 from tasks.training.input.vocabulary import WordVocabulary, split_words
 from tasks.training.loop.cross_fit import EvidenceOptions, Workplace, cross_fit
@@ -209,6 +212,28 @@ def test_a_networks_tables_depend_on_no_label_that_it_predicts_or_reads() -> Non
     assert (first.for_network(1).tokens[2] == second.for_network(1).tokens[2]).all()
     assert (first.for_network(1).tokens[0] != second.for_network(1).tokens[0]).any()
     assert (first.for_new_texts().tokens != second.for_new_texts().tokens).any()
+
+
+def test_frequencies_do_not_depend_on_how_many_texts_are_counted_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, labels = texts(9, 3)
+    folds = np.where(labels == 0, 2, np.arange(27) % 2 * 3)  # none has fold 1
+    words = WordVocabulary.learn(written, 1000)
+    ids = [*words.encode(written[:-1]), np.zeros(2, np.int32)]  # 0 is no entry
+    monkeypatch.setattr(token_counting, "BLOCK", 50)
+    counts = token_counting.count(iter(ids), words.size, labels, 3, folds)
+    for fold, entries in enumerate(counts.entries):
+        expected = np.zeros((words.size, 3))
+        for own, label in ((set(ids[at].tolist()), labels[at]) for at in np.flatnonzero(folds == fold).tolist()):
+            expected[sorted(own - {0}), label] += 1
+        np.testing.assert_array_equal(entries.toarray(), expected)
+
+
+def test_pairs_are_the_most_frequent_ones_of_two_texts_or_more() -> None:
+    ids = [np.array(some, np.int32) for some in ([2, 3, 2, 3], [3, 2, 3], [4, 5, 6], [4, 5, 3], [2, 3], [7])]
+    frequencies = Counter(pair for some in ids for pair in {(int(a), int(b)) for a, b in pairwise(some)})
+    assert {pair for pair, times in frequencies.items() if times > 1} == {(2, 3), (3, 2), (4, 5)}
+    assert [learn_pairs(ids, 10, most).keys.tolist() for most in (0, 1, 2, 9)] == [[], [23], [23, 32], [23, 32, 45]]
+    assert learn_pairs([np.array([2], np.int32)], 10, 9).keys.tolist() == []
 
 
 def test_shuffled_labels_are_predicted_at_chance() -> None:

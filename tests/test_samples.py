@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from evaluation_inputs import make_inputs
+from evaluation_inputs import TRAINING, make_inputs
+from training_texts import small, write_inputs
 
 from tasks.evaluation.settings import EvaluationSettings
 from tasks.evaluation.task import evaluate
@@ -19,12 +20,20 @@ from tasks.linear import contract
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.linear.task import fit_linear
 from tasks.shared.checks.runner import run_contract
-from tasks.shared.errors import ArtifactError
+from tasks.shared.errors import ArtifactError, TrainingError
 from tasks.shared.out_of_fold import OutOfFold
 from tasks.splitting.labelled import ALWAYS, choose_texts
 from tasks.stacking.out_of_fold import in_common
 from tasks.stacking.settings import StackingSettings
+from tasks.stacking.stacked import StackedClassifier
 from tasks.stacking.task import stack
+from tasks.tokenization.settings import TokenizationSettings
+from tasks.tokenization.task import tokenize
+from tasks.training import contract as training_contract
+from tasks.training.settings import TrainingLimits
+from tasks.training.task import train
+from tasks.vocabulary.settings import VocabularySettings
+from tasks.vocabulary.task import learn_vocabulary
 
 OTHER_ORDER = [23, *range(23)]
 
@@ -77,6 +86,90 @@ def test_a_member_that_learns_from_a_sample_says_so_and_joins_the_others(
     metrics = json.loads((report / "metrics.json").read_text())
     assert metrics["doubtful_labels"]["labelled"] == said["characters_texts"]
     assert metrics["baselines"]["tfidf_svm"]["accuracy"] > 0.8
+
+
+def test_an_rnn_that_learns_from_a_sample_says_so_and_joins_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inputs = make_inputs(tmp_path)
+    training, model, report = (tmp_path / name for name in ("sampled", "sampled-model", "report"))
+    for folder in (training, model, report):
+        folder.mkdir()
+    settings = TRAINING.model_copy(update={"max_megabytes": 0.0026})
+    texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
+    unread = {"tokens": tmp_path / "tokens", "vocabulary": tmp_path / "vocabulary"}
+    with caplog.at_level(logging.INFO, "corpusflow"):
+        said = train.function(settings, training, **texts, **unread, scratch=tmp_path / "sampled-scratch")
+    (line,) = [line for line in caplog.messages if "sample" in line]
+    expected = (
+        rf"training: rnn learns from a sample, {said['texts']} of 24 labelled texts: they have 0\.00\d+ megabytes"
+    )
+    assert re.fullmatch(rf"{expected}, and training\.max_megabytes is 0\.0026", line)
+    assert (said["rows"], said["networks"]) == (24, 5)
+    assert 10 <= said["texts"] < 20
+    predicted = pd.read_parquet(training / "rnn.out-of-fold.parquet")
+    assert len(predicted) == said["texts"]
+    assert predicted["doc_id"].is_monotonic_increasing
+    results = run_contract(training_contract, training, texts, settings, TrainingLimits())
+    assert [result.reason for result in results if not result.success] == []
+    together = stack.function(StackingSettings(min_standard_errors=0), model, linear=inputs.linear, training=training)
+    assert together["rows"] == 24
+    assert json.loads((model / "model.json").read_text())["out_of_fold"]["documents"] == said["texts"]
+    classifier = StackedClassifier.load(model, "cpu")
+    assert np.isfinite(classifier.log_probabilities(["w1 w2 w16"])).all()
+    assert np.isfinite(classifier.explain("w1 w2 w16", 0, 1).log_odds)
+    folders = inputs.for_the_stage(tmp_path / "calls") | {"training": training, "model": model}
+    evaluate.function(EvaluationSettings(bootstrap_samples=100, device="cpu"), report, **folders)
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["doubtful_labels"]["labelled"] == said["texts"]
+    assert set(metrics["members"]) == {"words", "characters", "counts", "rnn"}
+
+
+def test_a_sample_may_lack_a_label_and_have_few_folds_but_not_a_single_one(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path, per_label=7)
+    for name in ("linear", "training", "model"):
+        (tmp_path / name).mkdir()
+    settings = small(max_megabytes=0.00018, epochs=1)
+    said = train.function(settings, tmp_path / "training", **inputs, scratch=tmp_path / "scratch")
+    predicted = pd.read_parquet(tmp_path / "training" / "rnn.out-of-fold.parquet")
+    assert predicted["label"].tolist() == ["news", "fable"]  # of three
+    assert predicted["fold"].tolist() == [1, 0]
+    assert (said["texts"], said["networks"]) == (2, 2)
+    results = run_contract(training_contract, tmp_path / "training", inputs, settings, TrainingLimits())
+    assert [result.reason for result in results if not result.success] == []
+    texts = {"cleaned": inputs["cleaned"], "splits": inputs["splits"]}
+    fit_linear.function(LinearSettings(), tmp_path / "linear", **texts, scratch=tmp_path / "fits")
+    stack.function(StackingSettings(), tmp_path / "model", linear=tmp_path / "linear", training=tmp_path / "training")
+    for folder in ("single", "single-scratch"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(TrainingError, match=r"^all texts .* \(1\) are of one fold, .*; raise training\.max_megabytes"):
+        train.function(small(max_megabytes=1e-6), tmp_path / "single", **inputs, scratch=tmp_path / "single-scratch")
+
+
+def test_an_rnn_of_tokens_reads_those_of_its_sample(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path)
+    texts = {"cleaned": inputs["cleaned"], "splits": inputs["splits"]}
+    for name in ("tokens", "vocabulary", "all", "some", "learning", "encoding"):
+        (tmp_path / name).mkdir()
+    learn_vocabulary.function(
+        VocabularySettings(size=300), inputs["vocabulary"], **texts, scratch=tmp_path / "learning"
+    )
+    tokenize.function(
+        TokenizationSettings(),
+        inputs["tokens"],
+        **texts,
+        vocabulary=inputs["vocabulary"],
+        scratch=tmp_path / "encoding",
+    )
+    for name, megabytes in (("all", 1), ("some", 0.002)):
+        settings = small(input="embeddings", max_megabytes=megabytes, epochs=1)
+        said = train.function(settings, tmp_path / name, **inputs, scratch=tmp_path / f"{name}-scratch")
+        predicted = pd.read_parquet(tmp_path / name / "rnn.out-of-fold.parquet")
+        assert len(predicted) == said.get("texts", said["rows"])
+        assert ("texts" in said) == (name == "some")
+        read = np.load(tmp_path / f"{name}-scratch" / "inputs" / "ends.npy")
+        tokens = pd.read_parquet(inputs["tokens"] / "tokens").set_index("doc_id")["length"]
+        assert np.diff(read, prepend=0).tolist() == tokens[predicted["doc_id"]].tolist()
 
 
 def test_members_without_texts_in_common_are_refused() -> None:

@@ -140,8 +140,9 @@ def test_too_little_memory_stops_before_the_first_step(monkeypatch: pytest.Monke
 
 def test_networks_are_trained_at_once_only_if_their_memory_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.training.preflight.free_bytes", lambda _: 2**31)
-    fits = [fit_at_once(networks, Recipe(), EvidenceOptions(), 30_000, 20) for networks in (1, 3, 8)]
+    fits = [fit_at_once(networks, Recipe(), EvidenceOptions(), 30_000, 20, 10**6) for networks in (1, 3, 8)]
     assert fits == [True, True, False]
+    assert not fit_at_once(3, Recipe(), EvidenceOptions(), 30_000, 20, 10**8)
 
 
 def test_memory_is_bounded_for_thousands_of_labels() -> None:

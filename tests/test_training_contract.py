@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from training_texts import small, write_inputs
 
 from tasks.shared.errors import ArtifactError
-from tasks.shared.out_of_fold import OUT_OF_FOLD, write_out_of_fold
+from tasks.shared.out_of_fold import OUT_OF_FOLD, OutOfFold
 from tasks.training.schema import HISTORY
 from tasks.training.settings import TrainingLimits
 from tasks.training.task import train
@@ -83,6 +83,15 @@ def out_of_fold(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], 
     return damage
 
 
+def predicted(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    def damage(artifact: Path) -> None:
+        path = artifact / "rnn.out-of-fold.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return damage
+
+
+LOST = ("texts", "expect_column_pair_values_to_be_equal")
 DAMAGES: dict[str, tuple[Callable[[Path], None], set[tuple[str, str]]]] = {
     "loss is NaN": (history(lambda rows: rows.assign(train_loss=np.nan)), {("history", "train_loss")}),
     "loss is infinite": (history(lambda rows: rows.assign(validation_loss=np.inf)), {("history", "validation_loss")}),
@@ -99,6 +108,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], set[tuple[str, str]]]] = {
     "a text without a prediction": (
         out_of_fold(lambda scores: np.where(np.arange(len(scores))[:, None] == 0, np.nan, scores)),
         {("out of fold", "not_finite")},
+    ),
+    "a lost text": (predicted(lambda table: table.slice(1)), {LOST, ("texts", "other_texts")}),
+    "a repeated text": (
+        predicted(lambda table: table.take([0, *range(table.num_rows)])),
+        {LOST, ("texts", "other_texts"), ("out of fold", "repeated")},
     ),
     "NaN in a weight": (
         weights(lambda tensors: tensors["0.output.weight"].__setitem__((0, 0), np.nan)),
@@ -130,9 +144,7 @@ def test_a_bad_model_is_stopped(made: tuple[Path, dict[str, Path]], tmp_path: Pa
         (6, 0.3, -1, False),
     ],
 )
-def test_a_limit_below_zero_allows_for_chance(
-    texts: int, limit: float, behind: int, holds: bool, tmp_path: Path
-) -> None:
+def test_a_limit_below_zero_allows_for_chance(texts: int, limit: float, behind: int, holds: bool) -> None:
     from tasks.training.contract import out_of_fold as batch_of
 
     common, right = texts * 2 // 3, texts * 2 // 3 - behind
@@ -140,8 +152,7 @@ def test_a_limit_below_zero_allows_for_chance(
     predicted = np.array([label if number < right else 1 - label for number, label in enumerate(labels)])
     scores = np.log(np.where(np.eye(2)[predicted] == 1, 0.9, 0.1)).astype(np.float32)
     names = [str(number) for number in range(texts)]
-    write_out_of_fold(tmp_path / "scores.parquet", names, labels, labels, ["a", "b"], scores)
-    batch = batch_of(tmp_path / "scores.parquet", TrainingLimits(min_gain_over_majority=limit))
+    batch = batch_of(OutOfFold(names, labels, scores), TrainingLimits(min_gain_over_majority=limit))
     (floor,) = (one for one in batch.expectations if getattr(one, "column", None) == "gain")
     assert (batch.frame["gain"] >= floor.min_value).tolist() == [holds]
     if limit < 0:

@@ -35,7 +35,7 @@ def checkpointed(folder: Path, settings: TrainingSettings, **identity: object) -
     pairs = learn_pairs(IDS, WORDS.size, 1000)
     evidence = learn_evidence(IDS, pairs, KNOWN.labels, 3, KNOWN.folds, 0.5, 64)
     texts = TrainingTexts(cut(IDS, pairs, settings.window, 4), KNOWN.labels, 3, KNOWN.folds, WORDS.size)
-    checkpoints = Checkpoints(folder, {**_identity(settings, KNOWN), **identity})
+    checkpoints = Checkpoints(folder, {**_identity(settings, KNOWN, IDS), **identity})
     return train_fold(make_recipe(settings), texts, evidence.for_network(FOLD), FOLD, torch.device("cpu"), checkpoints)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from tasks.splitting.schema import SPLITS_SCHEMA
 from tasks.training.settings import TrainingSettings
 
 LABELS = ("fable", "news", "recipe")
+
+
+@dataclass(frozen=True)
+class WithTexts(LabelledTexts):
+    texts: list[str]
 
 
 def small(**changes: Any) -> TrainingSettings:
@@ -44,11 +50,11 @@ def texts(per_label: int = 10, labels: int = 3, seed: int = 0) -> tuple[list[str
     return [text(label, int(rng.integers(5, 40)), rng) for label in ids.tolist()], ids
 
 
-def labelled(per_label: int = 10, labels: int = 3, seed: int = 0) -> LabelledTexts:
+def labelled(per_label: int = 10, labels: int = 3, seed: int = 0) -> WithTexts:
     """The same as labelled texts, each a group of its own."""
     written, ids = texts(per_label, labels, seed)
     names = [f"{number:03d}" for number in range(len(written))]
-    return LabelledTexts(names, written, ids, deal_folds(ids, names, 5), [f"label {n}" for n in range(labels)])
+    return WithTexts(names, ids, deal_folds(ids, names, 5), [f"label {n}" for n in range(labels)], written)
 
 
 def write_inputs(folder: Path, per_label: int = 6) -> dict[str, Path]:

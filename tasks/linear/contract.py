@@ -17,8 +17,7 @@ from tasks.linear.schema import LABELS, out_of_fold_file
 from tasks.linear.settings import LinearLimits, LinearSettings
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.out_of_fold import OutOfFold, read_out_of_fold
-from tasks.shared.statistics.metrics import Ints
-from tasks.splitting.labelled import LabelledTexts, read_labels
+from tasks.splitting.labelled import read_labels
 
 SCHEMAS: Mapping[str, pa.Schema] = {}
 
@@ -38,7 +37,7 @@ def batches(
                 "member": name,
                 "labelled": len(known),
                 "predicted_or_left_out": len(predictions.doc_ids) + len(known) - len(learned),
-                "other_texts": _differing(predictions, known, learned),
+                "other_texts": known.at(learned).differing(predictions.doc_ids, predictions.labels),
                 **_aggregates(LinearMember.load(artifact / name), predictions),
             }
         )
@@ -69,13 +68,6 @@ def batches(
         ),
     ]
     yield CheckBatch("members", pd.DataFrame(rows), expectations, key="member")
-
-
-def _differing(predictions: OutOfFold, known: LabelledTexts, learned: Ints) -> int:
-    """How many of the predictions are of another text, or have another label, than the one expected in their place."""
-    expected = zip([known.doc_ids[position] for position in learned.tolist()], known.labels[learned], strict=True)
-    found = zip(predictions.doc_ids, predictions.labels, strict=True)
-    return sum(mine != theirs for mine, theirs in zip(found, expected, strict=False))
 
 
 def _aggregates(member: LinearMember, predictions: OutOfFold) -> dict[str, object]:

@@ -82,19 +82,10 @@ def fit_linear(
 def _choose(settings: LinearSettings, name: Kind, known: LabelledTexts, sizes: Ints) -> Ints:
     """The positions of the texts that a member learns from; logs it if they are not all."""
     from tasks.linear.sample import most_megabytes, sample
+    from tasks.splitting.labelled import log_sample
 
     chosen = sample(settings, name, known, sizes)
-    if len(chosen) < len(known):
-        logger("linear").info(
-            "linear: %s learns from a sample, %s of %s labelled texts: they have %.3g megabytes, and "
-            "linear.%s_max_megabytes is %g",
-            name,
-            f"{len(chosen):,}",
-            f"{len(known):,}",
-            sizes.sum() / 1e6,
-            name,
-            most_megabytes(settings, name),
-        )
+    log_sample(name, len(chosen), sizes, f"linear.{name}_max_megabytes", most_megabytes(settings, name))
     return chosen
 
 

@@ -10,7 +10,7 @@ CGROUP = Path("/sys/fs/cgroup")
 MIB = 2**20
 NEED_LESS = {
     "linear": "linear.characters_max_megabytes, linear.words_max_megabytes or runner.workers",
-    "training": "training.batch_size, training.evidence.max_pairs or runner.workers",
+    "training": "training.max_megabytes, training.batch_size or runner.workers",
     "evaluation": "linear.words_max_megabytes or runner.workers",
     "predict": "--part-rows",
 }

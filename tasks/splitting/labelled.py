@@ -7,22 +7,17 @@ weighed: a text's prediction comes from a model that has learned from neither th
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tasks.extraction.document import Document
 from tasks.shared.errors import TrainingError
+from tasks.shared.progress import logger
 from tasks.shared.statistics.metrics import Ints
-from tasks.splitting.documents import (
-    find_texts,
-    read_label_names,
-    read_split_documents,
-    read_split_sizes,
-    read_splits,
-)
+from tasks.splitting.documents import find_texts, read_label_names, read_split_sizes, read_splits
 
 FOLDS = 5
 LEARNED = {"train", "validation"}
@@ -34,10 +29,9 @@ ALWAYS = 100
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """The texts of the training and validation splits, in order of doc_id."""
+    """The texts of the training and validation splits, in order of doc_id; `read_texts` reads them."""
 
     doc_ids: Sequence[str]
-    texts: Sequence[str]
     labels: Ints
     """Class ids, [texts]."""
     folds: Ints
@@ -48,39 +42,71 @@ class LabelledTexts:
     def __len__(self) -> int:
         return len(self.doc_ids)
 
+    def at(self, positions: Ints) -> LabelledTexts:
+        """Those at these positions; of their folds none is empty."""
+        doc_ids = [self.doc_ids[position] for position in positions.tolist()]
+        folds = np.unique(self.folds[positions], return_inverse=True)[1]
+        return LabelledTexts(doc_ids, self.labels[positions], folds, self.label_names)
 
-def read_labelled_texts(cleaned: Path, splits: Path) -> LabelledTexts:
-    """Reads all texts into memory. Raises TrainingError if there are fewer than two labels, or one without texts."""
-    names = read_label_names(splits)
-    documents = [document for document in read_split_documents(cleaned, splits) if document.split in LEARNED]
-    return replace(_labelled(documents, names), texts=[document.text for document in documents])
+    def differing(self, doc_ids: Sequence[str], labels: Ints) -> int:
+        """How many of these are another text, or have another label, than the one in their place here."""
+        found, expected = zip(doc_ids, labels, strict=True), zip(self.doc_ids, self.labels, strict=True)
+        return sum(mine != theirs for mine, theirs in zip(found, expected, strict=False))
 
 
 def read_labels(cleaned: Path, splits: Path) -> tuple[LabelledTexts, Ints]:
-    """The same without texts, and the bytes of each text in UTF-8, [texts]."""
-    pairs = [pair for pair in read_split_sizes(cleaned, splits) if pair[0].split in LEARNED]
-    known = _labelled([document for document, _ in pairs], read_label_names(splits))
-    return known, np.array([size for _, size in pairs], np.int64)
+    """All labelled texts, and the bytes of each in UTF-8, [texts].
 
-
-def _labelled(documents: Sequence[Document], names: Sequence[str]) -> LabelledTexts:
+    Raises TrainingError if there are fewer than two labels, or one without texts.
+    """
+    names = read_label_names(splits)
     if len(names) < 2:
         raise TrainingError(f"the only label is {', '.join(names) or '(none)'}; a classifier needs two or more")
     number = {name: index for index, name in enumerate(names)}
-    labels = np.array([number[document.label] for document in documents], np.int64)
+    doc_ids, groups, of_labels, sizes = list[str](), list[str](), array("q"), array("q")
+    for document, size in read_split_sizes(cleaned, splits):
+        if document.split in LEARNED:
+            doc_ids.append(document.doc_id)
+            groups.append(document.doc_id if document.group == document.doc_id else document.group)  # one string
+            of_labels.append(number[document.label])
+            sizes.append(size)
+    labels = np.array(of_labels, np.int64)
     missing = [name for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True) if not count]
     if missing:
         raise TrainingError(
             f"no training text has the label {', '.join(missing)}; add texts, or change splitting.small_labels"
         )
-    folds = deal_folds(labels, [document.group for document in documents], FOLDS)
-    return LabelledTexts([document.doc_id for document in documents], (), labels, folds, names)
+    return LabelledTexts(doc_ids, labels, deal_folds(labels, groups, FOLDS), names), np.array(sizes, np.int64)
 
 
 def read_texts(cleaned: Path, splits: Path, positions: Ints) -> Iterator[str]:
     """Those of the labelled texts at these positions, which are in order; few are in memory at a time."""
     doc_ids = [document.doc_id for document in read_splits(splits) if document.split in LEARNED]
     return (text for _, text in find_texts(cleaned, [doc_ids[position] for position in positions.tolist()]))
+
+
+def sample(known: LabelledTexts, sizes: Ints, megabytes: float) -> Ints:
+    """The positions, in order, of the texts that a member learns from, by `choose_texts`; `sizes` in bytes [texts]."""
+    return choose_texts(known.doc_ids, known.labels, sizes, int(megabytes * 1e6))
+
+
+def log_sample(member: str, chosen: int, sizes: Ints, setting: str, megabytes: float) -> None:
+    """Logs that a member learns from that many texts, of `sizes` in bytes [texts], if they are not all.
+
+    `setting` is the key that says how many megabytes: "linear.words_max_megabytes" for example.
+    """
+    stage, _, _ = setting.partition(".")
+    if chosen < len(sizes):
+        logger(stage).info(
+            "%s: %s learns from a sample, %s of %s labelled texts: they have %.3g megabytes, and %s is %g",
+            stage,
+            member,
+            f"{chosen:,}",
+            f"{len(sizes):,}",
+            sizes.sum() / 1e6,
+            setting,
+            megabytes,
+        )
 
 
 def choose_texts(doc_ids: Sequence[str], labels: Ints, sizes: Ints, most: int) -> Ints:

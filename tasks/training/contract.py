@@ -18,8 +18,8 @@ from safetensors.numpy import load_file
 
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.errors import ArtifactError
-from tasks.shared.out_of_fold import OUT_OF_FOLD
-from tasks.splitting.labelled import FOLDS
+from tasks.shared.out_of_fold import OUT_OF_FOLD, OutOfFold, read_out_of_fold
+from tasks.splitting.labelled import FOLDS, LabelledTexts, read_labels, sample
 from tasks.training.models.files import WEIGHTS
 from tasks.training.schema import (
     GRADIENTS,
@@ -53,22 +53,33 @@ def batches(
         return
     history = pq.read_table(artifact / HISTORY_FILE).to_pandas()
     yield CheckBatch("history", history, list(_history(settings, limits)), key="epoch")
-    yield out_of_fold(artifact / OUT_OF_FOLD_FILE, limits)
+    known, sizes = read_labels(inputs["cleaned"], inputs["splits"])
+    predictions = read_out_of_fold(artifact / OUT_OF_FOLD_FILE, known.label_names)
+    learned = known.at(sample(known, sizes, settings.max_megabytes))
+    yield texts(predictions, learned, len(known))
+    yield out_of_fold(predictions, limits)
     yield CheckBatch("gradients", pq.read_table(artifact / GRADIENTS_FILE).to_pandas(), list(_gradients()))
     weights = weight_aggregates(artifact / MEMBER / WEIGHTS)
     yield CheckBatch("weights", weights, list(_weights()), key="tensor")
 
 
-def out_of_fold(path: Path, limits: TrainingLimits) -> CheckBatch:
+def texts(predictions: OutOfFold, learned: LabelledTexts, labelled: int) -> CheckBatch:
+    """Whether the predictions are of the texts that the RNN learned from; `labelled` texts are there altogether."""
+    row = {
+        "labelled": labelled,
+        "predicted_or_left_out": len(predictions.doc_ids) + labelled - len(learned),
+        "other_texts": learned.differing(predictions.doc_ids, predictions.labels),
+    }
+    return CheckBatch("texts", pd.DataFrame([row]), list(_texts()))
+
+
+def out_of_fold(predictions: OutOfFold, limits: TrainingLimits) -> CheckBatch:
     """Aggregates of the out-of-fold predictions, in one row."""
-    table = pq.read_table(path, schema=OUT_OF_FOLD).to_pandas()
-    scores = np.stack(table["log_probabilities"].to_list()).astype(np.float64)
-    names = sorted(table["label"].unique())
-    labels = table["label"].map({name: number for number, name in enumerate(names)}).to_numpy()
+    scores, labels = predictions.scores.astype(np.float64), predictions.labels
     accuracy = float((scores.argmax(axis=1) == labels).mean())
     row = {
         "texts": len(labels),
-        "repeated": int(table["doc_id"].duplicated().sum()),
+        "repeated": len(labels) - len(set(predictions.doc_ids)),
         "not_finite": int((~np.isfinite(scores)).sum()),
         "sum_error": float(np.abs(np.exp(scores).sum(axis=1) - 1).max()),
         "accuracy": accuracy,
@@ -132,6 +143,17 @@ def _history(settings: TrainingSettings, limits: TrainingLimits) -> Iterator[Exp
         yield gxe.ExpectColumnValuesToBeBetween(
             column=column, min_value=0, strict_min=True, notes="an epoch takes time and trains on tokens"
         )
+
+
+def _texts() -> Iterator[Expectation]:
+    yield gxe.ExpectColumnPairValuesToBeEqual(
+        column_A="predicted_or_left_out",
+        column_B="labelled",
+        notes="no labelled text is lost: each is predicted, or left out for training.max_megabytes",
+    )
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column="other_texts", max_value=0, notes="texts and labels are those of the training and validation splits"
+    )
 
 
 def _out_of_fold(limits: TrainingLimits, texts: int) -> Iterator[Expectation]:

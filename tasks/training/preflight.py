@@ -18,6 +18,8 @@ VALUES_PER_INPUT = 6
 """Floats per input feature of a token: the input, its gradient, and both pooled."""
 BLOCK_BYTES = 3 * 2**26
 """Dense evidence while tables are computed."""
+BYTES_PER_TOKEN = 20
+"""Of a token of the texts: its id and its pair's in the windows, and both counted."""
 WORKER_BYTES = 300 * 2**20
 """What a worker process has once it has imported its libraries."""
 
@@ -37,10 +39,20 @@ def check_memory(
             )
 
 
-def fit_at_once(networks: int, recipe: Recipe, options: EvidenceOptions | None, tokens: int, labels: int) -> bool:
-    """Whether there is memory on the CPU for the training of so many networks at once, each in its own process."""
+def fit_at_once(
+    networks: int, recipe: Recipe, options: EvidenceOptions | None, tokens: int, labels: int, read: int
+) -> bool:
+    """Whether there is memory on the CPU for the training of so many networks at once, each in its own process.
+
+    `tokens` is the size of the vocabulary, `read` the number of tokens of all texts.
+    """
     free = free_bytes(torch.device("cpu"))
-    each = WORKER_BYTES + step_bytes(recipe, options, tokens, labels) + table_bytes(options, tokens, labels)
+    each = (
+        WORKER_BYTES
+        + read * BYTES_PER_TOKEN
+        + step_bytes(recipe, options, tokens, labels)
+        + table_bytes(options, tokens, labels)
+    )
     return free is None or networks * each <= free
 
 

@@ -46,6 +46,11 @@ class TrainingSettings(Section):
         description="What the RNN reads: evidence, embeddings and label evidence of lower-cased words; or embeddings "
         "of BPE tokens alone.",
     )
+    max_megabytes: float = Field(
+        120.0,
+        gt=0,
+        description="Megabytes of text that the RNN learns from, at most; of more, a sample of every label.",
+    )
     evidence: EvidenceSettings = EvidenceSettings()
     cell: Literal["mingru", "minlstm", "gru", "lstm", "rnn", "tanh", "convolution"] = Field(
         "mingru", description="Recurrent cell; tanh and convolution have no recurrence, for comparison."

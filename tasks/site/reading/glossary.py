@@ -92,6 +92,7 @@ SUMMARIES = {
     },
     "splitting": {"moved": "texts that changed their split"},
     "vocabulary": {"used": "tokens in use", "training_tokens": "tokens in the training texts"},
+    "training": {"texts": "texts of the sample that it learned from"},
     "stacking": {
         "weights": "weights of the members",
         "accuracy": "accuracy out of fold",

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from tasks.shared.statistics.metrics import Ints
+from tasks.training.input.counting import Counts, Floats32, count
 from tasks.training.input.vocabulary import Ids
 
-Floats32 = NDArray[np.float32]
 BOUND, SCALE = 4.0, 0.5
 BLOCK = 2**24
 """Values of a block of dense evidence."""
@@ -54,33 +54,21 @@ class Pairs:
 
 def learn_pairs(texts: Sequence[Ids], tokens: int, max_pairs: int) -> Pairs:
     """The pairs in two or more texts, at most `max_pairs`, the most frequent ones; `tokens` is the number of ids."""
-    keys_of_texts = np.concatenate([np.zeros(0, np.int64), *(np.unique(_keys(ids, tokens)) for ids in texts)])
-    keys, frequencies = np.unique(keys_of_texts, return_counts=True)
-    kept = np.flatnonzero(frequencies > 1)
-    kept = np.sort(kept[np.argsort(-frequencies[kept], kind="stable")[:max_pairs]])
-    return Pairs(keys[kept], tokens)
+    keys, end = np.empty(sum(max(0, len(ids) - 1) for ids in texts), np.int64), 0
+    for ids in texts:
+        own = np.unique(_keys(ids, tokens))
+        keys[end : end + len(own)] = own
+        end += len(own)
+    keys = keys[:end]
+    keys.sort()
+    keys = keys[1:][keys[1:] == keys[:-1]]  # a pair in n texts, n - 1 times
+    found, times = np.unique(keys, return_counts=True)
+    kept = np.sort(np.argsort(-times, kind="stable")[:max_pairs])
+    return Pairs(found[kept], tokens)
 
 
 def _keys(ids: Ids, tokens: int) -> Ints:
     return ids[:-1].astype(np.int64) * tokens + ids[1:]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Document frequencies by fold."""
-
-    entries: Sequence[csr_array]
-    """Of each fold: texts with an entry and a label, [entries, labels]."""
-    texts: Floats32
-    """Texts with a label, [folds, labels]."""
-
-    def without(self, folds: Collection[int]) -> tuple[csr_array, Floats32]:
-        """The sums over the other folds: [entries, labels] and [labels]; zeros if there are none."""
-        others = [number for number in range(len(self.entries)) if number not in folds]
-        total = csr_array(self.entries[0].shape, dtype=np.float32)
-        for number in others:
-            total = total + self.entries[number]
-        return csr_array(total), np.asarray(self.texts[others].sum(axis=0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -149,22 +137,7 @@ def count_evidence(
 ) -> tuple[Counts, Counts]:
     """The document frequencies of tokens, and of pairs."""
     of_tokens = count(texts, pairs.tokens, labels, label_count, folds)
-    return of_tokens, count([pairs.ids(ids) for ids in texts], len(pairs.keys) + 1, labels, label_count, folds)
-
-
-def count(texts: Sequence[Ids], entries: int, labels: Ints, label_count: int, folds: Ints) -> Counts:
-    """Document frequencies, from the entries, the label and the fold of each text; entry 0 does not count."""
-    distinct = [np.unique(ids) for ids in texts]
-    sizes = [len(ids) for ids in distinct]
-    entry, label, fold = np.concatenate(distinct), np.repeat(labels, sizes), np.repeat(folds, sizes)
-    number = int(folds.max()) + 1
-    counted = []
-    for index in range(number):
-        here = (fold == index) & (entry > 0)
-        ones = np.ones(int(here.sum()), np.float32)
-        counted.append(csr_array((ones, (entry[here], label[here])), shape=(entries, label_count)))
-    of_labels = np.stack([np.bincount(labels[folds == index], minlength=label_count) for index in range(number)])
-    return Counts(counted, of_labels.astype(np.float32))
+    return of_tokens, count((pairs.ids(ids) for ids in texts), len(pairs.keys) + 1, labels, label_count, folds)
 
 
 def evidence(counts: csr_array, texts: Floats32, pseudo_count: float) -> Iterator[tuple[slice, Floats32]]:

@@ -68,10 +68,10 @@ def windows_per_text(texts: int, windows: int) -> int:
 def cut(texts: Sequence[Ids], pairs: Pairs | None, length: int, per_text: int) -> Windows:
     """The first `per_text` windows of up to `length` tokens of each text; a text's windows are equally long."""
     tokens, of_pairs, owner = [], [], []
-    for number, ids in enumerate(texts):
+    for number, text in enumerate(texts):
+        ids = text[: per_text * length]
         ends = ids if pairs is None else pairs.ids(ids)
-        parts = min(per_text, -(-len(ids) // length))
-        bounds = np.linspace(0, min(len(ids), per_text * length), parts + 1).astype(int)
+        bounds = np.linspace(0, len(ids), -(-len(ids) // length) + 1).astype(int)
         for start, stop in pairwise(bounds.tolist()):
             tokens.append(ids[start:stop])
             of_pairs.append(ends[start:stop])

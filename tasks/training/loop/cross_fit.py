@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from tasks.shared.runner.calls import IN_PROCESS, Call, run_calls
 from tasks.shared.statistics.log_probabilities import Scores
 from tasks.shared.statistics.metrics import Ints
-from tasks.training.input.evidence import NO_EVIDENCE, Evidence, Floats32, Pairs, learn_evidence, learn_pairs
+from tasks.training.input.counting import Floats32
+from tasks.training.input.evidence import NO_EVIDENCE, Pairs, Tables, learn_evidence, learn_pairs
 from tasks.training.input.vocabulary import Ids, Vocabulary
 from tasks.training.input.windows import windows_per_text
 from tasks.training.loop.checkpoint import Checkpoints
@@ -93,9 +94,8 @@ def cross_fit(
 
     About `windows` windows are cut altogether.
     """
-    pairs, evidence = _learn_evidence(options, vocabulary, ids, labels, label_count, folds)
-    per_text = windows_per_text(len(ids), windows)
-    axes = None if evidence is None else evidence.axes
+    pairs, tables = _learn_evidence(options, vocabulary, ids, labels, label_count, folds)
+    per_text, axes = windows_per_text(len(ids), windows), tables.axes
     pseudo_count = None if options is None else options.pseudo_count
     sizes = Sizes(label_count, vocabulary.size, recipe.window, per_text, pseudo_count)
     with TemporaryDirectory(prefix="corpusflow-") as temporary:
@@ -105,7 +105,6 @@ def cross_fit(
     scores = np.full((len(ids), label_count), np.nan, np.float32)
     for each in trained:
         scores[each.positions] = each.scores
-    tables = NO_EVIDENCE if evidence is None else evidence.for_new_texts()
     networks = [_network(each, axes, place.device) for each in trained]
     member = RnnMember(vocabulary, pairs, tables, networks, recipe.window, per_text, place.device)
     history = [row for each in trained for row in each.history]
@@ -157,9 +156,10 @@ def _learn_evidence(
     labels: Ints,
     label_count: int,
     folds: Ints,
-) -> tuple[Pairs | None, Evidence | None]:
+) -> tuple[Pairs | None, Tables]:
+    """The known pairs, and the tables for new texts, with the axes of all tables; the counts are not kept."""
     if options is None:
-        return None, None
+        return None, NO_EVIDENCE
     pairs = learn_pairs(ids, vocabulary.size, options.max_pairs)
     evidence = learn_evidence(ids, pairs, labels, label_count, folds, options.pseudo_count, options.dimensions)
-    return pairs, evidence
+    return pairs, evidence.for_new_texts()

@@ -14,7 +14,8 @@ import numpy as np
 
 from tasks.shared.arrays import save_array
 from tasks.shared.statistics.metrics import Ints
-from tasks.training.input.evidence import Evidence, Floats32, Pairs, count_evidence
+from tasks.training.input.counting import Floats32
+from tasks.training.input.evidence import Evidence, Pairs, count_evidence
 from tasks.training.input.vocabulary import Ids
 from tasks.training.input.windows import cut
 from tasks.training.loop.recipe import TrainingTexts

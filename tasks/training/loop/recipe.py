@@ -36,7 +36,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainingTexts:
-    """The labelled texts, cut into windows."""
+    """The labelled texts, or a sample of them, cut into windows."""
 
     windows: Windows
     labels: Ints

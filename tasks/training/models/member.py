@@ -40,7 +40,7 @@ class RnnMember:
     pairs: Pairs | None
     """None if the networks read embeddings alone."""
     tables: Tables
-    """One table, of all labelled texts."""
+    """One table, of all texts that the networks learned from."""
     networks: Sequence[Network]
     window: int
     """Tokens."""
