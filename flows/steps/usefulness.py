@@ -36,8 +36,10 @@ def train_unless_useless(run: Run, *, linear: Artifact, **inputs: Artifact) -> A
     verdict = judged_useless(run.store.locate(judged))
     assert verdict is not None
     logger("training").info(
-        "training: the RNN is not trained: %s, and there are %s now; training.when_useless: keep trains it",
+        "training: the RNN is not trained: %s; of labelled documents there were %s then, and there are %s now; "
+        "training.when_useless: keep trains it",
         verdict.sentence(),
+        f"{_made_by(run, judged, fit_linear).rows:,}",
         f"{linear.rows:,}",
     )
     return run(train, **inputs, judged=judged)
@@ -55,7 +57,8 @@ def _verdict(run: Run, linear: Artifact, inputs: dict[str, Artifact]) -> Artifac
     present = {train.name: recipe, fit_linear.name: linear.recipe, stack.name: stacking}
     for model in _models(run):
         if _same(run, model, present, linear) and find_damage(run.store.locate(model)) is None:
-            holds = abs(linear.rows - model.rows) <= HOLDS_WITHIN * model.rows
+            labelled = _made_by(run, model, fit_linear).rows  # then; the model's rows may be those of a sample
+            holds = abs(linear.rows - labelled) <= HOLDS_WITHIN * labelled
             useless = judged_useless(run.store.locate(model)) is not None
             return model if holds and useless else None
     return None
@@ -77,10 +80,8 @@ def _same(run: Run, model: Artifact, present: dict[str, Recipe], linear: Artifac
     from tasks.stacking.stacked import read_model  # numpy
 
     try:
-        earlier = {
-            stage.name: read_manifest(run.store.place(stage.folder, _made_by(model, stage))).recipe
-            for stage in (train, fit_linear)
-        } | {stack.name: model.recipe}
+        earlier = {stage.name: _made_by(run, model, stage).recipe for stage in (train, fit_linear)}
+        earlier |= {stack.name: model.recipe}
         label_names = read_model(run.store.locate(model))["label_names"]
     except ArtifactError:
         return False
@@ -91,8 +92,10 @@ def _same(run: Run, model: Artifact, present: dict[str, Recipe], linear: Artifac
     )
 
 
-def _made_by(model: Artifact, stage: Stage) -> str:
-    return str(model.lineage.get(stage.name, {}).get("fingerprint"))
+def _made_by(run: Run, model: Artifact, stage: Stage) -> Artifact:
+    """The artifact of a stage that a model was made from. Raises ArtifactError if it is gone."""
+    fingerprint = str(model.lineage.get(stage.name, {}).get("fingerprint"))
+    return read_manifest(run.store.place(stage.folder, fingerprint))
 
 
 def _way(recipe: Recipe) -> tuple[object, ...]:
