@@ -3,10 +3,12 @@
     python -m benchmarks.growth [--texts 5000 50000 …] [--to evaluation] [--check] [--folder F] [--json] [--plot F.svg]
     python -m benchmarks.growth --read F.json … --plot F.svg     # draws what --json has written
     python -m benchmarks.growth --to tokenization --texts 50000 --add 100 [--ids later] [--keep-vocabulary]
+    python -m benchmarks.growth --one training --texts 20000 --folder F/20000/20000 --set training.epochs=1
 
 The texts are those of `benchmarks.corpus`: 300 words, 20 labels. Each stage runs in a process of its own, with the
-settings of pipeline.yaml; a third of a second and some 150 MiB of each are Python and its libraries. `--check` adds the
-check of each stage. Processor seconds are those of the process and of the processes that it starts.
+settings of pipeline.yaml, changed by `--set`; a third of a second and some 150 MiB of each are Python and its
+libraries. `--check` adds the check of each stage, `--one` measures a stage whose inputs `--folder` has. Processor
+seconds are those of the process and of the processes that it starts.
 
 `--add` goes through the stages once more, with so many texts more, the parts that the first pass kept, and splits that
 continue the first ones; with `--keep-vocabulary` the vocabulary stays, too, if it suits them (`vocabulary.keep:
@@ -30,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpus import write
-from flows.pipeline.settings import Pipeline, load_settings
+from flows.pipeline.settings import Pipeline, load_settings, merge_overrides
 from flows.pipeline.stages import STAGES
 from tasks.shared.engine.stage import Stage
 from tasks.shared.parts.kept import KeptParts, in_words
@@ -62,7 +64,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON list on standard output")
     parser.add_argument("--plot", type=Path, help="draw processor time and peak memory by the number of texts")
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE", help="measure nothing: read what --json wrote")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="other settings"
+    )
+    parser.add_argument("--one", metavar="STAGE", help="this stage alone, in this process; prints JSON")
     parser.add_argument("--before", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -98,6 +103,7 @@ def _grow(folder: Path, texts: int, stages: list[str], options: argparse.Namespa
                 command += ["--folder", str(folder / str(number)), "--texts", str(number)]
                 command += ["--keep-vocabulary"] if options.keep_vocabulary else []
                 command += ["--kept", str(folder / "kept")] if options.add else []
+                command += [f"--set={change}" for change in options.changes]
                 done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
                 yield json.loads(done.stdout)
 
@@ -105,11 +111,10 @@ def _grow(folder: Path, texts: int, stages: list[str], options: argparse.Namespa
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs a stage or its check in this process: the folder has the texts and the output of the stages before."""
     kind, folder, texts = options.one, options.folder, options.texts[0]
-    table = {"source": "table", "table": {"path": str(folder / "texts")}}
-    if options.ids == "later":
-        table["table"]["doc_id_column"] = "number"  # type: ignore[index]
-    vocabulary = {"keep": "champion" if options.keep_vocabulary else "never"}
-    settings = load_settings(PROJECT / "pipeline.yaml", {"extraction": table, "vocabulary": vocabulary})
+    changes = ["extraction.source=table", f"extraction.table.path={folder / 'texts'}"]
+    changes += ["extraction.table.doc_id_column=number"] if options.ids == "later" else []
+    changes += [f"vocabulary.keep={'champion' if options.keep_vocabulary else 'never'}", *options.changes]
+    settings = load_settings(PROJECT / "pipeline.yaml", merge_overrides(changes))
     stage = STAGES[kind.removeprefix("check of ")]
     out = folder / stage.name
     inputs = {name: folder / MADE_BY.get(name, name) for name in _inputs(stage)}
