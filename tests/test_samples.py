@@ -182,6 +182,17 @@ def test_members_without_texts_in_common_are_refused() -> None:
         in_common({"words": made("a", "b", "c"), "counts": made("a", "d")})
 
 
+def test_a_text_larger_than_the_bound_leaves_room_for_the_others() -> None:
+    labels = np.arange(300) % 3
+    doc_ids, sizes = [f"{number:03d}" for number in range(300)], np.full(300, 100_000)
+    first = int(choose_texts(doc_ids, labels, sizes, 1)[0])
+    sizes[first] = 200_000_000
+    chosen = choose_texts(doc_ids, labels, sizes, 35_000_000)
+    assert set(chosen.tolist()) == set(range(300)) - {first}
+    books = choose_texts(doc_ids, labels, np.full(300, 5_000_000), 35_000_000)
+    assert np.bincount(labels[books]).tolist() == [3, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("damage", "columns"),
     [

@@ -25,6 +25,8 @@ LEARNED = {"train", "validation"}
 
 ALWAYS = 100
 """Texts of each label that a sample has, as far as there is room."""
+LARGE = 4_000_000
+"""Bytes; larger texts come into a sample after all others, or one of them would take the place of thousands."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,9 @@ def choose_texts(doc_ids: Sequence[str], labels: Ints, sizes: Ints, most: int) -
     """The positions, in order, of texts that together have at most `most` bytes: all of them if that is enough.
 
     Otherwise a sample of every label. A label's texts come in the order of a digest of their ids: first `ALWAYS` of
-    each label, one by one in turn, then all labels in proportion. So what is chosen for a lower bound is chosen for a
-    higher one, too, and additional texts displace few. Class ids `labels` and `sizes` in bytes are [texts].
+    each label, one by one in turn, then all labels in proportion; in the same way those beyond `LARGE`, after all
+    others. So what is chosen for a lower bound is chosen for a higher one, too, and additional texts displace few.
+    Class ids `labels` and `sizes` in bytes are [texts].
     """
     if sizes.sum() <= most:
         return np.arange(len(labels), dtype=np.int64)
@@ -124,7 +127,7 @@ def choose_texts(doc_ids: Sequence[str], labels: Ints, sizes: Ints, most: int) -
     rank = np.empty(len(labels), np.int64)
     rank[order] = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
     turn = np.where(rank < ALWAYS, rank - ALWAYS, (rank - ALWAYS) / counts[labels])
-    chosen = np.lexsort((labels, turn))
+    chosen = np.lexsort((labels, turn, sizes > LARGE))
     enough = np.searchsorted(np.cumsum(sizes[chosen]), most, "right")
     return np.sort(chosen[: max(1, enough)])
 
