@@ -141,11 +141,15 @@ def part_files(folder: Path) -> list[Path]:
 
 
 def read_batches(folder: Path, columns: Sequence[str] | None = None, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-    """The rows of a dataset in order, at most `rows` at a time."""
+    """The rows of a dataset in order, at most `rows` at a time.
+
+    Without Arrow's threads, each of which would keep tens of MiB, and without reading ahead, which is for remote files.
+    """
+    names = None if columns is None else list(columns)
     for path in part_files(folder):
         try:
-            with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(path, error) from error
 
