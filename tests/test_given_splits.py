@@ -39,9 +39,11 @@ def document(doc_id: str, label: str, given_split: str, group: str = "") -> Docu
     return Document(doc_id, label, "s", "t", group or doc_id, digest=doc_id, given_split=given_split)
 
 
-def assign_given(documents: list[Document], *settings: Any) -> tuple[dict[str, str], dict[str, Any]]:
+def assign_given(
+    documents: list[Document], shares: Any, seed: int, policy: Any
+) -> tuple[dict[str, str], dict[str, Any]]:
     """As `given.assign_given`, with documents and names of splits in place of columns and numbers."""
-    numbers, found = given_splits.assign_given(Rows.of_documents(documents), *settings)
+    numbers, found = given_splits.assign_given(Rows.of_documents(documents, seed), shares, policy)
     return by_name(documents, numbers), found
 
 

@@ -12,16 +12,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.cleaning.digest import read_digests, text_digest
 from tasks.cleaning.settings import CleaningSettings
 from tasks.cleaning.task import clean
-from tasks.extraction.document import Document
+from tasks.extraction.document import Document, document_rows
 from tasks.extraction.settings import ExtractionSettings
 from tasks.extraction.task import extract
 from tasks.promotion.unseen import find_new, find_new_labels
 from tasks.shared.parquet import PartWriter
 from tasks.splitting.earlier import find_earlier, read_splits_with_digests
+from tasks.splitting.rows import NONE
+from tasks.splitting.schema import SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import FoldSettings, SplittingLimits, SplittingSettings
 from tasks.splitting.task import split
 
@@ -239,7 +243,7 @@ def test_or_by_their_ids_if_those_are_gone(project: Project, tmp_path: Path, dam
         (first / "artifact.json").unlink()
     else:
         (first / "artifact.json").write_text("[]")
-    assert {document.digest for document in read_splits_with_digests(first)} == {""}
+    assert set(read_splits_with_digests(first)["digest"].to_pylist()) == {""}
     assert project.split(project.clean(settings)).equals(before)
 
 
@@ -250,8 +254,36 @@ def test_a_text_that_is_there_twice_continues_its_own_id_or_else_the_training_sp
         Document("c", split="test", digest="2"),
     ]
     today = [Document(name, digest="1") for name in "abx"] + [Document("y", digest="3"), Document("c", digest="3")]
-    found = find_earlier(today, earlier)
-    assert {doc_id: document.doc_id for doc_id, document in found.items()} == {"a": "a", "b": "b", "x": "b", "c": "c"}
+    assert earlier_splits(today, earlier) == {"a": "test", "b": "train", "x": "train", "c": "test"}
+
+
+def earlier_splits(today: list[Document], earlier: list[Document], rows: int = 1024) -> dict[str, str]:
+    """The split that each of today's documents had, by its id; `rows` are read at a time."""
+    before, now = (pa.Table.from_batches([document_rows(sorted(each), SPLITS_SCHEMA)]) for each in (earlier, today))
+    before, now = (pa.Table.from_batches(each.to_batches(rows), SPLITS_SCHEMA) for each in (before, now))
+    found = zip(now["doc_id"].to_pylist(), find_earlier(now, before), strict=True)
+    return {doc_id: SPLITS[number] for doc_id, number in found if number != NONE}
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> list[Document]:
+    ids = draw(st.sets(st.sampled_from("abcdefghij")))
+    digests = st.sampled_from(["", *"1234", *(text_digest(text) for text in "123")])
+    return [Document(doc_id, split=draw(st.sampled_from(SPLITS)), digest=draw(digests)) for doc_id in sorted(ids)]
+
+
+@given(documents(), documents(), st.integers(1, 4))
+def test_earlier_documents_are_found_by_the_rule(today, earlier, rows):
+    expected = {}
+    for document in today:
+        same_text = [other for other in earlier if other.digest and other.digest == document.digest]
+        same_id = [other for other in earlier if other.doc_id == document.doc_id]
+        if same_text:
+            found = min(same_text, key=lambda other: (other not in same_id, SPLITS.index(other.split)))
+            expected[document.doc_id] = found.split
+        elif same_id and not (same_id[0].digest and any(other.digest == same_id[0].digest for other in today)):
+            expected[document.doc_id] = same_id[0].split
+    assert earlier_splits(today, earlier, rows) == expected
 
 
 def test_the_digest_is_of_the_cleaned_text(tmp_path: Path):

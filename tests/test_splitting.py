@@ -1,5 +1,6 @@
 """Splitting: shares, coverage, groups, stability and folds."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -8,14 +9,16 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.extraction.document import Document
+from tasks.extraction.document import Document, document_rows
 from tasks.shared.errors import CorpusError
 from tasks.splitting import assign
-from tasks.splitting.rows import NONE, Rows
+from tasks.splitting.digests import digests_of_texts
+from tasks.splitting.rows import COLUMNS, NONE, Rows
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.units import majority_label, units
 
@@ -46,13 +49,13 @@ def assign_splits(documents, shares, seed=0, policy="fail", previous=None) -> di
     """As `assign.assign_splits`, with documents and names of splits in place of columns and numbers."""
     ids = sorted(document.doc_id for document in documents)
     numbers = [SPLITS.index(previous[doc_id]) if doc_id in previous else NONE for doc_id in ids] if previous else None
-    earlier = None if numbers is None else np.array(numbers, np.int32)
-    return by_name(documents, assign.assign_splits(Rows.of_documents(documents), shares, seed, policy, earlier))
+    earlier = None if numbers is None else np.array(numbers, np.int8)
+    return by_name(documents, assign.assign_splits(Rows.of_documents(documents, seed), shares, policy, earlier))
 
 
 def assign_fold(documents, shares, count, index, seed=0, policy="fail") -> dict[str, str]:
-    rows = Rows.of_documents(documents)
-    return by_name(documents, assign.assign_fold(rows, shares, count, index, seed, policy))
+    rows = Rows.of_documents(documents, seed)
+    return by_name(documents, assign.assign_fold(rows, shares, count, index, policy))
 
 
 def alone(counts: dict[str, int], start: int = 0) -> list[Document]:
@@ -312,12 +315,45 @@ def test_thousands_of_groups_are_split():
 @given(grouped())
 def test_groups_count_under_the_labels_of_their_units(documents):
     rows = Rows.of_documents(documents)
-    found = units(rows, seed=0)
+    found = units(rows)
     labels = rows.labels.names.take(found.labels).to_pylist()
     of_label = defaultdict(set)
     for group, label in zip(sorted({document.group for document in documents}), labels, strict=True):
         of_label[label].add(group)
     assert of_label == groups_by_label(documents)
+
+
+@given(grouped(), st.integers(1, 5), st.booleans())
+def test_rows_are_the_same_read_in_any_batches(documents, rows, renamed):
+    """Whether groups are named after one of their documents, as cleaning names them, or not."""
+    if renamed:
+        documents = [each._replace(group={"1-0": "a", "2-0": "0-1"}.get(each.group, each.group)) for each in documents]
+    documents = sorted(each._replace(digest=each.doc_id) for each in documents)
+    names = pa.schema([(name, pa.string()) for name in COLUMNS])
+    batches = pa.Table.from_batches([document_rows(documents, names)]).to_batches(rows)
+    found, at_once = Rows.of(batches, 3), Rows.of_documents(documents, 3)
+    for column in ("groups", "keys", "digests", "given"):
+        assert np.array_equal(getattr(found, column), getattr(at_once, column))
+    assert found.labels.names.take(found.labels.of).to_pylist() == [each.label for each in documents]
+    assert found.digests.tolist() == digests_of_texts(pa.array([each.doc_id for each in documents])).tolist()
+    number_of = {each.group: number for each, number in zip(documents, found.groups, strict=True)}
+    assert [number_of[each.group] for each in documents] == found.groups.tolist()
+    assert sorted(number_of.values()) == list(range(len(found.keys)))
+    own = {each.doc_id for each in documents if each.doc_id == each.group}
+    assert sorted(number_of, key=number_of.__getitem__) == sorted(number_of, key=lambda name: (name not in own, name))
+    for name, number in number_of.items():
+        expected = hashlib.blake2b(name.encode(), digest_size=16, key=(3).to_bytes(8, "little")).digest()
+        assert found.keys[number].astype(">u8").tobytes() == expected
+
+
+def test_a_digest_is_sixteen_bytes_whatever_it_was():
+    digits = ["27c35e6e9373877f29e562464e46497e", "", "27C35E6E9373877F29E562464E46497E", "1", "ä" * 16, "x" * 32]
+    found = digests_of_texts(pa.array(digits)).tolist()
+    assert found[:2] == [bytes.fromhex(digits[0]), b""]
+    assert len(set(found)) == len(digits)
+    assert digests_of_texts(pa.array(digits[:1] * 2)).tolist() == found[:1] * 2
+    assert digests_of_texts(pa.array(digits[5:])).tolist() == found[5:]
+    assert digests_of_texts(pa.array(digits).slice(3, 2)).tolist() == found[3:5]
 
 
 def test_equals_count_under_the_label_of_the_first_text():

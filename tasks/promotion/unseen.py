@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tasks.cleaning.labels import clean_label
-from tasks.extraction.document import Document
 from tasks.splitting.documents import read_label_names, read_splits
 from tasks.splitting.earlier import LEARNED, find_earlier
+from tasks.splitting.schema import SPLITS
 
 
-def find_new(today: Sequence[Document], earlier: Sequence[Document]) -> list[str]:
+def find_new(today: pa.Table, earlier: pa.Table) -> list[str]:
     """The ids of today's test documents whose texts neither model has learned from, in order.
 
-    `today` and `earlier` are the documents of the candidate's and of the champion's splits, with their digests. Not new
-    is a text of the champion's training and validation splits, an edited version of one (`find_earlier`), or a text of
-    the candidate's own; nor is a near duplicate of one of these, by today's groups.
+    `today` and `earlier` are the rows of the candidate's and of the champion's splits, with their digests. Not new is a
+    text of the champion's training and validation splits, an edited version of one (`find_earlier`), or a text of the
+    candidate's own; nor is a near duplicate of one of these, by today's groups.
     """
-    found = find_earlier(today, earlier)
-    learned = {d.digest for d in (*today, *earlier) if d.split in LEARNED and d.digest}
-    known = {d.group for d in today if d.digest in learned or (d.doc_id in found and found[d.doc_id].split in LEARNED)}
-    return [d.doc_id for d in today if d.split == "test" and d.group not in known]
+    names = pa.array(LEARNED)
+    learned = [table.filter(pc.is_in(table["split"], names))["digest"].combine_chunks() for table in (today, earlier)]
+    texts = pa.concat_arrays(learned)
+    same_text = pc.and_(pc.is_in(today["digest"], texts), pc.not_equal(today["digest"], ""))
+    continued = pa.array(np.isin(find_earlier(today, earlier), [SPLITS.index(name) for name in LEARNED]))
+    known = pc.unique(today["group"].filter(pc.or_(same_text, continued)))
+    tested = today.filter(pc.and_(pc.equal(today["split"], "test"), pc.invert(pc.is_in(today["group"], known))))
+    return list(tested["doc_id"].to_pylist())
 
 
 def find_new_labels(splits: Path, champion_splits: Path) -> list[str]:

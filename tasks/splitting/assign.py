@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.shared.errors import CorpusError
-from tasks.splitting.rows import NONE, Ints, Mask, Rows
+from tasks.splitting.rows import NONE, Ints, Mask, Rows, Splits
 from tasks.splitting.schema import SPLITS
-from tasks.splitting.stratify import Counts, stratify
+from tasks.splitting.stratify import stratify
 from tasks.splitting.units import Units, small_labels, units
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
 def assign_splits(
     rows: Rows,
     shares: Mapping[str, float],
-    seed: int = 0,
     policy: SmallLabels = "fail",
-    previous: Ints | None = None,
-) -> Ints:
+    previous: Splits | None = None,
+) -> Splits:
     """The place in `SPLITS` of each document's split, NONE if its label is dropped; the three `shares` sum to 1.
 
     Documents that have an earlier split (`previous`, NONE for the others) stay where they were, with two exceptions:
@@ -39,7 +38,7 @@ def assign_splits(
     split (see `stratify`). Raises CorpusError if a label has fewer than three groups and `policy` is "fail", or if
     there is only one label.
     """
-    kept, all_units, chosen = _apply_policy(rows, policy, len(SPLITS), "three splits", seed, previous)
+    kept, all_units, chosen = _apply_policy(rows, policy, len(SPLITS), "three splits", previous)
     stratify(all_units, chosen, [shares[name] for name in SPLITS])
     return _by_document(kept, all_units)
 
@@ -49,9 +48,8 @@ def assign_fold(
     shares: Mapping[str, float],
     count: int,
     index: int,
-    seed: int = 0,
     policy: SmallLabels = "fail",
-) -> Ints:
+) -> Splits:
     """The place in `SPLITS` of each document's split, with fold `index` of `count` as the test split.
 
     The folds are those of scikit-learn's `StratifiedKFold` over the documents in the order of their digests, so they
@@ -60,10 +58,10 @@ def assign_fold(
     the ratio of train to validation. With three folds or more, a label that is in every fold is in both. Raises
     CorpusError as `assign_splits` does, for labels with fewer groups than folds.
     """
-    kept, all_units, chosen = _apply_policy(rows, policy, count, f"{count} folds", seed, by_text=True)
+    kept, all_units, chosen = _apply_policy(rows, policy, count, f"{count} folds", by_text=True)
     _order_labels_by_units(all_units, chosen)
     assign_test = _test_on_groups if np.any(all_units.sizes[chosen] > 1) else _test_on_documents
-    assign_test(all_units, chosen, count, index, seed)
+    assign_test(all_units, chosen, count, index, rows.seed)
     learned = [shares["train"], shares["validation"]]
     stratify(all_units, chosen[all_units.splits[chosen] == NONE], [share / sum(learned) for share in learned])
     return _by_document(kept, all_units)
@@ -74,15 +72,14 @@ def _apply_policy(
     policy: SmallLabels,
     min_groups: int,
     purpose: str,
-    seed: int,
-    previous: Ints | None = None,
+    previous: Splits | None = None,
     by_text: bool = False,
-) -> tuple[Mask, Units, Counts]:
+) -> tuple[Mask, Units, Ints]:
     """The documents that are not of dropped labels; their units; those of the units that are in all splits.
 
     The units are built once, unless labels are dropped: without their documents a group may count under another label.
     """
-    build = partial(units, seed=seed, by_text=by_text)
+    build = partial(units, by_text=by_text)
     kept = np.ones(len(rows), bool)
     _require_two_labels(rows)
     all_units = build(rows, previous=previous)
@@ -103,7 +100,7 @@ def _apply_policy(
         )
     to_train = np.isin(all_units.labels, list(small) if policy == "train_only" else [])
     all_units.splits[to_train & (all_units.splits == NONE)] = TRAIN
-    return kept, all_units, np.flatnonzero(~to_train)
+    return kept, all_units, np.flatnonzero(~to_train).astype(np.int32)
 
 
 def _require_two_labels(rows: Rows, after: str = "") -> None:
@@ -135,13 +132,13 @@ def _others(labels: Collection[int]) -> str:
     return f" and {len(labels) - MOST_NAMES:,} more" if len(labels) > MOST_NAMES else ""
 
 
-def _order_labels_by_units(all_units: Units, chosen: Counts) -> None:
+def _order_labels_by_units(all_units: Units, chosen: Ints) -> None:
     """Numbers each label by its first unit: ties between labels are broken in the order of their numbers."""
     _, first, labels = np.unique(all_units.labels[chosen], return_index=True, return_inverse=True)
     all_units.labels[chosen] = np.argsort(np.argsort(first))[labels]
 
 
-def _test_on_documents(all_units: Units, chosen: Counts, count: int, index: int, seed: int) -> None:
+def _test_on_documents(all_units: Units, chosen: Ints, count: int, index: int, seed: int) -> None:
     """Makes one fold the test split; the units are single documents."""
     from sklearn.model_selection import StratifiedKFold  # takes a second to import, and only folds need it
 
@@ -150,12 +147,12 @@ def _test_on_documents(all_units: Units, chosen: Counts, count: int, index: int,
     all_units.splits[chosen[test]] = TEST
 
 
-def _test_on_groups(all_units: Units, chosen: Counts, count: int, index: int, _seed: int) -> None:
+def _test_on_groups(all_units: Units, chosen: Ints, count: int, index: int, _seed: int) -> None:
     stratify(all_units, chosen, [1 / count] * count)
     all_units.splits[chosen] = np.where(all_units.splits[chosen] == index, TEST, NONE)
 
 
-def _by_document(kept: Mask, all_units: Units) -> Ints:
-    splits = np.full(len(kept), NONE, np.int32)
+def _by_document(kept: Mask, all_units: Units) -> Splits:
+    splits = np.full(len(kept), NONE, np.int8)
     splits[kept] = all_units.splits[all_units.of]
     return splits

@@ -16,10 +16,10 @@ from tasks.extraction import schema as extraction
 from tasks.extraction.rows import listed
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
-from tasks.splitting.rows import Rows, read_rows
+from tasks.splitting.rows import read_rows
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingLimits, SplittingSettings
-from tasks.splitting.units import Units, small_labels, units
+from tasks.splitting.units import small_labels, units
 
 SCHEMAS: Mapping[str, pa.Schema] = {DATASET: SPLITS_SCHEMA}
 PREVIOUS = "previous"
@@ -40,16 +40,17 @@ def batches(
     if cleaned["given_split"].notna().any():
         yield from _given_batches(cleaned, splits, settings)
         return
-    rows = read_rows(inputs["cleaned"])
-    all_units = units(rows, settings.seed)
+    rows = read_rows(inputs["cleaned"], settings.seed)
+    all_units = units(rows)
     numbers = small_labels(rows, all_units, settings.fold.count if settings.fold else len(SPLITS))
     small = set(rows.labels.names.take(pa.array(list(numbers), pa.int32())).to_pylist())
     expected = cleaned
     if small and settings.small_labels == "drop":
         expected = cleaned[~cleaned["label"].isin(small)]
         rows = rows.keep(~np.isin(rows.labels.of, list(numbers)))
-        all_units = units(rows, settings.seed)  # without them a group may count under another label
-    label_of = _labels_of_groups(rows, all_units)
+        all_units = units(rows)  # without them a group may count under another label
+    labels = rows.labels.names.take(pa.array(all_units.labels[all_units.of]))
+    label_of = dict(zip(expected["group"], labels.to_pylist(), strict=True))
     yield _counts_batch(cleaned, expected, splits)
     yield CheckBatch("documents", _compare(expected, splits), list(_document_expectations()), key="doc_id")
     yield CheckBatch("groups", _group_rows(splits), [_one_split()], key="group")
@@ -91,12 +92,6 @@ def _given_batches(cleaned: pd.DataFrame, splits: pd.DataFrame, settings: Splitt
         {"split": list(SPLITS), "documents": [int((splits["split"] == name).sum()) for name in SPLITS]}
     )
     yield CheckBatch("splits", sizes, [_not_empty()], key="split")
-
-
-def _labels_of_groups(rows: Rows, all_units: Units) -> dict[str, str]:
-    """The label that each group counts under, by the group's name."""
-    groups = rows.groups.names.take(pa.array(np.unique(rows.groups.of)))
-    return dict(zip(groups.to_pylist(), rows.labels.names.take(pa.array(all_units.labels)).to_pylist(), strict=True))
 
 
 def _counts_batch(cleaned: pd.DataFrame, expected: pd.DataFrame, splits: pd.DataFrame) -> CheckBatch:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tasks.shared.errors import CorpusError
 from tasks.shared.progress import logger
-from tasks.splitting.rows import NONE, Ints, Rows
+from tasks.splitting.rows import NONE, Ints, Rows, Splits
 from tasks.splitting.schema import SPLITS
 from tasks.splitting.stratify import stratify
 from tasks.splitting.units import units
@@ -29,9 +29,7 @@ SETTING = "extraction.table.split_column"
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 
-def assign_given(
-    rows: Rows, shares: Mapping[str, float], seed: int, policy: SmallLabels
-) -> tuple[Ints, dict[str, JsonValue]]:
+def assign_given(rows: Rows, shares: Mapping[str, float], policy: SmallLabels) -> tuple[Splits, dict[str, JsonValue]]:
     """The place in `SPLITS` of each document's split, NONE if left out, and what was found, for the summary.
 
     If no document is given for validation, it is drawn from the training texts: stratified by label, whole groups of
@@ -53,8 +51,8 @@ def assign_given(
         raise CorpusError(f"{SETTING}: a classifier needs training texts of two labels or more; add texts")
     assigned = left.given.copy()
     if VALIDATION not in assigned:
-        _draw_validation(left, assigned, shares, seed)
-    splits = np.full(len(rows), NONE, np.int32)
+        _draw_validation(left, assigned, shares)
+    splits = np.full(len(rows), NONE, np.int8)
     splits[kept] = assigned
     return splits, _describe(left, assigned, untrained)
 
@@ -66,20 +64,20 @@ def _untrained_labels(rows: Rows) -> Ints:
 
 def _straddling_groups(rows: Rows) -> int:
     """The number of groups of near duplicates whose documents are given for different splits."""
-    pairs = np.unique(np.stack([rows.groups.of, rows.given]), axis=1)
+    pairs = np.unique(np.stack([rows.groups, rows.given]), axis=1)
     return int(np.count_nonzero(np.bincount(pairs[0]) > 1))
 
 
-def _draw_validation(rows: Rows, assigned: Ints, shares: Mapping[str, float], seed: int) -> None:
+def _draw_validation(rows: Rows, assigned: Splits, shares: Mapping[str, float]) -> None:
     """Moves some of the training texts to validation."""
     training = assigned == TRAIN
     chosen = rows.keep(training)
-    drawn = units(chosen, seed)
+    drawn = units(chosen)
     groups_of_labels = np.unique(np.stack([chosen.labels.of, drawn.of]), axis=1)
     alone = np.bincount(groups_of_labels[0])[groups_of_labels[0]] == 1
     drawn.splits[groups_of_labels[1, alone]] = TRAIN
     both = shares["train"] + shares["validation"]
-    stratify(drawn, np.arange(len(drawn)), [shares[name] / both for name in ("train", "validation")])
+    stratify(drawn, np.arange(len(drawn), dtype=np.int32), [shares[name] / both for name in ("train", "validation")])
     assigned[training] = drawn.splits[drawn.of]
     if VALIDATION not in assigned:
         raise CorpusError(f"{SETTING}: too few training texts to draw a validation split from them; add texts")
@@ -93,7 +91,7 @@ def _require_splits(rows: Rows) -> None:
             raise CorpusError(f"{SETTING}: no text is left in the split {SPLITS[number]!r}, only {there}; add some")
 
 
-def _describe(rows: Rows, assigned: Ints, untrained: Ints) -> dict[str, JsonValue]:
+def _describe(rows: Rows, assigned: Splits, untrained: Ints) -> dict[str, JsonValue]:
     """Counts of what is unusual; logs them."""
     log = logger("splitting")
     straddling = _straddling_groups(rows)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tasks.splitting.rows import NONE
+from tasks.splitting.rows import NONE, Ints
 from tasks.splitting.units import Units
 
 Counts = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ Shares = npt.NDArray[np.float64]
 _EPSILON = 1e-9
 
 
-def stratify(units: Units, chosen: Counts, shares: Sequence[float]) -> None:
+def stratify(units: Units, chosen: Ints, shares: Sequence[float]) -> None:
     """Gives the chosen units a split: its number among the `shares`, which sum to 1.
 
     A label with at least as many units as there are splits is in each of them. Only for this do units that had a split
@@ -94,7 +94,7 @@ def _paths(source: int, target: int, columns: int) -> list[list[tuple[int, int]]
     return [[(source, target)], *([(source, column), (column, target)] for column in between)]
 
 
-def _release(units: Units, of_label: Counts, splits: int) -> None:
+def _release(units: Units, of_label: Ints, splits: int) -> None:
     """Takes units out of splits that have several, until there are enough to put one into each empty split."""
     if len(of_label) < splits:
         return
@@ -107,17 +107,14 @@ def _release(units: Units, of_label: Counts, splits: int) -> None:
         units.splits[units.shuffled(of_fullest, largest_first=False)[0]] = NONE
 
 
-def _place(units: Units, of_label: Counts, missing: list[int]) -> None:
+def _place(units: Units, of_label: Ints, missing: list[int]) -> None:
     """Puts each free unit into the split that lacks most documents, and leaves one for every split that is empty."""
-    splits = range(len(missing))
     free = units.shuffled(of_label[units.splits[of_label] == NONE], largest_first=True)
-    empty = set(splits) - set(units.splits[of_label].tolist())
-    left = len(free)
+    empty = set(range(len(missing))) - set(units.splits[of_label].tolist())
     columns = []
-    for size in units.sizes[free].tolist():
-        column = max(splits if left > len(empty) else sorted(empty), key=missing.__getitem__)
+    for left, size in zip(range(len(free), 0, -1), units.sizes[free].tolist(), strict=True):
+        column = missing.index(max(missing)) if left > len(empty) else max(sorted(empty), key=missing.__getitem__)
         columns.append(column)
         missing[column] -= size
         empty.discard(column)
-        left -= 1
     units.splits[free] = columns

@@ -10,15 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.extraction import schema as extraction
-from tasks.extraction.document import Document, read_documents
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
 from tasks.shared.parquet import PartWriter, read_batches
 from tasks.shared.progress import logger
 from tasks.splitting.assign import assign_fold, assign_splits
-from tasks.splitting.earlier import find_earlier, read_splits_with_digests
+from tasks.splitting.earlier import has_common_documents, read_rows_and_splits
 from tasks.splitting.given import assign_given
-from tasks.splitting.rows import NONE, Ints, read_rows
+from tasks.splitting.rows import NONE, Splits, read_rows
 from tasks.splitting.schema import DATASET, SPLITS, SPLITS_SCHEMA
 from tasks.splitting.settings import SplittingSettings
 
@@ -35,9 +34,7 @@ def _has_common_documents(settings: SplittingSettings, earlier: Path, inputs: Ma
     """
     if settings.fold is not None or _has_given_splits(inputs["cleaned"]):
         return False
-    known = read_splits_with_digests(earlier)
-    names = {document.digest for document in known if document.digest} | {document.doc_id for document in known}
-    return any({document.digest, document.doc_id} & names for document in _read_ids(inputs["cleaned"]))
+    return has_common_documents(inputs["cleaned"], earlier)
 
 
 @stage(
@@ -54,35 +51,35 @@ def split(
     `previous` are earlier splits, whose texts stay where they are; a fold ignores them. Splits that the corpus comes
     with are honoured. Raises CorpusError for a fold of such a corpus.
     """
-    rows = read_rows(cleaned)
-    shares = {name: getattr(settings, name) for name in SPLITS}
-    moved = 0
-    found: dict[str, JsonValue] = {}
-    if _has_given_splits(cleaned):
-        if settings.fold is not None:
-            raise CorpusError(
-                "the corpus comes with its splits, and a cross-validation draws its own; set "
-                "extraction.table.split_column to null for it"
-            )
-        assigned, found = assign_given(rows, shares, settings.seed, settings.small_labels)
-    elif settings.fold is None:
-        before = None if previous is None else _earlier_splits(cleaned, previous, len(rows))
-        assigned = assign_splits(rows, shares, settings.seed, settings.small_labels, before)
-        if before is not None:
-            moved = int(np.count_nonzero((before != NONE) & (assigned != NONE) & (before != assigned)))
-    else:
-        fold = settings.fold
-        assigned = assign_fold(rows, shares, fold.count, fold.index, settings.seed, settings.small_labels)
+    assigned, found = _assign(settings, cleaned, previous)
     with PartWriter(out / DATASET, SPLITS_SCHEMA) as writer:
         for batch in _batches(cleaned, assigned):
             writer.write(batch)
     counts = {name: int(np.count_nonzero(assigned == number)) for number, name in enumerate(SPLITS)}
     logger("splitting").info("splitting: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
-    return {"rows": writer.rows, **counts, "dropped": len(rows) - writer.rows, "moved": moved, **found}
+    return {"rows": writer.rows, **counts, "dropped": len(assigned) - writer.rows, **found}
 
 
-def _read_ids(cleaned: Path) -> Iterator[Document]:
-    return read_documents(cleaned, ("doc_id", "digest"))
+def _assign(settings: SplittingSettings, cleaned: Path, previous: Path | None) -> tuple[Splits, dict[str, JsonValue]]:
+    """The split of each document, NONE if it is dropped, and what else was found, for the summary."""
+    shares = {name: getattr(settings, name) for name in SPLITS}
+    fold, policy = settings.fold, settings.small_labels
+    if _has_given_splits(cleaned):
+        if fold is not None:
+            raise CorpusError(
+                "the corpus comes with its splits, and a cross-validation draws its own; set "
+                "extraction.table.split_column to null for it"
+            )
+        assigned, found = assign_given(read_rows(cleaned, settings.seed), shares, policy)
+        return assigned, {"moved": 0, **found}
+    if fold is not None or previous is None:
+        rows = read_rows(cleaned, settings.seed)
+        if fold is None:
+            return assign_splits(rows, shares, policy), {"moved": 0}
+        return assign_fold(rows, shares, fold.count, fold.index, policy), {"moved": 0}
+    rows, before = read_rows_and_splits(cleaned, previous, settings.seed)
+    assigned = assign_splits(rows, shares, policy, before)
+    return assigned, {"moved": int(np.count_nonzero((before != NONE) & (assigned != NONE) & (before != assigned)))}
 
 
 def _has_given_splits(cleaned: Path) -> bool:
@@ -91,15 +88,7 @@ def _has_given_splits(cleaned: Path) -> bool:
     return first is not None and first["given_split"].null_count == 0
 
 
-def _earlier_splits(cleaned: Path, previous: Path, documents: int) -> Ints:
-    """The number of the split that each document had, or NONE; the documents are sorted by id."""
-    today = list(_read_ids(cleaned))
-    known = find_earlier(today, read_splits_with_digests(previous))
-    numbers = (SPLITS.index(known[each.doc_id].split) if each.doc_id in known else NONE for each in today)
-    return np.fromiter(numbers, np.int32, documents)
-
-
-def _batches(cleaned: Path, assigned: Ints) -> Iterator[pa.RecordBatch]:
+def _batches(cleaned: Path, assigned: Splits) -> Iterator[pa.RecordBatch]:
     """The documents that are in a split, some at a time."""
     names, done = pa.array(SPLITS), 0
     waiting = SPLITS_SCHEMA.empty_table()
