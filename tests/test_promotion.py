@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import Pipeline, write_corpus
 
-from tasks.extraction.document import Document
+from tasks.extraction.document import Document, document_rows
 from tasks.promotion.decide import Rule, decide, decide_first, mention_new_labels
 from tasks.promotion.settings import PromotionSettings
 from tasks.promotion.unseen import find_new
@@ -21,6 +22,7 @@ from tasks.shared.files import file_digest
 from tasks.shared.store.artifacts import Artifact, Store
 from tasks.shared.store.champion import Champion, Promotion, read_champion, replace_champion_if, roll_back, set_champion
 from tasks.shared.store.fingerprint import Recipe
+from tasks.splitting.schema import SPLITS_SCHEMA
 
 LABELS = ["a", "b"] * 100
 
@@ -146,7 +148,8 @@ def test_only_documents_that_are_new_to_both_count_near_duplicates_too():
         document("f", "train", "learned now"),
         document("g", "test", "learned now"),
     ]
-    assert find_new(today, earlier) == ["c", "6"]
+    tables = [pa.Table.from_batches([document_rows(sorted(each), SPLITS_SCHEMA)]) for each in (today, earlier)]
+    assert find_new(*tables) == ["6", "c"]
 
 
 def model(name: str) -> Artifact:
