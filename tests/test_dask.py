@@ -184,7 +184,8 @@ def test_the_flow_makes_the_same_artifacts_on_a_cluster(pipeline: Pipeline, dask
     digests = []
     for runner in ({"kind": "local"}, {"kind": "dask", "address": dask.start()}):
         name = runner["kind"]
-        pipeline.configure(runner=runner, data=name)
+        baselines = {"baselines": ["majority", "naive_bayes"]}
+        pipeline.configure(runner=runner, data=name, linear={"C": [1.0]}, evaluation=baselines)
         result = pipeline("run", "--json")
         assert result.code == 0, result.err
         manifests = sorted((pipeline.root / name).glob("*/latest/artifact.json"))

@@ -26,6 +26,7 @@ from tasks.shared.checks.runner import run_contract
 from tasks.shared.engine.build import Build, build_artifact
 from tasks.shared.engine.stage import stage
 from tasks.shared.errors import CorpusError
+from tasks.shared.parquet import read_table
 from tasks.shared.section import Section
 from tasks.shared.store.artifacts import Store
 from tasks.shared.store.fingerprint import Recipe
@@ -90,6 +91,18 @@ def test_documents_in_are_documents_out_and_dropped_by_reason(tmp_path: Path) ->
     assert said["splitting"]["rows"] + said["splitting"]["dropped"] == said["cleaning"]["rows"]
     assert said["splitting"]["dropped"] == 1
     assert said["tokenization"]["rows"] == said["splitting"]["rows"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["=" * 9_000_000, "a" * 9_000_000, "one line of words " * 500_000])
+def test_a_line_of_9_mb_passes_all_stages_up_to_tokenization(tmp_path: Path, text: str) -> None:
+    texts = [(f"{number % 2}", f"the text number {number} of some words: {number * number}") for number in range(40)]
+    said, places = made(tmp_path, [*texts, ("0", text)])
+    assert {name: counts["rows"] for name, counts in said.items() if name != "vocabulary"} == dict.fromkeys(
+        ("extraction", "cleaning", "splitting", "tokenization"), 41
+    )
+    lengths = read_table(places["tokens"] / "tokens", ["length"])["length"].to_pylist()
+    assert max(lengths) >= len(text) / 256
 
 
 def test_a_row_in_two_blocks_of_the_reader_is_read_and_one_in_three_is_named(
