@@ -145,6 +145,14 @@ def test_nothing_but_whitespace_controls_and_quotes_is_lost(text):
     assert unicodedata.normalize("NFC", normalized) == unicodedata.normalize("NFC", expected)
 
 
+@given(st.text(" \n\tab\u3000", max_size=60))
+def test_a_long_paragraph_is_collapsed_in_pieces(text):
+    whole = normalize(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.cleaning.normalize._PIECE_CHARACTERS", 5)
+        assert normalize(text) == whole
+
+
 @given(st.lists(st.sampled_from(["to", "be", "or", "Not", "é", "x1"])), st.integers(1, 4))
 def test_shingles_are_the_distinct_word_sequences(words, size):
     lower = [word.lower() for word in words]

@@ -112,6 +112,30 @@ def test_a_text_of_200_mb_among_small_ones_is_read_or_refused_in_one_line(tmp_pa
         assert found["mib"] < 1500
 
 
+ALL_STAGES = """
+import resource, sys
+from pathlib import Path
+sys.path.append("tests")
+from test_shapes import made
+size = 200 * 10**6
+text = {"words": "some words and others " * (size // 22), "one letter": "a" * size}[sys.argv[2]]
+small = [(f"{number % 2}", f"the text number {number} of some words: {number * number}") for number in range(300)]
+said, _ = made(Path(sys.argv[1]), [*small, ("0", text)])
+print(said["tokenization"]["rows"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["words", "one letter"])
+def test_a_text_of_200_mb_passes_all_stages_up_to_tokenization_in_bounded_memory(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", ALL_STAGES, str(tmp_path), kind]
+    done = subprocess.run(command, check=False, cwd=PROJECT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows, mib = map(int, done.stdout.split())
+    assert rows == 301
+    assert mib < 3_000
+
+
 @pytest.mark.slow
 def test_a_million_empty_texts_have_ids_in_order(tmp_path: Path) -> None:
     count, source = 1_000_100, tmp_path / "texts"

@@ -18,6 +18,7 @@ _CONTROL_TABLE: dict[int, str | None] = {
 }
 _QUOTES = {**dict.fromkeys("‘’‚‛‹›", "'"), **dict.fromkeys("“”„‟«»", '"')}
 _OTHER_SPACE = re.compile(r"[^\S \n]")
+_PIECE_CHARACTERS = 2**20
 _BETWEEN_PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
@@ -41,9 +42,21 @@ def normalize(
         for quote, straight in _QUOTES.items():
             text = text.replace(quote, straight)  # far faster than str.translate, which looks up every character
     if collapse_whitespace and not _is_tidy(text):
-        paragraphs = (" ".join(paragraph.split()) for paragraph in _BETWEEN_PARAGRAPHS.split(text))
+        paragraphs = (_single_spaced(paragraph) for paragraph in _BETWEEN_PARAGRAPHS.split(text))
         text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     return text
+
+
+def _single_spaced(paragraph: str) -> str:
+    """The words with a space between them. Of a long paragraph few words are objects of their own at a time."""
+    pieces = []
+    start = 0
+    while start < len(paragraph):
+        end = paragraph.find(" ", start + _PIECE_CHARACTERS)
+        end = len(paragraph) if end < 0 else end
+        pieces.append(" ".join(paragraph[start:end].split()))
+        start = end
+    return " ".join(filter(None, pieces))
 
 
 def _is_tidy(text: str) -> bool:
