@@ -116,6 +116,7 @@ VOCABULARY_DAMAGES: dict[str, tuple[Callable[[Rows], object], set[str]]] = {
     "a negative count": (edit(270, count=-1), {"count"}),
     "another [PAD]": (edit(0, token="<pad>"), {"special_tokens", "as_in_tokenizer"}),
     "never used": (lambda rows: [row.update(count=0) for row in rows], {"occurrences", "unused_share"}),
+    "a text is not counted": (lambda rows: rows[270].update(count=rows[270]["count"] + 1), {"counted_bytes"}),
 }
 
 
@@ -129,7 +130,12 @@ def test_a_damaged_table_of_tokens_is_found(built: Built, damage: str) -> None:
 
 
 def test_unused_tokens_only_warn(built: Built) -> None:
-    rewrite(built.vocabulary / "tokens", lambda rows: [row.update(count=0) for row in rows[258:]])
+    def spell_in_bytes(rows: Rows) -> None:
+        rows[2]["count"] = sum(row["count"] * len(row["bytes"]) for row in rows)
+        for row in rows[3:]:
+            row["count"] = 0
+
+    rewrite(built.vocabulary / "tokens", spell_in_bytes)
     report = check_vocabulary(built)
     assert report.failures == []
     assert [warning.arguments["column"] for warning in report.warnings] == ["unused_share"]

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from tasks.extraction.document import Document
 from tasks.shared.checks.batch import CheckBatch
 from tasks.shared.parquet import read_table
+from tasks.splitting.documents import read_split_sizes
 from tasks.vocabulary.bpe import MAX_SIZE
 from tasks.vocabulary.schema import DATASET, TOKENIZER, TOKENS
 from tasks.vocabulary.settings import VocabularyLimits, VocabularySettings
@@ -30,11 +32,18 @@ SCHEMAS: Mapping[str, pa.Schema] = {DATASET: TOKENS}
 def batches(
     artifact: Path, inputs: Mapping[str, Path], settings: VocabularySettings, limits: VocabularyLimits
 ) -> Iterator[CheckBatch]:
-    """The table of tokens compared with tokenizer.json, and a row of aggregates; both are small for any corpus."""
+    """The table of tokens compared with tokenizer.json, and a row of aggregates; both are small for any corpus.
+
+    A vocabulary that is kept has the counts of the champion's training texts, so these are not compared.
+    """
     vocabulary = read_vocabulary(artifact / TOKENIZER)
     tokens: pd.DataFrame = read_table(artifact / DATASET).to_pandas()
     yield CheckBatch("tokens", _rows(tokens, vocabulary), _row_expectations(settings), "token_id")
     yield CheckBatch("vocabulary", _aggregates(tokens, vocabulary.size), _aggregate_expectations(limits))
+    champion = inputs.get("champion_vocabulary")
+    if champion is None or (champion / TOKENIZER).read_bytes() != (artifact / TOKENIZER).read_bytes():
+        sizes = read_split_sizes(inputs["cleaned"], inputs["splits"])
+        yield CheckBatch("training texts", _bytes(tokens, sizes), [_all_counted()])
 
 
 def _rows(tokens: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
@@ -78,6 +87,19 @@ def _aggregates(tokens: pd.DataFrame, size: int) -> pd.DataFrame:
         "unused_share": float((learned["count"] == 0).mean()) if len(learned) else 0.0,
     }
     return pd.DataFrame([row])
+
+
+def _bytes(tokens: pd.DataFrame, sizes: Iterator[tuple[Document, int]]) -> pd.DataFrame:
+    counted = int((tokens["count"] * tokens["bytes"].map(len)).sum())
+    return pd.DataFrame(
+        {"counted_bytes": [counted], "training_bytes": [sum(n for row, n in sizes if row.split == "train")]}
+    )
+
+
+def _all_counted() -> gxe.Expectation:
+    return gxe.ExpectColumnPairValuesToBeEqual(
+        column_A="counted_bytes", column_B="training_bytes", notes="every training text is counted, once"
+    )
 
 
 def _aggregate_expectations(limits: VocabularyLimits) -> list[gxe.Expectation]:
