@@ -123,6 +123,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.before and stage.name == "vocabulary":
         inputs["champion_vocabulary"] = options.before / stage.name
     kept = KeptParts(options.kept / stage.name) if options.kept else None
+    import pandas  # noqa: F401  # the run's process has it, for the checks; else pyarrow would load it now
+
     work = _check(stage, settings, out, inputs) if kind != stage.name else _stage(stage, settings, out, inputs, kept)
     started, before = time.monotonic(), _processor_seconds()
     work()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, starmap
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.extraction.document import Document, read_documents, read_part
+from tasks.extraction.document import OTHER_ROWS, Document, read_documents, read_part
 from tasks.extraction.schema import DATASET as TEXTS
 from tasks.shared.errors import ArtifactError
 from tasks.shared.parquet import read_batches
@@ -64,21 +65,23 @@ def assign_parts(parts: Sequence[Part], splits: Path, path: Path, split: str | N
 
     With `split`, those of that one alone.
     """
-    batches = read_batches(splits / DATASET, ASSIGNED.names)
-    waiting, rows = ASSIGNED.empty_table(), 0
+    batches = read_batches(splits / DATASET, ASSIGNED.names, rows=OTHER_ROWS)
+    waiting: list[list[str]] = [[] for _ in ASSIGNED]
+    begin = rows = 0
     with BesideWriter(path, ASSIGNED) as writer:
         for part in parts:
-            last, taken = part.last_id(), list[pa.Table]()
-            while True:
-                here = pc.sum(pc.less_equal(waiting["doc_id"], last)).as_py() or 0
-                taken.append(waiting.slice(0, here))
-                waiting = waiting.slice(here)
-                if waiting.num_rows or (batch := next(batches, None)) is None:
+            last = part.last_id()
+            while begin == len(waiting[0]) or waiting[0][-1] <= last:
+                if (batch := next(batches, None)) is None:
                     break
-                waiting = _chosen(batch, split)
-                rows += int(waiting.num_rows)
-            writer.write(part, [column.to_pylist() for column in pa.concat_tables(taken).columns])
-    return writer.written, rows + sum(int(_chosen(batch, split).num_rows) for batch in batches)
+                chosen = _chosen(batch, split)
+                rows += chosen.num_rows
+                waiting = [old[begin:] + new.to_pylist() for old, new in zip(waiting, chosen.columns, strict=True)]
+                begin = 0
+            end = bisect_right(waiting[0], last, begin)
+            writer.write(part, [column[begin:end] for column in waiting])
+            begin = end
+    return writer.written, rows + sum(_chosen(batch, split).num_rows for batch in batches)
 
 
 def _chosen(batch: pa.RecordBatch, split: str | None) -> pa.Table:
