@@ -56,7 +56,7 @@ class Work:
     beside: Beside | None = None
     """A table for each part, on which it depends, too."""
     after: Made | None = None
-    """The parts of an earlier step."""
+    """The parts of an earlier step; they follow from `columns` and `depends_on`, which are those of both steps."""
 
 
 def make_parts(
