@@ -188,23 +188,23 @@ def test_more_documents_narrow_the_interval() -> None:
 
 
 def classified(name: str, texts: list[str], labels: np.ndarray, unseen: list[str]) -> np.ndarray:
-    is_test = np.repeat([False, True], [len(texts), len(unseen)])
     counts = {
         "labels": lambda: no_counts(len(texts), len(unseen)),
-        "words": lambda: count_words([*texts, *unseen], is_test),
+        "words": lambda: count_words(texts, unseen),
         "characters": lambda: count_characters(texts, unseen),
     }
     return BASELINES[name].predict(counts[BASELINES[name].reads](), labels)
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_answer_for_every_text_and_the_same_each_time(name: str) -> None:
+def test_baselines_answer_for_every_text_and_the_same_each_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["red red apple", "red apple pie", "blue sea wave", "blue wave", "red wine", "blue sky sea"]
     labels = np.array([2, 2, 0, 0, 2, 0])
     unseen = ["an apple, red", "the blue sea", ""]
     found = classified(name, texts, labels, unseen)
     assert found.dtype == np.int64
     assert set(found) <= {0, 2}
+    monkeypatch.setattr("tasks.evaluation.predicting.baselines.BLOCK", 2)
     np.testing.assert_array_equal(found, classified(name, texts, labels, unseen))
     if name != "majority":
         assert found[:2].tolist() == [2, 0]

@@ -20,7 +20,8 @@ from tasks.shared.errors import out_of_memory
 MULTIPLY = """
 import resource, sys
 from pathlib import Path
-import numpy, scipy.linalg.blas
+if sys.argv[2] == "loaded":
+    import numpy, scipy.linalg.blas
 from tasks.shared.errors import out_of_memory
 from tasks.shared.runner.cores import reserve_blas
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -30,18 +31,24 @@ try:
 except OSError as error:
     print(out_of_memory(error))
 else:
+    import numpy, scipy.linalg.blas
     square = numpy.ones((300, 300))
     print((square @ square).sum(), scipy.linalg.blas.dgemm(1.0, square, square).sum())
 """
 
 
+NO_MEMORY = "memory ran out ([Errno 12] Cannot allocate memory); finished stages are kept"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("mebibytes", "said"),
-    [(16, "memory ran out ([Errno 12] Cannot allocate memory); finished stages are kept"), (512, "27000000.0 2700000")],
+    ("mebibytes", "libraries", "said"),
+    [(16, "loaded", NO_MEMORY), (512, "loaded", "27000000.0 2700000")]
+    + [(mebibytes, "not loaded", NO_MEMORY) for mebibytes in (60, 190, 220, 300)]
+    + [(1024, "not loaded", "27000000.0 2700000")],
 )
-def test_openblas_without_memory_for_its_buffer_is_one_line_and_no_loop(mebibytes: int, said: str) -> None:
-    command = [sys.executable, "-c", MULTIPLY, str(mebibytes)]
+def test_openblas_without_memory_is_one_line_and_no_loop(mebibytes: int, libraries: str, said: str) -> None:
+    command = [sys.executable, "-c", MULTIPLY, str(mebibytes), libraries]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith(said)
 

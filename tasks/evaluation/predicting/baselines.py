@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
@@ -24,9 +23,12 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
 from tasks.linear import ngrams
+from tasks.shared.batched import batched
 from tasks.shared.statistics.metrics import Ints
 
 MIN_DF = 2
+BLOCK = 8192
+"""Test texts whose counts are in memory at a time."""
 MANY_LABELS, WORK = 100, 2**33
 """With more labels a support vector machine passes over the counts until it has done that many multiplications."""
 CHARACTERS, MAX_CHARACTERS = (2, 5), 200_000
@@ -36,10 +38,11 @@ Reads = Literal["labels", "words", "characters"]
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each term occurs in the texts learned from and in the test texts, [texts, terms] both."""
+    """How often each term occurs in the texts learned from, [texts, terms], and in the test texts."""
 
     known: csr_array
-    test: csr_array
+    test: Iterable[csr_array]
+    """[texts of a block, terms]; they are read once."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +60,24 @@ class Baseline:
         return self.classify(counts, labels)
 
 
-def count_words(texts: Iterable[str], is_test: NDArray[np.bool_]) -> Counts:
-    """Counts of words, the columns in alphabetical order; `is_test` [texts] says which texts are not learned from."""
-    counts, words = ngrams.count(ngrams.WORD.findall(text.lower()) for text in texts)
-    known = counts[np.flatnonzero(~is_test)]
-    kept = np.flatnonzero(ngrams.document_frequencies(known) >= MIN_DF).tolist()
+def count_words(known: Iterable[str], test: Iterable[str]) -> Counts:
+    """Counts of words, the columns in alphabetical order."""
+    counts, words = ngrams.count(map(_words, known))
+    kept = np.flatnonzero(ngrams.document_frequencies(counts) >= MIN_DF).tolist()
     kept.sort(key=words.__getitem__)
-    return Counts(*(_columns(some, kept) for some in (known, counts[np.flatnonzero(is_test)])))
+    columns = {words[number]: column for column, number in enumerate(kept)}
+    blocks = (ngrams.count(map(_words, block), columns)[0] for block in batched(test, BLOCK))
+    return Counts(_floats(csr_array(counts[:, kept])), map(_floats, blocks))
 
 
-def _columns(counts: csr_array, kept: list[int]) -> csr_array:
-    chosen = csr_array(counts[:, kept], dtype=np.float64)
-    chosen.sort_indices()
-    return chosen
+def _words(text: str) -> list[str]:
+    return ngrams.WORD.findall(text.lower())
+
+
+def _floats(counts: csr_array) -> csr_array:
+    counts = csr_array(counts, dtype=np.float64)
+    counts.sort_indices()
+    return counts
 
 
 def count_characters(known: Iterable[str], test: Iterable[str]) -> Counts:
@@ -81,17 +89,17 @@ def count_characters(known: Iterable[str], test: Iterable[str]) -> Counts:
         learned = vectorizer.fit_transform(known)
     except ValueError:  # what scikit-learn raises for an empty vocabulary
         return no_counts(1, sum(1 for _ in test))
-    return Counts(csr_array(learned), csr_array(vectorizer.transform(test)))
+    return Counts(csr_array(learned), (csr_array(vectorizer.transform(block)) for block in batched(test, BLOCK)))
 
 
 def no_counts(known: int, test: int) -> Counts:
     """Of so many texts, without terms."""
-    return Counts(csr_array((known, 0)), csr_array((test, 0)))
+    return Counts(csr_array((known, 0)), [csr_array((test, 0))])
 
 
 def majority(counts: Counts, labels: Ints) -> Ints:
     """The most frequent class of the texts learned from, for every text; ties go to the first."""
-    return np.full(counts.test.shape[0], np.bincount(labels).argmax(), np.int64)
+    return np.full(sum(block.shape[0] for block in counts.test), np.bincount(labels).argmax(), np.int64)
 
 
 def linear_svm(
@@ -110,16 +118,18 @@ def linear_svm(
         if classes > MANY_LABELS:
             warnings.simplefilter("ignore", ConvergenceWarning)
         svm.fit(weighting.fit_transform(counts.known), labels)
-    return _class_ids(svm.predict(weighting.transform(counts.test)))
+    return _class_ids(svm.predict(weighting.transform(block)) for block in counts.test)
 
 
 def naive_bayes(counts: Counts, labels: Ints) -> Ints:
     """Multinomial naive Bayes, additive smoothing 0.05."""
-    return _class_ids(MultinomialNB(alpha=0.05).fit(counts.known, labels).predict(counts.test))
+    bayes = MultinomialNB(alpha=0.05).fit(counts.known, labels)
+    return _class_ids(map(bayes.predict, counts.test))
 
 
-def _class_ids(predicted: Any) -> Ints:
-    return np.asarray(predicted, np.int64)
+def _class_ids(predicted: Iterable[Any]) -> Ints:
+    """Those of all blocks."""
+    return np.concatenate([np.asarray(block, np.int64) for block in predicted])
 
 
 BASELINES: Mapping[str, Baseline] = {

@@ -7,7 +7,7 @@ cleaned documents, holds their counts or some thousand texts at a time, and leav
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,26 +85,30 @@ def score_member(name: str, folder: Path, device: str, cleaned: Path, scratch: P
 
 def write_words(cleaned: Path, scratch: Path) -> None:
     """Counts the words of all texts."""
-    texts = _read_texts(scratch)
-    test = set(texts.test)
-    doc_ids = sorted({*texts.known, *test})
-    is_test = np.array([doc_id in test for doc_id in doc_ids], bool)
-    counts = count_words((text for _, text in find_texts(cleaned, doc_ids)), is_test)
-    for part, some in vars(counts).items():
-        save_npz(_words(scratch, part), some, compressed=False)
+    counts = count_words(*_both(cleaned, scratch))
+    for part, some in (("known", [counts.known]), ("test", counts.test)):
+        for number, block in enumerate(some):
+            save_npz(scratch / f"words-{part}-{number:05d}.npz", block, compressed=False)
 
 
 def predict_baseline(name: str, cleaned: Path, scratch: Path) -> Ints:
     """Class ids [test texts]."""
     texts, baseline = _read_texts(scratch), BASELINES[name]
     if baseline.reads == "words":
-        counts = Counts(*(load_npz(_words(scratch, part)) for part in ("known", "test")))
+        (known,), test = (sorted(scratch.glob(f"words-{part}-*.npz")) for part in ("known", "test"))
+        counts = Counts(load_npz(known), map(load_npz, test))
     elif baseline.reads == "characters":
-        known, test = ((text for _, text in find_texts(cleaned, some)) for some in (texts.known, texts.test))
-        counts = count_characters(known, test)
+        counts = count_characters(*_both(cleaned, scratch))
     else:
         counts = no_counts(len(texts.known), len(texts.test))
     return baseline.predict(counts, texts.known_labels)
+
+
+def _both(cleaned: Path, scratch: Path) -> tuple[Iterator[str], Iterator[str]]:
+    """The texts that the members learned from, and the test texts."""
+    texts = _read_texts(scratch)
+    known, test = ((text for _, text in find_texts(cleaned, some)) for some in (texts.known, texts.test))
+    return known, test
 
 
 def _baseline(name: str, cleaned: Path, scratch: Path) -> Call:
@@ -130,7 +134,3 @@ def _read_texts(scratch: Path) -> Texts:
 
 def _scores(scratch: Path, name: str) -> Path:
     return scratch / f"scores-{name}.npy"
-
-
-def _words(scratch: Path, part: str) -> Path:
-    return scratch / f"words-{part}.npz"

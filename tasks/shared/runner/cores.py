@@ -15,8 +15,8 @@ from types import ModuleType
 
 BLAS = {"numpy": "numpy", "scipy": "scipy.linalg.blas"}
 """Libraries that bring an OpenBLAS each, and the module that calls it."""
-BLAS_BYTES, BLAS_SIDE = 2**26, 300
-"""More than the buffer takes, and the side of square matrices for which it is needed."""
+IMPORT_BYTES, BLAS_BYTES, BLAS_SIDE = 2**28, 2**26, 300
+"""More than loading the module takes, and than the buffer; the side of square matrices for which this is needed."""
 _reserved: set[str] = set()
 CGROUP = Path("/sys/fs/cgroup")
 ONE_THREAD = {
@@ -43,13 +43,15 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 def reserve_blas(libraries: Container[str]) -> None:
     """Has numpy's and scipy's OpenBLAS, if they are among the libraries, take their buffers (32 MiB each) now.
 
-    OpenBLAS takes its buffer for the first large product. If the system refuses the memory, it asks again without end.
-    Raises OSError (no memory) instead.
+    OpenBLAS takes memory when it is loaded, and its buffer for the first large product. If the system refuses it, it
+    asks again without end. Raises OSError (no memory) instead.
     """
     for name, module in BLAS.items():
         if name in libraries and name not in _reserved:
-            mmap.mmap(-1, BLAS_BYTES).close()
+            if module not in sys.modules:
+                mmap.mmap(-1, IMPORT_BYTES).close()
             blas, square = importlib.import_module(module), [[1.0] * BLAS_SIDE] * BLAS_SIDE
+            mmap.mmap(-1, BLAS_BYTES).close()
             blas.matmul(square, square) if name == "numpy" else blas.dgemm(1.0, square, square)
             _reserved.add(name)
 
