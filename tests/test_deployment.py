@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_run_whose_worker_and_process_were_killed_is_crashed_and_the_next_cont
     (scratch,) = {path.parent for path in checkpoints.glob(".scratch-*/fold-*/epoch-*")}
     with server.worker() as worker:
         next_run = server.start("retrain/brown", overrides=MANY)
-        resumed = f"resuming from checkpoint {scratch}"
-        wait_until(lambda: resumed in server.logs(next_run))
+        resumed = re.compile(rf"resuming from checkpoint \S+/{scratch.name}/epoch-")  # a copy of its own
+        wait_until(lambda: resumed.search(server.logs(next_run)))
         kill(descendants(worker.pid))  # the worker is alive and reports the crash at once
         assert server.end(next_run)["type"] == "CRASHED"
