@@ -167,13 +167,13 @@ def _check(stage: Stage, settings: Pipeline, out: Path, inputs: dict[str, Path])
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A line for each stage, over the number of texts: processor seconds per 1,000 texts, and peak memory."""
+    """A line for each stage, without the checks, over the number of texts: time per 1,000 texts, and peak memory."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     shown = {"cpu_seconds_per_1000": "processor seconds per 1,000 texts", "peak_mib": "peak memory, MiB"}
     for axes, (column, title) in zip(figure.subplots(1, 2), shown.items(), strict=True):
-        for number, stage in enumerate(dict.fromkeys(row["stage"] for row in rows)):
+        for number, stage in enumerate(dict.fromkeys(row["stage"] for row in rows if " " not in row["stage"])):
             own = sorted((row["texts"], row[column]) for row in rows if row["stage"] == stage)
             axes.plot(*zip(*own, strict=True), f"{MARKS[number % len(MARKS)]}-", label=stage, markersize=4)
         axes.set(title=title, xscale="log", yscale="log", xlabel="texts")
