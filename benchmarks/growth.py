@@ -170,7 +170,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """A line for each stage, without the checks, over the number of texts: time per 1,000 texts, and peak memory."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4), layout="constrained")
     shown = {"cpu_seconds_per_1000": "processor seconds per 1,000 texts", "peak_mib": "peak memory, MiB"}
     for axes, (column, title) in zip(figure.subplots(1, 2), shown.items(), strict=True):
         for number, stage in enumerate(dict.fromkeys(row["stage"] for row in rows if " " not in row["stage"])):
@@ -178,7 +178,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.plot(*zip(*own, strict=True), f"{MARKS[number % len(MARKS)]}-", label=stage, markersize=4)
         axes.set(title=title, xscale="log", yscale="log", xlabel="texts")
         axes.grid(color="#d5d9de", linewidth=0.6)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
 
 
