@@ -59,13 +59,19 @@ def test_a_sample_has_every_label_and_grows_with_its_bound() -> None:
     assert len(set(more.tolist()) ^ set(choose_texts(doc_ids, labels, sizes, 1_000_000).tolist())) < 10
 
 
+def empty_folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """For a member that learns from a sample, the model and the report."""
+    member, model, report = (tmp_path / name for name in ("sampled", "sampled-model", "report"))
+    for folder in (member, model, report):
+        folder.mkdir()
+    return member, model, report
+
+
 def test_a_member_that_learns_from_a_sample_says_so_and_joins_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inputs = make_inputs(tmp_path)
-    linear, model, report = (tmp_path / name for name in ("sampled", "sampled-model", "report"))
-    for folder in (linear, model, report):
-        folder.mkdir()
+    linear, model, report = empty_folders(tmp_path)
     settings = LinearSettings(characters_max_megabytes=0.002)
     texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
     with caplog.at_level(logging.INFO, "corpusflow"):
@@ -92,9 +98,7 @@ def test_an_rnn_that_learns_from_a_sample_says_so_and_joins_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inputs = make_inputs(tmp_path)
-    training, model, report = (tmp_path / name for name in ("sampled", "sampled-model", "report"))
-    for folder in (training, model, report):
-        folder.mkdir()
+    training, model, report = empty_folders(tmp_path)
     settings = TRAINING.model_copy(update={"max_megabytes": 0.0026})
     texts = {"cleaned": inputs.cleaned, "splits": inputs.splits}
     unread = {"tokens": tmp_path / "tokens", "vocabulary": tmp_path / "vocabulary"}

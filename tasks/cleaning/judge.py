@@ -92,10 +92,11 @@ def judge(
     decisions: Path,
     settings: CleaningSettings,
 ) -> tuple[Counter[str], Conflicts, Beside]:
-    """Writes what happens to the documents that repeat others; returns why how many are dropped, and the conflicts.
+    """Writes what happens to the documents that repeat others.
 
-    `repeated` are the facts of those whose text another one has, in order; `shingled` has the shingles of the
-    candidates. All others are kept. With `conflicting_labels: drop_both` the first document of a text is dropped too.
+    Returns the number of dropped documents by reason, and the texts with more than one label. `repeated` are the facts
+    of the documents whose text another one has, in order; `shingled` has the shingles of the candidates. All others are
+    kept. With `conflicting_labels: drop_both` the first document of a text is dropped too.
     """
     options = settings.duplicates
     policies = {"exact": options.exact, "near": options.near}
